@@ -21,12 +21,7 @@ pub struct Error {
 impl Error {
     /// An error about `field`. The field is a path such as `endpoints[2].port`; it is escaped and cut like a message.
     pub fn new(code: Code, field: impl AsRef<str>) -> Self {
-        Self {
-            code,
-            field: Cow::Owned(escape(field.as_ref(), 128)),
-            limit: None,
-            message: Cow::Borrowed(""),
-        }
+        Self { code, field: Cow::Owned(escape(field.as_ref(), 128)), limit: None, message: Cow::Borrowed("") }
     }
 
     /// Names the limit that was met.
@@ -65,9 +60,7 @@ impl Error {
 
     /// A number or length above its limit.
     pub(crate) fn too_large(field: impl AsRef<str>, limit: u64) -> Self {
-        Self::new(Code::LimitExceeded, field)
-            .limit(limit)
-            .message("above the limit")
+        Self::new(Code::LimitExceeded, field).limit(limit).message("above the limit")
     }
 
     /// The stable code.
@@ -136,15 +129,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in alphabetical order.
-    pub const ALL: &[Self] = &[
-        Self::Conflict,
-        Self::Data,
-        Self::Invalid,
-        Self::Limit,
-        Self::NotFound,
-        Self::Unavailable,
-        Self::Usage,
-    ];
+    pub const ALL: &[Self] = &[Self::Conflict, Self::Data, Self::Invalid, Self::Limit, Self::NotFound, Self::Unavailable, Self::Usage];
 
     /// The class that carries errors of this kind in Python and JS.
     pub const fn class(self) -> &'static str {
@@ -286,12 +271,7 @@ mod tests {
     #[test]
     fn codes_are_sorted_unique_and_kebab() {
         let names: std::vec::Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert!(
-            names
-                .iter()
-                .all(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())),
-            "{names:?}"
-        );
+        assert!(names.iter().all(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())), "{names:?}");
         let mut unique = names.clone();
         unique.sort_unstable();
         unique.dedup();
@@ -300,14 +280,8 @@ mod tests {
 
     #[test]
     fn an_error_is_one_printable_line() {
-        let error = Error::new(Code::InvalidName, "service\n")
-            .detail("a\r\nb\u{202e}\\")
-            .limit(63)
-            .within("ops[1]");
-        assert_eq!(
-            error.to_string(),
-            "invalid-name: ops[1].service\\n: a\\r\\nb\\u{202e}\\\\ (limit 63)"
-        );
+        let error = Error::new(Code::InvalidName, "service\n").detail("a\r\nb\u{202e}\\").limit(63).within("ops[1]");
+        assert_eq!(error.to_string(), "invalid-name: ops[1].service\\n: a\\r\\nb\\u{202e}\\\\ (limit 63)");
         let long = Error::new(Code::Malformed, "").detail("x".repeat(1_000));
         assert!(long.to_string().len() < 300);
     }

@@ -33,18 +33,10 @@ impl Rng {
     /// Two distinct indices below `n`, from one draw; `n` must be at least 2.
     pub(crate) fn two_distinct(&mut self, n: u32) -> (u32, u32) {
         let bits = self.next_u64();
-        let scale =
-            |half: u64, n: u32| ((half & 0xffff_ffff).wrapping_mul(u64::from(n)) >> 32) as u32;
+        let scale = |half: u64, n: u32| ((half & 0xffff_ffff).wrapping_mul(u64::from(n)) >> 32) as u32;
         let first = scale(bits, n);
         let second = scale(bits >> 32, n.saturating_sub(1));
-        (
-            first,
-            if second >= first {
-                second.wrapping_add(1)
-            } else {
-                second
-            },
-        )
+        (first, if second >= first { second.wrapping_add(1) } else { second })
     }
 }
 
@@ -56,10 +48,7 @@ mod tests {
     fn the_stream_never_changes() {
         // SplitMix64 seeding of xoshiro256++ from 0, as the reference implementation gives it.
         let mut rng = Rng::new(0);
-        assert_eq!(
-            [rng.next_u64(), rng.next_u64()],
-            [5_987_356_902_031_041_503, 7_051_070_477_665_621_255]
-        );
+        assert_eq!([rng.next_u64(), rng.next_u64()], [5_987_356_902_031_041_503, 7_051_070_477_665_621_255]);
     }
 
     #[test]
@@ -79,14 +68,8 @@ mod tests {
         }
         assert_eq!(rng.below(0), 0);
         assert_eq!(
-            (0..100)
-                .map(|_| rng.two_distinct(2))
-                .filter(|p| *p == (0, 1))
-                .count()
-                + (0..100)
-                    .map(|_| rng.two_distinct(2))
-                    .filter(|p| *p == (1, 0))
-                    .count()
+            (0..100).map(|_| rng.two_distinct(2)).filter(|p| *p == (0, 1)).count()
+                + (0..100).map(|_| rng.two_distinct(2)).filter(|p| *p == (1, 0)).count()
                 > 50,
             true
         );

@@ -25,9 +25,7 @@ impl Timestamp {
     /// [`Code::InvalidTime`] at 2^53 and above. State is unchanged.
     pub fn from_micros(micros: u64) -> Result<Self, Error> {
         if micros > Self::MAX.0 {
-            return Err(Error::new(Code::InvalidTime, "now")
-                .limit(Self::MAX.0)
-                .message("a time must be below 2^53 microseconds"));
+            return Err(Error::new(Code::InvalidTime, "now").limit(Self::MAX.0).message("a time must be below 2^53 microseconds"));
         }
         Ok(Self(micros))
     }
@@ -58,11 +56,7 @@ impl Timestamp {
     }
 
     pub(crate) const fn clamped(micros: u64) -> Self {
-        if micros > Self::MAX.0 {
-            Self::MAX
-        } else {
-            Self(micros)
-        }
+        if micros > Self::MAX.0 { Self::MAX } else { Self(micros) }
     }
 }
 
@@ -86,8 +80,9 @@ pub(crate) fn duration_from_secs(field: &str, secs: f64) -> Result<Duration, Err
     let scaled = secs * 1e6 + 0.5;
     // Written so that NaN fails too.
     if !(secs >= 0.0 && scaled < Timestamp::MAX.0 as f64) {
-        return Err(Error::new(Code::InvalidDuration, field)
-            .message("a duration is a number of seconds, at least 0 and below 2^53 microseconds"));
+        return Err(
+            Error::new(Code::InvalidDuration, field).message("a duration is a number of seconds, at least 0 and below 2^53 microseconds")
+        );
     }
     Ok(Duration::from_micros(scaled as u64))
 }
@@ -105,43 +100,18 @@ mod tests {
     fn a_timestamp_is_a_safe_js_integer() {
         assert!(Timestamp::from_micros((1 << 53) - 1).is_ok());
         let error = Timestamp::from_micros(1 << 53).unwrap_err();
-        assert_eq!(
-            (error.code(), error.field(), error.limit_value()),
-            (Code::InvalidTime, "now", Some((1 << 53) - 1))
-        );
+        assert_eq!((error.code(), error.field(), error.limit_value()), (Code::InvalidTime, "now", Some((1 << 53) - 1)));
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
-        assert_eq!(
-            Timestamp::ZERO.saturating_since(Timestamp::MAX),
-            Duration::ZERO
-        );
+        assert_eq!(Timestamp::ZERO.saturating_since(Timestamp::MAX), Duration::ZERO);
     }
 
     #[test]
     fn durations_in_seconds_round_to_the_microsecond() {
-        for (text, us) in [
-            (30.0, 30_000_000),
-            (1.5, 1_500_000),
-            (0.000_000_5, 1),
-            (0.000_000_4, 0),
-            (-0.0, 0),
-        ] {
-            assert_eq!(
-                duration_from_secs("ttl", text).unwrap(),
-                Duration::from_micros(us)
-            );
+        for (text, us) in [(30.0, 30_000_000), (1.5, 1_500_000), (0.000_000_5, 1), (0.000_000_4, 0), (-0.0, 0)] {
+            assert_eq!(duration_from_secs("ttl", text).unwrap(), Duration::from_micros(us));
         }
-        for bad in [
-            f64::NAN,
-            f64::INFINITY,
-            -1.0,
-            -0.000_1,
-            1e300,
-            9_007_199_254.740_992,
-        ] {
-            assert_eq!(
-                duration_from_secs("ttl", bad).unwrap_err().code(),
-                Code::InvalidDuration
-            );
+        for bad in [f64::NAN, f64::INFINITY, -1.0, -0.000_1, 1e300, 9_007_199_254.740_992] {
+            assert_eq!(duration_from_secs("ttl", bad).unwrap_err().code(), Code::InvalidDuration);
         }
     }
 }

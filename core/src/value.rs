@@ -52,49 +52,28 @@ impl fmt::Debug for Value {
 impl Value {
     /// A map from pairs; a later pair of the same key is dropped.
     pub fn map<K: Into<String>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Self {
-        Self::Map(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.into(), value))
-                .collect(),
-        )
+        Self::Map(pairs.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 
     /// The value at `key`, when this is a map that has it and it is not null.
     pub fn get(&self, key: &str) -> Option<&Value> {
         let Self::Map(pairs) = self else { return None };
-        pairs
-            .iter()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| value)
-            .filter(|value| !matches!(value, Self::Null))
+        pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value).filter(|value| !matches!(value, Self::Null))
     }
 
     /// The text, when this is one.
     pub fn as_str(&self) -> Option<&str> {
-        if let Self::Text(text) = self {
-            Some(text)
-        } else {
-            None
-        }
+        if let Self::Text(text) = self { Some(text) } else { None }
     }
 
     /// The items, when this is a list.
     pub fn as_list(&self) -> Option<&[Value]> {
-        if let Self::List(items) = self {
-            Some(items)
-        } else {
-            None
-        }
+        if let Self::List(items) = self { Some(items) } else { None }
     }
 
     /// The pairs, when this is a map.
     pub fn as_map(&self) -> Option<&[(String, Value)]> {
-        if let Self::Map(pairs) = self {
-            Some(pairs)
-        } else {
-            None
-        }
+        if let Self::Map(pairs) = self { Some(pairs) } else { None }
     }
 
     /// The whole number from 0 to 2^53 - 1, when this is one. A float with no fraction counts: JS has no other.
@@ -102,11 +81,7 @@ impl Value {
         const MAX: u64 = (1 << 53) - 1;
         match *self {
             Self::Int(int) => u64::try_from(int).ok().filter(|int| *int <= MAX),
-            Self::Float(float)
-                if float >= 0.0 && float <= MAX as f64 && (float as u64) as f64 == float =>
-            {
-                Some(float as u64)
-            }
+            Self::Float(float) if float >= 0.0 && float <= MAX as f64 && (float as u64) as f64 == float => Some(float as u64),
             _ => None,
         }
     }
@@ -122,11 +97,7 @@ impl Value {
 
     /// The truth value, when this is one.
     pub fn as_bool(&self) -> Option<bool> {
-        if let Self::Bool(truth) = self {
-            Some(*truth)
-        } else {
-            None
-        }
+        if let Self::Bool(truth) = self { Some(*truth) } else { None }
     }
 
     /// What it is, in a word an error can use.
@@ -153,21 +124,13 @@ impl Value {
         }
         let trouble = Cell::new(None);
         let mut json = serde_json::Deserializer::from_slice(bytes);
-        let seed = Seed {
-            depth: 0,
-            budget: &Cell::new(limits::DOCUMENT_NODES),
-            trouble: &trouble,
-        };
-        seed.deserialize(&mut json)
-            .and_then(|value| json.end().map(|()| value))
-            .map_err(|error| match trouble.get() {
-                Some(trouble) => trouble.error(),
-                None => Error::new(Code::Malformed, "body").detail(alloc::format!(
-                    "not JSON at line {} column {}",
-                    error.line(),
-                    error.column()
-                )),
-            })
+        let seed = Seed { depth: 0, budget: &Cell::new(limits::DOCUMENT_NODES), trouble: &trouble };
+        seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value)).map_err(|error| match trouble.get() {
+            Some(trouble) => trouble.error(),
+            None => {
+                Error::new(Code::Malformed, "body").detail(alloc::format!("not JSON at line {} column {}", error.line(), error.column()))
+            }
+        })
     }
 
     /// Writes JSON text. A float that is not finite is written as null.
@@ -206,11 +169,7 @@ impl From<f64> for Value {
     /// A float with no fraction becomes an integer, so that it prints alike in every language.
     fn from(float: f64) -> Self {
         const EXACT: f64 = 9_007_199_254_740_992.0;
-        if float > -EXACT && float < EXACT && (float as i64) as f64 == float {
-            Self::Int(float as i64)
-        } else {
-            Self::Float(float)
-        }
+        if float > -EXACT && float < EXACT && (float as i64) as f64 == float { Self::Int(float as i64) } else { Self::Float(float) }
     }
 }
 
@@ -254,12 +213,7 @@ impl serde::Serialize for Value {
 
 impl<'de> serde::Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Seed {
-            depth: 0,
-            budget: &Cell::new(limits::DOCUMENT_NODES),
-            trouble: &Cell::new(None),
-        }
-        .deserialize(deserializer)
+        Seed { depth: 0, budget: &Cell::new(limits::DOCUMENT_NODES), trouble: &Cell::new(None) }.deserialize(deserializer)
     }
 }
 
@@ -276,9 +230,7 @@ impl Trouble {
     fn error(self) -> Error {
         match self {
             Self::Depth => Error::too_large("depth", limits::DOCUMENT_DEPTH as u64),
-            Self::Duplicate => {
-                Error::new(Code::DuplicateKey, "body").message("a key stands twice in one map")
-            }
+            Self::Duplicate => Error::new(Code::DuplicateKey, "body").message("a key stands twice in one map"),
             Self::Nodes => Error::too_large("values", limits::DOCUMENT_NODES as u64),
             Self::Text => Error::too_large("string", limits::DOCUMENT_STRING_BYTES as u64),
         }
@@ -312,10 +264,7 @@ impl Seed<'_> {
         if self.depth >= limits::DOCUMENT_DEPTH {
             return Err(self.fail(Trouble::Depth));
         }
-        Ok(Self {
-            depth: self.depth.saturating_add(1),
-            ..self
-        })
+        Ok(Self { depth: self.depth.saturating_add(1), ..self })
     }
 }
 
@@ -419,18 +368,11 @@ impl<'a> Fields<'a> {
     /// `path` is where the map stands in the whole document, empty at the top.
     pub(crate) fn new(value: &'a Value, path: &'a str, known: &[&str]) -> Result<Self, Error> {
         let Value::Map(pairs) = value else {
-            return Err(
-                Error::new(Code::InvalidArgument, path).detail(alloc::format!(
-                    "expected a map, found {}",
-                    value.type_name()
-                )),
-            );
+            return Err(Error::new(Code::InvalidArgument, path).detail(alloc::format!("expected a map, found {}", value.type_name())));
         };
         let fields = Self { pairs, path };
         match pairs.iter().find(|(key, _)| !known.contains(&key.as_str())) {
-            Some((key, _)) => Err(fields
-                .error(Code::UnknownField, key)
-                .detail(alloc::format!("known fields are {}", known.join(", ")))),
+            Some((key, _)) => Err(fields.error(Code::UnknownField, key).detail(alloc::format!("known fields are {}", known.join(", ")))),
             None => Ok(fields),
         }
     }
@@ -438,19 +380,11 @@ impl<'a> Fields<'a> {
     /// An error about one field, with its full path.
     pub(crate) fn error(&self, code: Code, name: &str) -> Error {
         let error = Error::new(code, name);
-        if self.path.is_empty() {
-            error
-        } else {
-            error.within(self.path)
-        }
+        if self.path.is_empty() { error } else { error.within(self.path) }
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
-        self.pairs
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
-            .filter(|value| !matches!(value, Value::Null))
+        self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value).filter(|value| !matches!(value, Value::Null))
     }
 
     pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>, Error> {
@@ -458,8 +392,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn required_text(&self, name: &str) -> Result<&'a str, Error> {
-        self.text(name)?
-            .ok_or_else(|| self.error(Code::MissingField, name))
+        self.text(name)?.ok_or_else(|| self.error(Code::MissingField, name))
     }
 
     pub(crate) fn u64(&self, name: &str) -> Result<Option<u64>, Error> {
@@ -482,23 +415,13 @@ impl<'a> Fields<'a> {
         self.typed(name, "a map", Value::as_map)
     }
 
-    fn typed<T>(
-        &self,
-        name: &str,
-        expected: &str,
-        read: impl Fn(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
+    fn typed<T>(&self, name: &str, expected: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Error> {
         let Some(value) = self.value(name) else {
             return Ok(None);
         };
         match read(value) {
             Some(typed) => Ok(Some(typed)),
-            None => Err(self
-                .error(Code::InvalidArgument, name)
-                .detail(alloc::format!(
-                    "expected {expected}, found {}",
-                    value.type_name()
-                ))),
+            None => Err(self.error(Code::InvalidArgument, name).detail(alloc::format!("expected {expected}, found {}", value.type_name()))),
         }
     }
 }
@@ -513,10 +436,7 @@ mod tests {
         let text = br#"{"b":[1,-2,0.5,null,true],"a":{"__proto__":"x"},"c":"\u00e9"}"#;
         let value = Value::from_json(text).unwrap();
         assert_eq!(Value::from_json(&value.to_json()).unwrap(), value);
-        assert_eq!(
-            value.get("a").unwrap().get("__proto__").unwrap().as_str(),
-            Some("x")
-        );
+        assert_eq!(value.get("a").unwrap().get("__proto__").unwrap().as_str(), Some("x"));
         assert_eq!(value.as_map().unwrap()[0].0, "b");
     }
 
@@ -524,13 +444,7 @@ mod tests {
     fn hostile_json_is_a_typed_error() {
         let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
         let many = format!("[{}1]", "1,".repeat(1_000_000));
-        let long_keys = format!(
-            "{{{}}}",
-            (0..100)
-                .map(|i| format!("\"k{}\":1", i % 99))
-                .collect::<vec::Vec<_>>()
-                .join(",")
-        );
+        let long_keys = format!("{{{}}}", (0..100).map(|i| format!("\"k{}\":1", i % 99)).collect::<vec::Vec<_>>().join(","));
         for (text, code, field) in [
             ("{\"a\":1,\"\\u0061\":2}", Code::DuplicateKey, "body"),
             (&long_keys, Code::DuplicateKey, "body"),
@@ -551,13 +465,8 @@ mod tests {
     #[test]
     fn fields_name_what_is_wrong() {
         let value = Value::from_json(br#"{"wieght":1,"port":"x"}"#).unwrap();
-        let error = Fields::new(&value, "endpoints[0]", &["port", "weight"])
-            .err()
-            .unwrap();
-        assert_eq!(
-            (error.code(), error.field()),
-            (Code::UnknownField, "endpoints[0].wieght")
-        );
+        let error = Fields::new(&value, "endpoints[0]", &["port", "weight"]).err().unwrap();
+        assert_eq!((error.code(), error.field()), (Code::UnknownField, "endpoints[0].wieght"));
         let fields = Fields::new(&value, "", &["port", "wieght"]).ok().unwrap();
         assert_eq!(fields.u64("port").unwrap_err().field(), "port");
         assert_eq!(fields.u64("absent").unwrap(), None);
