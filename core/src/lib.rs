@@ -31,6 +31,7 @@ extern crate std;
 
 pub mod error;
 pub mod limits;
+pub mod model;
 
 mod rng;
 pub mod time;

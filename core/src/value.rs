@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap as _, SerializeSeq as _};
 
 use crate::error::{Code, Error};
@@ -409,10 +409,6 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn list(&self, name: &str) -> Result<Option<&'a [Value]>, Error> {
         self.typed(name, "a list", Value::as_list)
-    }
-
-    pub(crate) fn map(&self, name: &str) -> Result<Option<&'a [(String, Value)]>, Error> {
-        self.typed(name, "a map", Value::as_map)
     }
 
     fn typed<T>(&self, name: &str, expected: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Error> {
