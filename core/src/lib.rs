@@ -32,7 +32,6 @@ extern crate std;
 pub mod error;
 pub mod limits;
 pub mod model;
-
 mod rng;
 pub mod time;
 pub mod value;

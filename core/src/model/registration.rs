@@ -155,7 +155,7 @@ impl Registration {
     /// Checks what the types of the fields do not: names, counts, the incarnation.
     ///
     /// # Errors
-    /// [`Code::InvalidName`], [`Code::MissingField`], [`Code::LimitExceeded`], [`Code::InvalidArgument`].
+    /// [`Code::InvalidName`](crate::Code::InvalidName), [`Code::MissingField`](crate::Code::MissingField), [`Code::LimitExceeded`](crate::Code::LimitExceeded), [`Code::InvalidArgument`](crate::Code::InvalidArgument).
     pub fn validate(&self) -> Result<(), Error> {
         check_name("namespace", &self.namespace)?;
         check_name("service", &self.service)?;
@@ -171,7 +171,7 @@ impl Registration {
     /// health?, ttl?, grace?, incarnation?}`; ttl and grace are seconds, endpoints URLs or maps.
     ///
     /// # Errors
-    /// A typed error that names the field: [`Code::UnknownField`], [`Code::MissingField`], [`Code::InvalidArgument`] and those of each part.
+    /// A typed error that names the field: [`Code::UnknownField`](crate::Code::UnknownField), [`Code::MissingField`](crate::Code::MissingField), [`Code::InvalidArgument`](crate::Code::InvalidArgument) and those of each part.
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", FIELDS)?;
         let mut registration = Self::new(fields.required_text("service")?, fields.required_text("id")?);
@@ -258,6 +258,7 @@ pub(crate) fn check_incarnation(incarnation: u64) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Code;
 
     #[test]
     fn documents_round_trip() {
