@@ -29,10 +29,16 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod balance;
 pub mod error;
+#[cfg(feature = "formats")]
+pub mod formats;
 pub mod limits;
 pub mod model;
+pub mod registry;
 mod rng;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod time;
 pub mod value;
 

@@ -1,0 +1,1 @@
+//! Other systems' payloads to the model.

@@ -1,0 +1,1 @@
+//! A protocol as a pure function from request to response.
