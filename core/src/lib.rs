@@ -35,6 +35,7 @@ pub mod error;
 pub mod formats;
 pub mod limits;
 pub mod model;
+pub mod query;
 pub mod registry;
 mod rng;
 #[cfg(feature = "serve")]
