@@ -274,13 +274,41 @@ fn what_is_printed_reads_back() {
         };
         let again = Selector::parse(parsed.text()).unwrap_or_else(|error| panic!("{text} printed {parsed}: {error}"));
         assert_eq!((again.text(), &again), (parsed.text(), &parsed), "{text}");
-        // What was read means the same as what a walk over the text's own tree says, and as its negation denies.
+        // The printed text means the same, and its negation the opposite.
         let verdict = compile(&parsed).matches(&instance());
         assert_eq!(compile(&again).matches(&instance()), verdict, "{text}");
         if !parsed.is_empty() && parsed.text().len() < 2_000 {
             let negation = Selector::parse(&format!("not ({text})")).unwrap();
             assert_eq!(compile(&negation).matches(&instance()), !verdict, "{text}");
         }
+    }
+}
+
+/// A selector built bottom up from requirements whose truth is known, and so is the whole's.
+fn known_selector(rng: &mut Rng, depth: u32) -> (String, bool) {
+    let leaves =
+        [("env=prod", true), ("env!=prod", false), ("!absent", true), ("cores<8", false), ("version ^1", true), ("zone in (x)", false)];
+    if depth == 0 {
+        let (text, truth) = leaves[rng.below(6) as usize];
+        return (text.into(), truth);
+    }
+    let parts: Vec<_> = (0..2 + rng.below(2)).map(|_| known_selector(rng, depth - 1)).collect();
+    let join = |joint: &str| parts.iter().map(|(text, _)| format!("({text})")).collect::<Vec<_>>().join(joint);
+    match rng.below(4) {
+        0 => (join(" and "), parts.iter().all(|(_, truth)| *truth)),
+        1 => (join(","), parts.iter().all(|(_, truth)| *truth)),
+        2 => (join(" or "), parts.iter().any(|(_, truth)| *truth)),
+        _ => (format!("not ({})", parts[0].0), !parts[0].1),
+    }
+}
+
+#[test]
+fn verdicts_agree_with_the_definition() {
+    let mut rng = Rng::new(3);
+    for round in 0..4_000 {
+        let (text, truth) = known_selector(&mut rng, round % 5);
+        assert_eq!(matches(&text), truth, "{text}");
+        assert_eq!(matches(Selector::parse(&text).unwrap().text()), truth, "{text}");
     }
 }
 
