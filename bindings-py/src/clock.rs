@@ -1,0 +1,53 @@
+//! The time of a call: what the caller passes, or the machine's monotonic clock, read here at the border.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use callboard::{Code, Error, Timestamp};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
+
+use crate::errors::{Raise as _, raised};
+
+/// The zero of the default clock: when it was first read.
+static ZERO: OnceLock<Instant> = OnceLock::new();
+
+/// A time that was passed: whole microseconds from 0 to 2^53 - 1.
+#[derive(Clone, Copy)]
+pub struct Time(pub Timestamp);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Time {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        let whole = object.cast::<PyInt>().is_ok() && object.cast::<PyBool>().is_err();
+        // One that is whole and does not fit 64 bits is out of range like one that is just too large.
+        let micros = if whole { object.extract::<u64>().ok() } else { None };
+        let error = || {
+            Error::new(Code::InvalidTime, "now")
+                .limit(Timestamp::MAX.as_micros())
+                .message("a time is a whole number of microseconds, at least 0 and below 2^53")
+        };
+        let micros = micros.ok_or_else(|| raised(py, &error()))?;
+        Timestamp::from_micros(micros).map(Self).raise(py)
+    }
+}
+
+/// The time of a call.
+pub fn at(now: Option<Time>) -> Timestamp {
+    now.map_or_else(read, |time| time.0)
+}
+
+/// Reads the clock.
+pub fn read() -> Timestamp {
+    let micros = ZERO.get_or_init(Instant::now).elapsed().as_micros();
+    // 2^53 microseconds are 285 years of uptime.
+    u64::try_from(micros).ok().and_then(|micros| Timestamp::from_micros(micros).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// The time in whole microseconds of the monotonic clock that a call without `now` reads. Its zero is the first reading in this process.
+#[pyfunction]
+pub fn now() -> u64 {
+    read().as_micros()
+}
