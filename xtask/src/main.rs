@@ -1,1 +1,58 @@
-fn main() {}
+//! The commands of this repository: `cargo xtask COMMAND`.
+//!
+//! One file per command; each is a row of [`COMMANDS`]. `ui` shows progress, `sh` runs other programs.
+
+mod setup;
+mod sh;
+mod test;
+mod ui;
+mod wasm;
+
+use std::process::ExitCode;
+
+/// What a command returns; the text of an error is what the user reads.
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Name, what it does, and the function that gets the arguments after the name.
+type Command = (&'static str, &'static str, fn(&[String]) -> Result);
+
+const COMMANDS: &[Command] = &[
+    ("setup", "set up whatever is missing: wasm target, Python venv, npm packages, Chromium", setup::command),
+    ("wasm", "build the npm package into bindings-wasm/dist", wasm::command),
+    ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = args.split_first() else {
+        help();
+        return ExitCode::from(2);
+    };
+    if matches!(name.as_str(), "help" | "--help" | "-h") {
+        help();
+        return ExitCode::SUCCESS;
+    }
+    let Some((_, _, run)) = COMMANDS.iter().find(|(usage, ..)| usage.split(' ').next() == Some(name)) else {
+        eprintln!("xtask: no command {name:?}\n");
+        help();
+        return ExitCode::from(2);
+    };
+    match run(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Empty text: the command has said it all already.
+            let text = error.to_string();
+            if !text.is_empty() {
+                eprintln!("xtask {name}: {text}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() {
+    println!("cargo xtask COMMAND\n");
+    for (usage, what, _) in COMMANDS {
+        println!("  {usage:<16} {what}");
+    }
+}

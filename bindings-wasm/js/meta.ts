@@ -1,0 +1,4 @@
+import * as raw from "#glue";
+
+/** The version of this package. */
+export const version = (): string => raw.version();

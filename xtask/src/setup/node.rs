@@ -1,0 +1,35 @@
+//! The npm packages of `bindings-wasm`, exactly as its lockfile names them.
+
+use std::path::PathBuf;
+
+use super::{Ready, stamped};
+use crate::{Result, sh};
+
+/// The oldest Node that the tests and tools run on (the package itself runs on 18).
+const OLDEST: u32 = 20;
+
+/// The folder with `package.json` and `node_modules`.
+pub fn folder() -> PathBuf {
+    sh::root().join("bindings-wasm")
+}
+
+pub fn ensure() -> Result<Ready> {
+    let version = sh::ask(sh::command("node").arg("--version")).unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next().and_then(|text| text.parse::<u32>().ok());
+    if major.is_none_or(|major| major < OLDEST) || sh::which("npm").is_none() {
+        let found = if version.is_empty() { "none" } else { &version };
+        return Err(format!("Node {OLDEST} or later with npm is needed, found {found}: https://nodejs.org/en/download").into());
+    }
+    let what = format!("bindings-wasm/node_modules, Node {version}");
+    let lock = std::fs::read(folder().join("package-lock.json"))?;
+    let stamp = folder().join("node_modules/.callboard-stamp");
+    if stamped(&stamp, &lock) {
+        return Ok(Ready::found(what));
+    }
+    // No package of ours needs its install script: the binaries come as packages of their own.
+    let mut npm = sh::command("npm");
+    npm.current_dir(folder()).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    let done = sh::must("npm packages: npm ci", &mut npm)?;
+    std::fs::write(stamp, lock)?;
+    Ok(Ready::installed(what, done.elapsed))
+}

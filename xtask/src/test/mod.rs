@@ -1,0 +1,90 @@
+//! `cargo xtask test`: every test in every language, set-up included.
+//!
+//! The last line is `N passed, N failed`, the sum over all suites.
+
+mod parse;
+mod suites;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::{Result, sh, ui};
+use parse::Count;
+use suites::{Need, SUITES, Suite};
+
+/// Lines of a failing suite's output that are shown; the whole of it is in its log.
+const SHOWN: usize = 80;
+
+pub fn command(names: &[String]) -> Result {
+    if names.iter().any(|name| name == "--list") {
+        for suite in SUITES {
+            println!("{:<12} {}", suite.name, suite.what);
+        }
+        return Ok(());
+    }
+    if let Some(unknown) = names.iter().find(|name| !SUITES.iter().any(|suite| suite.name == **name)) {
+        let known: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
+        return Err(format!("no suite {unknown:?}; there are {}", known.join(", ")).into());
+    }
+    let mut total = Count::default();
+    let mut needs = BTreeMap::new();
+    for suite in SUITES.iter().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name)) {
+        total += run(suite, &mut needs);
+    }
+    println!("{} passed, {} failed", total.passed, total.failed);
+    // The line above is the last one; main prints nothing more for an empty error.
+    if total.failed == 0 { Ok(()) } else { Err("".into()) }
+}
+
+/// Needs that were met, or why they were not, by their names.
+type Met = BTreeMap<String, std::result::Result<(), String>>;
+
+fn run(suite: &Suite, met: &mut Met) -> Count {
+    let name = suite.name;
+    if let Some(why) = (suite.skip)() {
+        println!("test:  {name:<13} skipped: {why}");
+        return Count::default();
+    }
+    for need in suite.needs {
+        let outcome = met.entry(format!("{need:?}")).or_insert_with(|| meet(*need).map_err(|error| error.to_string()));
+        if let Err(why) = outcome {
+            println!("test:  {name:<13} FAILED to start: {why}");
+            return Count { passed: 0, failed: 1 };
+        }
+    }
+    let mut command = (suite.command)();
+    let failing = |line: &str| parse::is_failure(suite.format, line);
+    let done = match sh::run(&format!("test:  {name}"), &mut command, |line| parse::current(suite.format, line)) {
+        Ok(done) => done,
+        Err(error) => {
+            println!("test:  {name:<13} FAILED to run: {error}");
+            return Count { passed: 0, failed: 1 };
+        }
+    };
+    let count = parse::count(suite.format, &done.lines, done.success);
+    let log = write_log(name, &done.lines);
+    println!("test:  {name:<13} {} passed, {} failed ({})", count.passed, count.failed, ui::seconds(done.elapsed));
+    if count.failed > 0 {
+        for line in done.lines.iter().filter(|line| failing(line)) {
+            println!("  {line}");
+        }
+        println!("  ---- the end of its output{}", log.map_or(String::new(), |path| format!("; all of it: {}", path.display())));
+        println!("{}\n  ----", done.tail(SHOWN));
+    }
+    count
+}
+
+fn meet(need: Need) -> Result {
+    match need {
+        Need::Part(part) => part.ensure(),
+        Need::NpmPackage => crate::wasm::command(&[]),
+    }
+}
+
+fn write_log(name: &str, lines: &[String]) -> Option<PathBuf> {
+    let folder = sh::root().join("target/test-logs");
+    std::fs::create_dir_all(&folder).ok()?;
+    let path = folder.join(format!("{name}.log"));
+    std::fs::write(&path, lines.join("\n")).ok()?;
+    Some(path.strip_prefix(sh::root()).map(PathBuf::from).unwrap_or(path))
+}

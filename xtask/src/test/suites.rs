@@ -1,0 +1,128 @@
+//! The table of suites. A new suite is a row here.
+
+use std::process::Command;
+
+use super::parse::Format;
+use crate::setup::Part;
+use crate::{setup, sh};
+
+/// What must be there before a suite can run; each is made once, whatever the number of suites.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// A part of the set-up.
+    Part(Part),
+    /// The npm package in `bindings-wasm/dist`.
+    NpmPackage,
+}
+
+const NPM_PACKAGE: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage];
+
+/// One suite.
+pub struct Suite {
+    pub name: &'static str,
+    pub what: &'static str,
+    pub format: Format,
+    pub needs: &'static [Need],
+    pub command: fn() -> Command,
+    /// Some word on why it cannot run here and need not, such as a tool that is no part of the set-up.
+    pub skip: fn() -> Option<&'static str>,
+}
+
+pub const SUITES: &[Suite] = &[
+    Suite {
+        name: "fmt",
+        what: "the Rust sources are formatted",
+        format: Format::Check,
+        needs: &[],
+        command: || cargo(&["fmt", "--all", "--check"]),
+        skip: || sh::which("rustfmt").is_none().then_some("rustfmt is not installed"),
+    },
+    Suite {
+        name: "clippy",
+        what: "no lint of clippy fires",
+        format: Format::Check,
+        needs: &[],
+        command: || cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
+        skip: || sh::which("cargo-clippy").is_none().then_some("clippy is not installed"),
+    },
+    Suite {
+        name: "rust",
+        what: "the core, all features",
+        format: Format::Cargo,
+        needs: &[],
+        command: || cargo(&["test", "--locked", "--package", "callboard", "--all-features"]),
+        skip: never,
+    },
+    Suite {
+        name: "xtask",
+        what: "this program",
+        format: Format::Cargo,
+        needs: &[],
+        command: || cargo(&["test", "--locked", "--package", "xtask"]),
+        skip: never,
+    },
+    Suite {
+        name: "python",
+        what: "the Python package in target/venv",
+        format: Format::Pytest,
+        needs: &[Need::Part(Part::Python)],
+        command: || venv("pytest", &["--quiet", "bindings-py/tests"]),
+        skip: never,
+    },
+    Suite {
+        name: "types",
+        what: "tsc --strict on the TypeScript sources and on a sample that uses the packed types",
+        format: Format::Check,
+        needs: NPM_PACKAGE,
+        command: || npm_tool("tsc", &["--project", "../tests/js/tsconfig.json"]),
+        skip: never,
+    },
+    Suite {
+        name: "js",
+        what: "the npm package in Node",
+        format: Format::Node,
+        needs: NPM_PACKAGE,
+        command: || node_test("tests/js/"),
+        skip: never,
+    },
+];
+
+fn never() -> Option<&'static str> {
+    None
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut cargo = sh::cargo();
+    // `--color never` stands before the subcommand; fmt takes it only there.
+    cargo.args(args);
+    cargo
+}
+
+/// A program of `target/venv`.
+fn venv(name: &str, args: &[&str]) -> Command {
+    let mut program = sh::command(setup::python::program(name));
+    program.args(args);
+    program
+}
+
+/// A program of `bindings-wasm/node_modules`, run in `bindings-wasm`.
+fn npm_tool(name: &str, args: &[&str]) -> Command {
+    let mut tool = sh::command(setup::node::folder().join("node_modules/.bin").join(name));
+    tool.current_dir(setup::node::folder()).args(args);
+    tool
+}
+
+/// Node's test runner over the `*.test.mjs` files of a folder.
+fn node_test(folder: &str) -> Command {
+    let mut files: Vec<_> = std::fs::read_dir(sh::root().join(folder))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    let mut node = sh::command("node");
+    node.args(["--expose-gc", "--test", "--test-reporter=tap"]).args(files);
+    node
+}
