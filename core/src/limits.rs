@@ -42,6 +42,8 @@ pub const SELECTOR_BYTES: usize = 4_096;
 pub const SELECTOR_NODES: usize = 256;
 /// Nesting of a selector.
 pub const SELECTOR_DEPTH: usize = 32;
+/// Fallbacks of a query.
+pub const FALLBACKS: usize = 8;
 /// Distinct sources of a registry, `local` included.
 pub const SOURCES: usize = 32;
 /// Operations of one atomic `apply`.
@@ -82,6 +84,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("selector-bytes", SELECTOR_BYTES as u64),
     ("selector-nodes", SELECTOR_NODES as u64),
     ("selector-depth", SELECTOR_DEPTH as u64),
+    ("fallbacks", FALLBACKS as u64),
     ("sources", SOURCES as u64),
     ("batch-ops", BATCH_OPS as u64),
     ("payload-bytes", PAYLOAD_BYTES as u64),

@@ -425,7 +425,7 @@ impl<'a> Fields<'a> {
 #[cfg(all(test, feature = "json"))]
 mod tests {
     use super::*;
-    use std::{format, vec};
+    use std::format;
 
     #[test]
     fn json_round_trips_in_order() {
@@ -440,7 +440,7 @@ mod tests {
     fn hostile_json_is_a_typed_error() {
         let deep = |n: usize| format!("{}1{}", "[".repeat(n), "]".repeat(n));
         let many = format!("[{}1]", "1,".repeat(1_000_000));
-        let long_keys = format!("{{{}}}", (0..100).map(|i| format!("\"k{}\":1", i % 99)).collect::<vec::Vec<_>>().join(","));
+        let long_keys = format!("{{{}}}", (0..100).map(|i| format!("\"k{}\":1", i % 99)).collect::<Vec<_>>().join(","));
         for (text, code, field) in [
             ("{\"a\":1,\"\\u0061\":2}", Code::DuplicateKey, "body"),
             (&long_keys, Code::DuplicateKey, "body"),

@@ -222,6 +222,7 @@ pub struct Compiled {
     pub(super) service: Option<String>,
     pub(super) limit: Option<u32>,
     pub(super) conjuncts: Vec<Conjunct>,
+    pub(super) fallbacks: Vec<Compiled>,
 }
 
 impl Compiled {
@@ -250,7 +251,12 @@ impl Compiled {
         &self.conjuncts
     }
 
-    /// Whether `subject` is in scope and every condition holds of it. Does not look at the limit.
+    /// The query itself, then its fallbacks in their order. The answer is that of the first rung that finds anybody.
+    pub fn rungs(&self) -> impl Iterator<Item = &Self> {
+        core::iter::once(self).chain(&self.fallbacks)
+    }
+
+    /// Whether `subject` is in scope and every condition holds of it. Looks neither at the limit nor at the fallbacks.
     pub fn matches(&self, subject: &(impl Subject + ?Sized)) -> bool {
         subject.namespace() == self.namespace
             && self.service.as_ref().is_none_or(|service| subject.service() == service)

@@ -1,11 +1,13 @@
 //! The query: who is asked for.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::compiled::{Compiled, Conjunct};
 use super::range::VersionRange;
 use super::selector::{Attribute, Check, Selector};
 use crate::error::{Code, Error};
+use crate::limits;
 use crate::model::{Availability, DEFAULT_NAMESPACE, Locality, Tags, check_name};
 use crate::value::{Fields, Value};
 
@@ -79,10 +81,13 @@ pub struct Query {
     pub tags: Tags,
     /// At most so many instances, the first by service and id; at least 1. `None` for all.
     pub limit: Option<u32>,
+    /// Whom to ask for instead, in this order, while nobody is found: the failover of a Consul prepared query. At most
+    /// 8, of the same namespace, without fallbacks of their own.
+    pub fallbacks: Vec<Query>,
 }
 
 /// The keys of a query document.
-const FIELDS: &[&str] = &["namespace", "service", "health", "version", "selector", "locality", "tags", "limit"];
+const FIELDS: &[&str] = &["namespace", "service", "health", "version", "selector", "locality", "tags", "limit", "fallbacks"];
 
 impl Query {
     /// Every serving instance of a service of the default namespace.
@@ -101,6 +106,7 @@ impl Query {
             locality: Locality::default(),
             tags: Tags::default(),
             limit: None,
+            fallbacks: Vec::new(),
         }
     }
 
@@ -166,11 +172,37 @@ impl Query {
         self
     }
 
-    /// Checks what the types of the fields do not: names, locality, the limit.
+    /// Adds whom to ask for when neither this nor an earlier fallback finds anybody.
+    #[must_use]
+    pub fn fallback(mut self, query: Query) -> Self {
+        self.fallbacks.push(query);
+        self
+    }
+
+    /// Checks what the types of the fields do not: names, locality, the limit, the fallbacks.
     ///
     /// # Errors
     /// [`Code::InvalidName`], [`Code::MissingField`], [`Code::LimitExceeded`], [`Code::InvalidArgument`]; each names its field.
     pub fn validate(&self) -> Result<(), Error> {
+        if self.fallbacks.len() > limits::FALLBACKS {
+            return Err(Error::too_large("fallbacks", limits::FALLBACKS as u64));
+        }
+        for (at, fallback) in self.fallbacks.iter().enumerate() {
+            let inside = |error: Error| error.within(&alloc::format!("fallbacks[{at}]"));
+            if fallback.namespace != self.namespace {
+                return Err(inside(
+                    Error::new(Code::InvalidArgument, "namespace").message("a fallback stays in the namespace of its query"),
+                ));
+            }
+            if !fallback.fallbacks.is_empty() {
+                return Err(inside(Error::new(Code::InvalidArgument, "fallbacks").message("a fallback has no fallbacks of its own")));
+            }
+            fallback.validate_alone().map_err(inside)?;
+        }
+        self.validate_alone()
+    }
+
+    fn validate_alone(&self) -> Result<(), Error> {
         check_name("namespace", &self.namespace)?;
         if let Some(service) = &self.service {
             check_name("service", service)?;
@@ -188,7 +220,13 @@ impl Query {
     /// As [`Query::validate`].
     pub fn compile(&self) -> Result<Compiled, Error> {
         self.validate()?;
-        let mut conjuncts = alloc::vec::Vec::new();
+        let mut compiled = self.compile_alone();
+        compiled.fallbacks = self.fallbacks.iter().map(Self::compile_alone).collect();
+        Ok(compiled)
+    }
+
+    fn compile_alone(&self) -> Compiled {
+        let mut conjuncts = Vec::new();
         let mut demand = |check| conjuncts.push(Conjunct::of(check));
         if self.health != HealthFilter::Any {
             demand(Check::Health(self.health));
@@ -204,19 +242,33 @@ impl Query {
             demand(Check::OneOf(Attribute::Tags, alloc::vec![tag.into()]));
         }
         Conjunct::split(&self.selector.nodes, &mut conjuncts);
-        Ok(Compiled { namespace: self.namespace.clone(), service: self.service.clone(), limit: self.limit, conjuncts })
+        let fallbacks = Vec::new();
+        Compiled { namespace: self.namespace.clone(), service: self.service.clone(), limit: self.limit, conjuncts, fallbacks }
     }
 
-    /// Reads the document `{namespace?, service?, health?, version?, selector?, locality?, tags?, limit?}`.
+    /// Reads the document `{namespace?, service?, health?, version?, selector?, locality?, tags?, limit?, fallbacks?}`;
+    /// a fallback is such a document, in the namespace of the query when it names none.
     ///
     /// # Errors
     /// A typed error that names the field: [`Code::UnknownField`], [`Code::InvalidArgument`] and those of each part.
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", FIELDS)?;
-        let mut query = Self::everything();
-        if let Some(namespace) = fields.text("namespace")? {
-            query.namespace = namespace.into();
+        let mut query = Self::alone_from_fields(&fields, DEFAULT_NAMESPACE)?;
+        for (at, fallback) in fields.list("fallbacks")?.unwrap_or_default().iter().enumerate() {
+            if at >= limits::FALLBACKS {
+                return Err(Error::too_large("fallbacks", limits::FALLBACKS as u64));
+            }
+            let inside = |error: Error| error.within(&alloc::format!("fallbacks[{at}]"));
+            let without_fallbacks = FIELDS.split_last().map_or(FIELDS, |(_, rest)| rest);
+            let fields = Fields::new(fallback, "", without_fallbacks).map_err(inside)?;
+            query.fallbacks.push(Self::alone_from_fields(&fields, &query.namespace).map_err(inside)?);
         }
+        query.validate()?;
+        Ok(query)
+    }
+
+    fn alone_from_fields(fields: &Fields<'_>, namespace: &str) -> Result<Self, Error> {
+        let mut query = Self::everything().namespace(fields.text("namespace")?.unwrap_or(namespace));
         query.service = fields.text("service")?.map(String::from);
         if let Some(health) = fields.text("health")? {
             query.health = HealthFilter::parse(health)?;
@@ -233,7 +285,6 @@ impl Query {
         }
         let limit = fields.u64("limit")?.map(u32::try_from).transpose();
         query.limit = limit.map_err(|_| Error::too_large("limit", u64::from(u32::MAX)))?;
-        query.validate()?;
         Ok(query)
     }
 
@@ -258,6 +309,9 @@ impl Query {
         }
         if let Some(limit) = self.limit {
             pairs.push(("limit", u64::from(limit).into()));
+        }
+        if !self.fallbacks.is_empty() {
+            pairs.push(("fallbacks", Value::List(self.fallbacks.iter().map(Self::to_value).collect())));
         }
         Value::map(pairs)
     }

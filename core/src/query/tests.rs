@@ -460,3 +460,28 @@ fn query_documents_round_trip_and_name_what_is_wrong() {
     assert_eq!(Query::service("").compile().unwrap_err().field(), "service");
     assert_eq!(Query::service("a").limit(0).compile().unwrap_err().field(), "limit");
 }
+
+#[test]
+fn fallbacks_are_a_ladder_in_one_namespace() {
+    let backup =
+        |n: usize| (0..n).fold(Query::service("a").namespace("shop"), |query, _| query.fallback(Query::service("b").namespace("shop")));
+    for (count, good) in [(limits::FALLBACKS - 1, true), (limits::FALLBACKS, true), (limits::FALLBACKS + 1, false)] {
+        assert_eq!(backup(count).validate().is_ok(), good);
+        assert_eq!(Query::from_value(&backup(count).to_value()).is_ok(), good);
+    }
+    let query = backup(2);
+    assert_eq!(Query::from_value(&query.to_value()), Ok(query.clone()));
+    assert_eq!(query.compile().unwrap().rungs().map(|rung| rung.service().unwrap()).collect::<Vec<_>>(), ["a", "b", "b"]);
+
+    let inherits = Value::map([
+        ("namespace", "shop".into()),
+        ("service", "a".into()),
+        ("fallbacks", Value::List([Value::map([("service", "b".into())])].into())),
+    ]);
+    assert_eq!(Query::from_value(&inherits).unwrap().fallbacks[0].namespace, "shop");
+    let foreign = Query::service("a").fallback(Query::service("b").namespace("shop"));
+    assert_eq!(foreign.validate().unwrap_err().field(), "fallbacks[0].namespace");
+    let nested = Query::service("a").fallback(Query::service("b").fallback(Query::service("c")));
+    assert_eq!(nested.validate().unwrap_err().field(), "fallbacks[0].fallbacks");
+    assert_eq!(Query::from_value(&nested.to_value()).unwrap_err().field(), "fallbacks[0].fallbacks");
+}
