@@ -2,6 +2,8 @@
 //!
 //! One file per command; each is a row of [`COMMANDS`]. `ui` shows progress, `sh` runs other programs.
 
+#[cfg(unix)]
+mod demo;
 mod setup;
 mod sh;
 mod test;
@@ -19,6 +21,8 @@ type Command = (&'static str, &'static str, fn(&[String]) -> Result);
 const COMMANDS: &[Command] = &[
     ("setup", "set up whatever is missing: wasm target, Python venv, npm packages, Chromium", setup::command),
     ("wasm", "build the npm package into bindings-wasm/dist", wasm::command),
+    #[cfg(unix)]
+    ("demo [--ci]", "run the main job: a registry, providers, consumers in four runtimes, a crash, a drain", demo::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
 ];
 
