@@ -60,6 +60,10 @@ pub const DOCUMENT_STRING_BYTES: usize = 65_536;
 pub const KEY_BYTES: usize = 4_096;
 /// Instances excluded from one pick.
 pub const EXCLUDED: usize = 64;
+/// Shortest time after which an unfinished pick may be reaped, microseconds (1 ms).
+pub const REAP_MIN_MICROS: u64 = 1_000;
+/// Longest time after which an unfinished pick is reaped, microseconds (24 h).
+pub const REAP_MAX_MICROS: u64 = 86_400_000_000;
 /// Unfinished picks of one balancer.
 pub const PICKS_IN_FLIGHT: usize = 1 << 20;
 
@@ -93,5 +97,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("document-string-bytes", DOCUMENT_STRING_BYTES as u64),
     ("key-bytes", KEY_BYTES as u64),
     ("excluded", EXCLUDED as u64),
+    ("reap-min-micros", REAP_MIN_MICROS),
+    ("reap-max-micros", REAP_MAX_MICROS),
     ("picks-in-flight", PICKS_IN_FLIGHT as u64),
 ];

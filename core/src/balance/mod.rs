@@ -1,1 +1,282 @@
-//! Which one.
+//! Which one: from the instances of a view to the instance a call should go to.
+//!
+//! # The pipeline
+//! Data goes through these parts in this order; each is a function of what is left, the request and the generator.
+//!
+//! | part | file | what it does |
+//! |---|---|---|
+//! | view | `members` | the instances that match the query, sorted by service and id; changes are merged in, so that survivors keep their counters and their turn |
+//! | filter | `filter` | leaves out what the request excludes |
+//! | prioritise | `tiers` | available, else degraded, else draining; never unavailable, never of weight 0 |
+//! | pick | `policy/*` | one policy a file |
+//! | tickets | `tickets` | remembers the pick until it is finished or reaped |
+//! | feedback | `outcome`, `stats` | what became of it |
+
+mod config;
+mod filter;
+mod members;
+mod outcome;
+mod pick;
+mod policy;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod tickets;
+mod tiers;
+
+use alloc::vec::Vec;
+
+pub use config::Options;
+pub use outcome::Outcome;
+pub use pick::{Pick, Request};
+pub use policy::Policy;
+pub use stats::{InstanceStats, Stats, Tally};
+
+use crate::error::{Code, Error};
+use crate::limits;
+use crate::model::Handle;
+use crate::query::Query;
+use crate::rng::Rng;
+use crate::time::Timestamp;
+use crate::value::{Fields, Value};
+use filter::Excluded;
+use members::{Arrival, Members};
+use tickets::Tickets;
+use tiers::Tiers;
+
+/// Chooses instances for calls, among those that match a query.
+///
+/// It has one owner: give each worker thread its own. The same changes, requests, outcomes and times in the same
+/// order give the same picks for the same seed, in every language.
+///
+/// - **Getters**: [`query`](Self::query), [`policy`](Self::policy), [`options`](Self::options), [`len`](Self::len),
+///   [`in_flight`](Self::in_flight), [`stats`](Self::stats).
+/// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
+///   [`finish_and_pick`](Self::finish_and_pick). A time that runs backwards counts as the latest one seen. Each
+///   first reaps what is due.
+/// - **Polling**: [`follow`](Self::follow) takes over what changed in the registry; [`deadline`](Self::deadline) and
+///   [`advance`](Self::advance) reap picks that were never finished.
+/// - **Persistence**: none; a balancer is made anew from its query, and counts afresh.
+#[derive(Clone, Debug)]
+pub struct Balancer {
+    query: Query,
+    options: Options,
+    members: Members,
+    tiers: Tiers,
+    tickets: Tickets,
+    rng: Rng,
+    now: Timestamp,
+    backwards: u64,
+}
+
+/// A change of the view.
+enum Change<'a> {
+    Put(Arrival<'a>),
+    Remove { service: &'a str, id: &'a str },
+}
+
+impl Balancer {
+    /// A balancer for the instances that match a query. It knows none until it follows a registry.
+    ///
+    /// # Errors
+    /// [`Code::LimitExceeded`] for an option out of range, and what [`Query::validate`] returns.
+    pub fn new(query: Query, policy: Policy, options: Options) -> Result<Self, Error> {
+        query.validate()?;
+        options.validate()?;
+        Ok(Self {
+            query,
+            options,
+            members: Members::default(),
+            tiers: Tiers::new(policy, options.seed),
+            tickets: Tickets::new(options.reap_after),
+            rng: Rng::new(options.seed),
+            now: Timestamp::ZERO,
+            backwards: 0,
+        })
+    }
+
+    /// Makes one from `{query, policy, options?}`, the policy by its name.
+    ///
+    /// # Errors
+    /// As [`Balancer::new`], [`Query::from_value`], [`Policy::parse`] and [`Options::from_value`];
+    /// [`Code::MissingField`], [`Code::UnknownField`].
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let fields = Fields::new(value, "", &["query", "policy", "options"])?;
+        let query = fields.value("query").ok_or_else(|| Error::new(Code::MissingField, "query"))?;
+        let query = Query::from_value(query).map_err(|error| error.within("query"))?;
+        let policy = Policy::parse(fields.required_text("policy")?)?;
+        let options = match fields.value("options") {
+            Some(options) => Options::from_value(options).map_err(|error| error.within("options"))?,
+            None => Options::default(),
+        };
+        Self::new(query, policy, options)
+    }
+
+    /// Who is asked for.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// How an instance is chosen.
+    pub fn policy(&self) -> Policy {
+        self.tiers.policy()
+    }
+
+    /// What it was told beside.
+    pub fn options(&self) -> Options {
+        self.options
+    }
+
+    /// How many instances match the query, whatever their availability and weight.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether no instance matches.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many picks are not finished.
+    pub fn in_flight(&self) -> usize {
+        self.tickets.len()
+    }
+
+    /// What it has done so far, by instance. Costs a look at each.
+    pub fn stats(&self) -> Stats {
+        let instance = |slot: &u32| {
+            let (service, id) = self.members.name(*slot);
+            Some(InstanceStats {
+                handle: self.members.handle(*slot)?,
+                service: service.into(),
+                id: id.into(),
+                availability: self.members.availability(*slot)?,
+                in_flight: self.members.in_flight(*slot),
+                tally: self.members.tally(*slot),
+            })
+        };
+        Stats {
+            policy: self.policy(),
+            in_flight: self.tickets.len() as u32,
+            tally: self.members.total(),
+            backwards: self.backwards,
+            instances: self.members.order().iter().filter_map(instance).collect(),
+        }
+    }
+
+    /// Chooses the instance a call should go to and counts the call as in flight there until it is finished.
+    ///
+    /// It is never an excluded instance, one that is unavailable or one of weight 0. Allocates only when more picks
+    /// are in flight than ever before, and for the first pick after a change.
+    ///
+    /// # Errors
+    /// [`Code::NoInstances`], [`Code::NoneAvailable`], [`Code::AllExcluded`]; [`Code::LimitExceeded`] for a `key` or an
+    /// `exclude` that is too long, and for `picks` when 1 048 576 are unfinished.
+    #[inline]
+    pub fn pick(&mut self, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
+        self.observe(now);
+        request.validate()?;
+        if self.tickets.is_full() {
+            return Err(Error::too_large("picks", limits::PICKS_IN_FLIGHT as u64));
+        }
+        match self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng) {
+            Ok(slot) => {
+                self.members.begin(slot);
+                let token = self.tickets.issue(slot, self.now);
+                let handle = self.members.handle(slot).unwrap_or(Handle::new(0, 0));
+                Ok(Pick { handle, token })
+            }
+            Err(_) if self.is_empty() => Err(Error::new(Code::NoInstances, "").message("no instance matches the query")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells what became of a pick. False when the token is unknown, was finished before or was reaped: then nothing
+    /// is counted.
+    #[inline]
+    pub fn finish(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
+        self.observe(now);
+        let Some(slot) = self.tickets.redeem(token) else { return false };
+        self.members.end(slot, |tally| tally.count(outcome));
+        true
+    }
+
+    /// [`finish`](Self::finish), then [`pick`](Self::pick): one crossing of a language border for one call.
+    ///
+    /// # Errors
+    /// As [`pick`](Self::pick). The finish has happened all the same.
+    #[inline]
+    pub fn finish_and_pick(&mut self, token: u64, outcome: Outcome, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
+        self.finish(token, outcome, now);
+        self.pick(request, now)
+    }
+
+    /// When the oldest unfinished pick is reaped: the only timer a host needs for a balancer. None while all are finished.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.tickets.deadline()
+    }
+
+    /// Reaps the picks that are due and tells how many. They count as neither succeeded nor failed.
+    pub fn advance(&mut self, now: Timestamp) -> u32 {
+        let before = self.tickets.len();
+        self.observe(now);
+        before.saturating_sub(self.tickets.len()) as u32
+    }
+
+    #[inline]
+    fn observe(&mut self, now: Timestamp) {
+        if now < self.now {
+            self.backwards = self.backwards.saturating_add(1);
+            return;
+        }
+        self.now = now;
+        if self.tickets.is_due(now) {
+            self.reap();
+        }
+    }
+
+    #[cold]
+    fn reap(&mut self) {
+        let members = &mut self.members;
+        self.tickets.reap(self.now, |slot| members.end(slot, |tally| tally.reaped = tally.reaped.saturating_add(1)));
+    }
+
+    /// Takes over changes of the view.
+    fn apply<'a>(&mut self, changes: impl Iterator<Item = Change<'a>>) {
+        let (mut new, mut moved): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Put(arrival) => {
+                    let known = self.members.slot_of(arrival.service, arrival.id);
+                    let same = known.is_some_and(|slot| self.members.stands_as(slot, &arrival));
+                    if let Some(slot) = known
+                        && !same
+                    {
+                        self.tiers.touch(&mut self.members, slot);
+                    }
+                    let slot = self.members.place(arrival, known);
+                    if !same {
+                        moved.push(slot);
+                    }
+                    if known.is_none() {
+                        new.push(slot);
+                    }
+                }
+                Change::Remove { service, id } => {
+                    if let Some(slot) = self.members.slot_of(service, id) {
+                        self.tiers.touch(&mut self.members, slot);
+                        self.members.remove(slot);
+                        moved.push(slot);
+                    }
+                }
+            }
+        }
+        for slots in [&mut new, &mut moved] {
+            slots.sort_unstable_by(|one, other| self.members.compare(*one, *other));
+            slots.dedup();
+        }
+        self.members.enter(&new);
+        self.tiers.settle(&mut self.members, &moved);
+        self.members.sweep();
+    }
+}

@@ -1,0 +1,301 @@
+//! Who can be picked, and what is known of each: the state that survives a change of the others.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+
+use super::policy;
+use super::stats::Tally;
+use crate::model::{Availability, Handle};
+
+/// The instances of the view, in columns by slot, with those that left it while picks of them were out.
+///
+/// A slot is an instance's for as long as it is in the view or has picks in flight. One that comes back in the
+/// meantime, under a new handle, finds its counters as it left them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Members {
+    /// Slots of all of them, sorted by service and id.
+    order: Vec<u32>,
+    // What a pick reads, packed.
+    handles: Vec<Handle>,
+    weights: Vec<u32>,
+    in_flight: Vec<u32>,
+    // What a finish writes.
+    tallies: Vec<Tally>,
+    // What a change reads.
+    hosts: Vec<Host>,
+    free: Vec<u32>,
+    /// How many have left and wait for their last pick.
+    leaving: u32,
+    /// The tallies of those that are gone.
+    gone: Tally,
+}
+
+/// Who an instance is, and where it stands.
+#[derive(Clone, Debug)]
+struct Host {
+    service: Box<str>,
+    id: Box<str>,
+    mark: u64,
+    /// What `round-robin` parked; none until it had a turn.
+    turn: Option<i64>,
+    standing: Standing,
+}
+
+/// Where a slot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// In the view.
+    Here(Availability),
+    /// Out of the view, with picks in flight.
+    Leaving,
+    /// Nobody's.
+    Free,
+}
+
+/// What the view says of an instance that is in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) service: &'a str,
+    pub(super) id: &'a str,
+    pub(super) handle: Handle,
+    /// In thousandths.
+    pub(super) weight: u32,
+    pub(super) availability: Availability,
+}
+
+impl Members {
+    #[inline]
+    pub(super) fn handle(&self, slot: u32) -> Option<Handle> {
+        self.handles.get(slot as usize).copied()
+    }
+
+    /// In thousandths.
+    #[inline]
+    pub(super) fn weight(&self, slot: u32) -> u32 {
+        self.weights.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn in_flight(&self, slot: u32) -> u32 {
+        self.in_flight.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    pub(super) fn mark(&self, slot: u32) -> u64 {
+        self.hosts.get(slot as usize).map_or(0, |host| host.mark)
+    }
+
+    pub(super) fn turn(&self, slot: u32) -> Option<i64> {
+        self.hosts.get(slot as usize)?.turn
+    }
+
+    pub(super) fn set_turn(&mut self, slot: u32, turn: i64) {
+        if let Some(host) = self.hosts.get_mut(slot as usize) {
+            host.turn = Some(turn);
+        }
+    }
+
+    /// Whether all of these have one weight.
+    pub(super) fn are_even(&self, slots: &[u32]) -> bool {
+        let mut weights = slots.iter().map(|slot| self.weight(*slot));
+        let first = weights.next();
+        weights.all(|weight| Some(weight) == first)
+    }
+
+    /// What is known of a slot's instance while it is in the view.
+    pub(super) fn availability(&self, slot: u32) -> Option<Availability> {
+        match self.hosts.get(slot as usize)?.standing {
+            Standing::Here(availability) => Some(availability),
+            _ => None,
+        }
+    }
+
+    pub(super) fn name(&self, slot: u32) -> (&str, &str) {
+        self.hosts.get(slot as usize).map_or(("", ""), |host| (&host.service, &host.id))
+    }
+
+    pub(super) fn tally(&self, slot: u32) -> Tally {
+        self.tallies.get(slot as usize).copied().unwrap_or_default()
+    }
+
+    /// The tallies of all that ever were in the view.
+    pub(super) fn total(&self) -> Tally {
+        self.order.iter().fold(self.gone, |sum, slot| sum.plus(self.tally(*slot)))
+    }
+
+    /// How many are in the view.
+    pub(super) fn len(&self) -> usize {
+        self.order.len().saturating_sub(self.leaving as usize)
+    }
+
+    /// All slots in use, sorted by service and id.
+    pub(super) fn order(&self) -> &[u32] {
+        &self.order
+    }
+
+    #[inline]
+    pub(super) fn begin(&mut self, slot: u32) {
+        if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
+            // Bounded by the table of tickets.
+            *in_flight = in_flight.wrapping_add(1);
+        }
+    }
+
+    /// Ends a pick; what became of it is added to the tally.
+    #[inline]
+    pub(super) fn end(&mut self, slot: u32, account: impl FnOnce(&mut Tally)) {
+        if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
+            // Each ticket is redeemed once, so there is one to take away.
+            *in_flight = in_flight.wrapping_sub(1);
+        }
+        if let Some(tally) = self.tallies.get_mut(slot as usize) {
+            account(tally);
+        }
+        if self.leaving > 0 {
+            self.release(slot);
+        }
+    }
+
+    /// Where an instance stands in the order, or would.
+    fn find(&self, service: &str, id: &str) -> Result<usize, usize> {
+        self.order.binary_search_by(|slot| self.name(*slot).cmp(&(service, id)))
+    }
+
+    pub(super) fn slot_of(&self, service: &str, id: &str) -> Option<u32> {
+        self.order.get(self.find(service, id).ok()?).copied()
+    }
+
+    pub(super) fn compare(&self, one: u32, other: u32) -> Ordering {
+        self.name(one).cmp(&self.name(other))
+    }
+
+    /// Whether this is what is known of the slot's instance already, but for the handle.
+    pub(super) fn stands_as(&self, slot: u32, arrival: &Arrival<'_>) -> bool {
+        self.availability(slot) == Some(arrival.availability) && self.weight(slot) == arrival.weight
+    }
+
+    /// Notes what the view says of an instance that is `known` at a slot, or new; new ones enter the order with
+    /// [`Members::enter`].
+    pub(super) fn place(&mut self, arrival: Arrival<'_>, known: Option<u32>) -> u32 {
+        let slot = known.unwrap_or_else(|| self.claim(arrival.service, arrival.id));
+        let index = slot as usize;
+        if let (Some(handle), Some(weight), Some(host)) =
+            (self.handles.get_mut(index), self.weights.get_mut(index), self.hosts.get_mut(index))
+        {
+            *handle = arrival.handle;
+            *weight = arrival.weight;
+            if host.standing == Standing::Leaving {
+                self.leaving = self.leaving.saturating_sub(1);
+            }
+            host.standing = Standing::Here(arrival.availability);
+        }
+        slot
+    }
+
+    fn claim(&mut self, service: &str, id: &str) -> u32 {
+        let host = Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), turn: None, standing: Standing::Free };
+        if let Some(slot) = self.free.pop() {
+            if let Some(old) = self.hosts.get_mut(slot as usize) {
+                *old = host;
+            }
+            return slot;
+        }
+        // A registry holds fewer than 2^32 instances.
+        let slot = self.hosts.len() as u32;
+        self.hosts.push(host);
+        self.handles.push(Handle::new(0, 0));
+        self.weights.push(0);
+        self.in_flight.push(0);
+        self.tallies.push(Tally::default());
+        slot
+    }
+
+    /// Takes an instance out of the view. It stays in the order until [`Members::sweep`], and beyond it until its
+    /// last pick is finished.
+    pub(super) fn remove(&mut self, slot: u32) {
+        if let Some(host) = self.hosts.get_mut(slot as usize)
+            && let Standing::Here(_) = host.standing
+        {
+            host.standing = Standing::Leaving;
+            self.leaving = self.leaving.saturating_add(1);
+        }
+    }
+
+    /// Frees the slots of all that have left and have no pick in flight.
+    pub(super) fn sweep(&mut self) {
+        if self.leaving == 0 {
+            return;
+        }
+        let mut order = core::mem::take(&mut self.order);
+        order.retain(|slot| !self.free_if_done(*slot));
+        self.order = order;
+    }
+
+    /// Frees one slot if its instance has left and this was its last pick.
+    #[cold]
+    fn release(&mut self, slot: u32) {
+        // The place is looked up first: a freed slot has no name.
+        let (service, id) = self.name(slot);
+        let place = self.find(service, id);
+        if self.free_if_done(slot)
+            && let Ok(place) = place
+        {
+            self.order.remove(place);
+        }
+    }
+
+    fn free_if_done(&mut self, slot: u32) -> bool {
+        let idle = self.in_flight(slot) == 0;
+        let Some(host) = self.hosts.get_mut(slot as usize) else { return false };
+        if !idle || host.standing != Standing::Leaving {
+            return false;
+        }
+        *host = Host { service: Box::default(), id: Box::default(), mark: 0, turn: None, standing: Standing::Free };
+        self.leaving = self.leaving.saturating_sub(1);
+        if let Some(tally) = self.tallies.get_mut(slot as usize) {
+            self.gone = self.gone.plus(core::mem::take(tally));
+        }
+        self.free.push(slot);
+        true
+    }
+
+    /// Merges slots that are new, sorted by service and id, into the order.
+    pub(super) fn enter(&mut self, new: &[u32]) {
+        let mut order = core::mem::take(&mut self.order);
+        self.merge(&mut order, new);
+        self.order = order;
+    }
+
+    /// Merges sorted slots into sorted slots, from the back: a search for each one that is new, and the rest moves
+    /// in blocks.
+    pub(super) fn merge(&self, list: &mut Vec<u32>, new: &[u32]) {
+        let mut left = list.len();
+        let mut end = left.saturating_add(new.len());
+        list.resize(end, 0);
+        for slot in new.iter().rev() {
+            let at = list.get(..left).map_or(0, |old| old.partition_point(|other| self.compare(*other, *slot).is_lt()));
+            let moved = left.saturating_sub(at);
+            end = end.saturating_sub(moved);
+            list.copy_within(at..left, end);
+            end = end.saturating_sub(1);
+            if let Some(place) = list.get_mut(end) {
+                *place = *slot;
+            }
+            left = at;
+        }
+    }
+
+    /// Members of one service with these weights, in order of slot, all available.
+    #[cfg(test)]
+    pub(super) fn fixture(weights: &[u32]) -> (Self, Vec<u32>) {
+        let mut members = Self::default();
+        for (index, weight) in (0u32..).zip(weights) {
+            let id = std::format!("b{index:06}");
+            let (handle, availability) = (Handle::new(index, 0), Availability::Available);
+            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability }, None);
+        }
+        let slots: Vec<u32> = (0..weights.len() as u32).collect();
+        members.enter(&slots);
+        (members, slots)
+    }
+}

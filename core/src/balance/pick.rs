@@ -1,0 +1,54 @@
+//! What a caller asks, and what it is answered.
+
+use crate::error::Error;
+use crate::limits;
+use crate::model::Handle;
+use crate::value::Value;
+
+/// What is known of a call that needs an instance.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Request<'a> {
+    /// What the call is about, for policies that send the same key to the same instance; at most 4096 bytes.
+    pub key: Option<&'a [u8]>,
+    /// The instances it must not go to, because it was tried on them; at most 64. A handle that is unknown,
+    /// or whose instance is gone, excludes nothing.
+    pub exclude: &'a [Handle],
+}
+
+impl<'a> Request<'a> {
+    /// A request about `key`.
+    pub const fn keyed(key: &'a [u8]) -> Self {
+        Self { key: Some(key), exclude: &[] }
+    }
+
+    /// A request that must not go to `exclude`.
+    pub const fn excluding(exclude: &'a [Handle]) -> Self {
+        Self { key: None, exclude }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Error> {
+        if self.key.is_some_and(|key| key.len() > limits::KEY_BYTES) {
+            return Err(Error::too_large("key", limits::KEY_BYTES as u64));
+        }
+        if self.exclude.len() > limits::EXCLUDED {
+            return Err(Error::too_large("exclude", limits::EXCLUDED as u64));
+        }
+        Ok(())
+    }
+}
+
+/// The instance a call should go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The instance.
+    pub handle: Handle,
+    /// Names the pick when the call is finished; below 2^53. It is good once, and until the pick is reaped.
+    pub token: u64,
+}
+
+impl Pick {
+    /// Writes `{handle, token}`.
+    pub fn to_value(&self) -> Value {
+        Value::map([("handle", Value::from(self.handle.to_bits())), ("token", self.token.into())])
+    }
+}

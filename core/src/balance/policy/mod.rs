@@ -1,0 +1,144 @@
+//! The policies: each in a file of its own, each a function of the candidates, the request and the generator.
+
+mod first;
+mod least_request;
+mod random;
+mod rendezvous;
+mod round_robin;
+
+pub(super) use rendezvous::mark;
+
+use super::filter::Excluded;
+use super::members::Members;
+use crate::error::{Code, Error};
+use crate::model::Handle;
+use crate::rng::Rng;
+
+/// How an instance is chosen among those that may be given the call.
+///
+/// Every policy keeps to the weights (save `first`), never picks an instance of weight 0, never an excluded one,
+/// and gives the same picks for the same inputs and seed in every language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// The first by service and id: one active instance, the others stand by. Draws nothing.
+    First,
+    /// One at random, in proportion to the weights. O(1) a pick.
+    Random,
+    /// In turn, spread as evenly as the weights allow: the smooth weighted round robin of nginx.
+    RoundRobin,
+    /// The less loaded of two drawn at random, the load being `(picks in flight + 1) / weight`. O(1) a pick.
+    LeastRequest,
+    /// The one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
+    Rendezvous,
+}
+
+impl Policy {
+    /// Every policy.
+    pub const ALL: &[Self] = &[Self::First, Self::Random, Self::RoundRobin, Self::LeastRequest, Self::Rendezvous];
+
+    /// The name in documents.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Random => "random",
+            Self::RoundRobin => "round-robin",
+            Self::LeastRequest => "least-request",
+            Self::Rendezvous => "rendezvous",
+        }
+    }
+
+    /// Reads the name.
+    ///
+    /// # Errors
+    /// [`Code::InvalidPolicy`] for any other word.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|policy| policy.name() == name)
+            .ok_or_else(|| Error::new(Code::InvalidPolicy, "policy").message("one of first random round-robin least-request rendezvous"))
+    }
+}
+
+/// The candidates of one pick: a pool's instances, sorted by service and id, and those the request rules out.
+pub(super) struct Candidates<'a> {
+    /// Slots of `members`; all have a weight above 0.
+    pub(super) slots: &'a [u32],
+    pub(super) members: &'a Members,
+    pub(super) excluded: Excluded<'a>,
+}
+
+impl Candidates<'_> {
+    #[inline]
+    fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// The candidate at a place below [`Candidates::len`].
+    #[inline]
+    fn slot(&self, place: u32) -> u32 {
+        self.slots.get(place as usize).copied().unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    fn handle(&self, slot: u32) -> Option<Handle> {
+        self.members.handle(slot)
+    }
+
+    /// Whether the request leaves it.
+    #[inline]
+    fn is_open(&self, slot: u32) -> bool {
+        self.handle(slot).is_some_and(|handle| !self.excluded.has(handle))
+    }
+
+    /// Those the request leaves, in order.
+    fn open(&self) -> impl Iterator<Item = u32> {
+        self.slots.iter().copied().filter(|slot| self.is_open(*slot))
+    }
+
+    /// Whether the request leaves any. Looks at no more of them than the request excludes, and one.
+    pub(super) fn any_open(&self) -> bool {
+        if self.slots.len() > self.excluded.len() { true } else { self.open().next().is_some() }
+    }
+}
+
+/// What a policy keeps for one pool, built when the pool has changed and a pick is asked of it.
+#[derive(Clone, Debug)]
+pub(super) enum Picker {
+    First,
+    Random(random::Table),
+    RoundRobin(round_robin::Turns),
+    LeastRequest(least_request::Scale),
+    Rendezvous(rendezvous::Scores),
+}
+
+impl Picker {
+    pub(super) fn build(policy: Policy, slots: &[u32], members: &mut Members, seed: u64) -> Self {
+        match policy {
+            Policy::First => Self::First,
+            Policy::Random => Self::Random(random::Table::build(slots, members)),
+            Policy::RoundRobin => Self::RoundRobin(round_robin::Turns::build(slots, members, seed)),
+            Policy::LeastRequest => Self::LeastRequest(least_request::Scale::build(slots, members)),
+            Policy::Rendezvous => Self::Rendezvous(rendezvous::Scores::build(slots, members)),
+        }
+    }
+
+    /// Gives back to the members what must outlive this build. Called before the members or the pool change.
+    pub(super) fn park(&self, slots: &[u32], members: &mut Members) {
+        if let Self::RoundRobin(turns) = self {
+            turns.park(slots, members);
+        }
+    }
+
+    /// Chooses; none only when the request leaves no candidate, and then nothing has changed.
+    #[inline]
+    pub(super) fn pick(&mut self, candidates: &Candidates<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
+        match self {
+            Self::First => first::pick(candidates),
+            Self::Random(table) => table.pick(candidates, rng),
+            Self::RoundRobin(turns) => turns.pick(candidates),
+            Self::LeastRequest(scale) => scale.pick(candidates, rng),
+            Self::Rendezvous(scores) => scores.pick(candidates, key, rng),
+        }
+    }
+}

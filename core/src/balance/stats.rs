@@ -1,0 +1,126 @@
+//! What a balancer has done, as plain data.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::outcome::Outcome;
+use super::policy::Policy;
+use crate::model::{Availability, Handle};
+use crate::time::{micros, secs};
+use crate::value::Value;
+
+/// What became of picks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Finished well.
+    pub succeeded: u64,
+    /// Finished badly.
+    pub failed: u64,
+    /// Never finished, and reaped.
+    pub reaped: u64,
+    /// How many of the finished told their latency.
+    pub timed: u64,
+    /// The sum of those latencies, microseconds.
+    pub latency: u64,
+}
+
+impl Tally {
+    /// The mean latency of those that told it.
+    pub fn mean_latency(&self) -> Option<Duration> {
+        self.latency.checked_div(self.timed).map(Duration::from_micros)
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, outcome: Outcome) {
+        // A count of calls stays below 2^64, and so do 285 years of microseconds; the sum may saturate.
+        let ok = u64::from(outcome.ok);
+        self.succeeded = self.succeeded.wrapping_add(ok);
+        self.failed = self.failed.wrapping_add(1).wrapping_sub(ok);
+        if let Some(latency) = outcome.latency {
+            self.timed = self.timed.wrapping_add(1);
+            self.latency = self.latency.saturating_add(micros(latency));
+        }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            succeeded: self.succeeded.saturating_add(other.succeeded),
+            failed: self.failed.saturating_add(other.failed),
+            reaped: self.reaped.saturating_add(other.reaped),
+            timed: self.timed.saturating_add(other.timed),
+            latency: self.latency.saturating_add(other.latency),
+        }
+    }
+
+    fn ended(&self) -> u64 {
+        self.succeeded.saturating_add(self.failed).saturating_add(self.reaped)
+    }
+
+    fn pairs(&self, in_flight: u64) -> Vec<(&'static str, Value)> {
+        alloc::vec![
+            ("picks", self.ended().saturating_add(in_flight).into()),
+            ("inflight", in_flight.into()),
+            ("succeeded", self.succeeded.into()),
+            ("failed", self.failed.into()),
+            ("reaped", self.reaped.into()),
+            ("latency", self.mean_latency().map(secs).into()),
+        ]
+    }
+}
+
+/// What a balancer knows of one instance of its view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceStats {
+    /// The instance.
+    pub handle: Handle,
+    /// Its service.
+    pub service: String,
+    /// Its id.
+    pub id: String,
+    /// Whether it may be given a call.
+    pub availability: Availability,
+    /// Picks of it that are not finished.
+    pub in_flight: u32,
+    /// What became of the others.
+    pub tally: Tally,
+}
+
+/// What a balancer has done, in sum and by instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// The policy.
+    pub policy: Policy,
+    /// Picks that are not finished, those of instances that have left the view included.
+    pub in_flight: u32,
+    /// What became of the others, those of instances that have left the view included.
+    pub tally: Tally,
+    /// How often the host's time ran backwards and was clamped.
+    pub backwards: u64,
+    /// The instances of the view, sorted by service and id.
+    pub instances: Vec<InstanceStats>,
+}
+
+impl Stats {
+    /// Writes `{policy, picks, inflight, succeeded, failed, reaped, latency?, backwards, instances: [{handle, service, id,
+    /// availability, picks, inflight, succeeded, failed, reaped, latency?}]}`; a latency is the mean in seconds, to the microsecond,
+    /// and absent while none was told.
+    pub fn to_value(&self) -> Value {
+        let document = |pairs: Vec<(&'static str, Value)>| Value::map(pairs.into_iter().filter(|(_, value)| *value != Value::Null));
+        let instance = |one: &InstanceStats| {
+            let mut pairs = alloc::vec![
+                ("handle", Value::from(one.handle.to_bits())),
+                ("service", one.service.as_str().into()),
+                ("id", one.id.as_str().into()),
+                ("availability", one.availability.as_str().into()),
+            ];
+            pairs.extend(one.tally.pairs(u64::from(one.in_flight)));
+            document(pairs)
+        };
+        let mut pairs = alloc::vec![("policy", Value::from(self.policy.name()))];
+        pairs.extend(self.tally.pairs(u64::from(self.in_flight)));
+        pairs.push(("backwards", self.backwards.into()));
+        pairs.push(("instances", Value::List(self.instances.iter().map(instance).collect())));
+        document(pairs)
+    }
+}

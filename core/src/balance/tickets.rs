@@ -1,0 +1,284 @@
+//! The picks that are not finished yet.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::limits;
+use crate::time::{Timestamp, micros};
+
+/// How many cohorts of picks are made during one reaping period.
+const COHORTS_A_PERIOD: u64 = 32;
+/// Cohorts that can be open at once: a full period's, the one being filled, and one that is due; rounded up to a power of two.
+const COHORTS: usize = 64;
+/// Bits of a token that name the entry; [`limits::PICKS_IN_FLIGHT`] entries fit.
+const INDEX_BITS: u32 = 20;
+
+/// A table of unfinished picks: token to host.
+///
+/// A token is an entry's index with the entry's generation, below 2^52. A generation is odd while the entry is
+/// taken and changes each time it is taken or given back, so a token is good exactly once: a second `finish`, or
+/// one that comes after the reaping, finds nothing. (An index would have to be reused 2^31 times for a stale
+/// token to fit again.)
+///
+/// Picks made within 1/32 of the reaping period form a cohort, which is reaped as one, when its youngest member
+/// has reached the period. So an unfinished pick lives for one period at least and 33/32 of it at most, and a pick
+/// pays no more for it than one comparison and one count.
+#[derive(Clone, Debug)]
+pub(super) struct Tickets {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    cohorts: [Cohort; COHORTS],
+    /// Sequence numbers of the oldest cohort that may have members, and of the one being filled.
+    oldest: u32,
+    newest: u32,
+    /// When the cohort being filled is closed.
+    closes: u64,
+    /// Nothing is due before this time.
+    wake: u64,
+    period: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    generation: u32,
+    host: u32,
+    cohort: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Cohort {
+    live: u32,
+    /// When its youngest member was picked.
+    youngest: u64,
+}
+
+impl Tickets {
+    pub(super) fn new(period: Duration) -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            cohorts: [Cohort::default(); COHORTS],
+            oldest: 0,
+            newest: 0,
+            closes: 0,
+            wake: u64::MAX,
+            period: micros(period).max(1),
+        }
+    }
+
+    /// How many picks are not finished.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().saturating_sub(self.free.len())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.free.is_empty() && self.entries.len() >= limits::PICKS_IN_FLIGHT
+    }
+
+    /// Enters a pick of `host`. The table must not be full.
+    #[inline]
+    pub(super) fn issue(&mut self, host: u32, now: Timestamp) -> u64 {
+        let now = now.as_micros();
+        if now >= self.closes {
+            self.open_cohort(now);
+        }
+        let cohort = self.newest;
+        if let Some(current) = self.cohorts.get_mut(cohort as usize % COHORTS) {
+            current.live = current.live.wrapping_add(1);
+            current.youngest = now;
+        }
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.entries.push(Entry { generation: 0, host, cohort });
+                (self.entries.len() as u32).wrapping_sub(1)
+            }
+        };
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            // An index comes from the free list or was just pushed.
+            return u64::MAX;
+        };
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.host = host;
+        entry.cohort = cohort;
+        u64::from(entry.generation) << INDEX_BITS | u64::from(index)
+    }
+
+    /// Takes a pick out and tells its host, unless the token is unknown, finished or reaped.
+    #[inline]
+    pub(super) fn redeem(&mut self, token: u64) -> Option<u32> {
+        let index = token as u32 & ((1 << INDEX_BITS) - 1);
+        let entry = self.entries.get_mut(index as usize)?;
+        // Tokens carry odd generations, and an entry that is free has an even one.
+        if u64::from(entry.generation) != token >> INDEX_BITS || entry.generation & 1 == 0 {
+            return None;
+        }
+        entry.generation = entry.generation.wrapping_add(1);
+        if let Some(cohort) = self.cohorts.get_mut(entry.cohort as usize % COHORTS) {
+            cohort.live = cohort.live.wrapping_sub(1);
+        }
+        self.free.push(index);
+        Some(entry.host)
+    }
+
+    /// Whether [`Tickets::reap`] may have something to do.
+    #[inline]
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        now.as_micros() >= self.wake
+    }
+
+    /// Takes out every pick of the cohorts that are due and names each one's host.
+    pub(super) fn reap(&mut self, now: Timestamp, mut each: impl FnMut(u32)) {
+        // At most COHORTS rounds: `oldest` only moves towards `newest`.
+        while let Some((cohort, due)) = self.first_due() {
+            if due > now.as_micros() {
+                break;
+            }
+            if cohort.live > 0 {
+                for (index, entry) in (0u32..).zip(&mut self.entries) {
+                    if entry.generation & 1 == 1 && entry.cohort == self.oldest {
+                        entry.generation = entry.generation.wrapping_add(1);
+                        self.free.push(index);
+                        each(entry.host);
+                    }
+                }
+            }
+            self.pass_oldest();
+        }
+        self.wake = self.first_due().map_or(u64::MAX, |(_, due)| due);
+    }
+
+    /// When the oldest unfinished pick is reaped, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let span = 0..=self.newest.wrapping_sub(self.oldest);
+        let live = span.map(|age| self.cohort(self.oldest.wrapping_add(age))).find(|cohort| cohort.live > 0)?;
+        Some(Timestamp::clamped(live.youngest.saturating_add(self.period)))
+    }
+
+    fn cohort(&self, number: u32) -> Cohort {
+        self.cohorts.get(number as usize % COHORTS).copied().unwrap_or_default()
+    }
+
+    /// The oldest cohort and when it is due; none when the table was empty since the last one was passed.
+    fn first_due(&self) -> Option<(Cohort, u64)> {
+        let cohort = self.cohort(self.oldest);
+        let idle = self.closes == 0 || (self.oldest == self.newest && cohort.live == 0);
+        (!idle).then(|| (cohort, cohort.youngest.saturating_add(self.period)))
+    }
+
+    fn pass_oldest(&mut self) {
+        if let Some(cohort) = self.cohorts.get_mut(self.oldest as usize % COHORTS) {
+            *cohort = Cohort::default();
+        }
+        if self.oldest == self.newest {
+            // The one being filled is due, so it is closed too.
+            self.closes = 0;
+        } else {
+            self.oldest = self.oldest.wrapping_add(1);
+        }
+    }
+
+    #[cold]
+    fn open_cohort(&mut self, now: u64) {
+        // Passing over cohorts that are empty keeps the span of the open ones below COHORTS: each that has
+        // members is at most one period and one window old, because a pick reaps what is due before it is entered.
+        while self.oldest != self.newest && self.cohort(self.oldest).live == 0 {
+            self.pass_oldest();
+        }
+        if self.cohort(self.newest).live > 0 {
+            self.newest = self.newest.wrapping_add(1);
+        }
+        self.closes = now.saturating_add((self.period / COHORTS_A_PERIOD).max(1));
+        if self.oldest == self.newest {
+            self.wake = now.saturating_add(self.period);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    const PERIOD: Duration = Duration::from_secs(32);
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs)
+    }
+
+    #[test]
+    fn a_token_is_good_once() {
+        let mut tickets = Tickets::new(PERIOD);
+        let token = tickets.issue(7, at(0));
+        assert!(token < 1 << 53);
+        assert_eq!(tickets.redeem(token), Some(7));
+        assert_eq!(tickets.redeem(token), None);
+        let next = tickets.issue(8, at(0));
+        assert_ne!(token, next);
+        assert_eq!((tickets.redeem(token), tickets.redeem(next)), (None, Some(8)));
+        for forged in [0, 1, next + (1 << 20), u64::MAX, 1 << 52] {
+            assert_eq!(tickets.redeem(forged), None, "{forged}");
+        }
+        assert_eq!(tickets.len(), 0);
+    }
+
+    #[test]
+    fn a_lone_pick_is_reaped_exactly_at_its_deadline() {
+        let mut tickets = Tickets::new(PERIOD);
+        assert_eq!(tickets.deadline(), None);
+        let token = tickets.issue(7, at(5));
+        assert_eq!(tickets.deadline(), Some(at(37)));
+        let mut reaped = vec![];
+        tickets.reap(Timestamp::from_micros(at(37).as_micros() - 1).unwrap(), |host| reaped.push(host));
+        assert!(reaped.is_empty());
+        assert!(tickets.is_due(at(37)));
+        tickets.reap(at(37), |host| reaped.push(host));
+        assert_eq!((reaped, tickets.redeem(token), tickets.deadline(), tickets.len()), (vec![7], None, None, 0));
+        tickets.issue(9, at(100));
+        assert_eq!(tickets.deadline(), Some(at(132)));
+    }
+
+    #[test]
+    fn picks_live_between_one_period_and_33_32ths() {
+        let mut rng = crate::rng::Rng::new(3);
+        let mut tickets = Tickets::new(PERIOD);
+        let mut open: std::collections::BTreeMap<u32, (u64, u64)> = Default::default();
+        let (mut now, mut reaped) = (0u64, 0);
+        for host in 0..200_000u32 {
+            now += u64::from(rng.below(if host % 1_000 == 0 { 70_000_000 } else { 4_000 }));
+            let time = Timestamp::from_micros(now).unwrap();
+            if tickets.is_due(time) {
+                tickets.reap(time, |host| {
+                    let (_, picked) = open.remove(&host).unwrap();
+                    assert!(now - picked >= 32_000_000);
+                    reaped += 1;
+                });
+            }
+            assert!(open.values().next().is_none_or(|(_, picked)| now - picked <= 33_000_000));
+            assert_eq!(tickets.len(), open.len());
+            let token = tickets.issue(host, time);
+            open.insert(host, (token, now));
+            if rng.below(20) > 0 {
+                let victim = *open.keys().nth(rng.below(open.len().min(64) as u32) as usize).unwrap();
+                let (token, _) = open.remove(&victim).unwrap();
+                assert_eq!(tickets.redeem(token), Some(victim));
+            }
+            let deadline = tickets.deadline().map(Timestamp::as_micros);
+            assert_eq!(deadline.is_some(), !open.is_empty());
+        }
+        assert!(reaped > 1_000, "{reaped}");
+    }
+
+    #[test]
+    fn the_table_is_full_at_its_limit() {
+        let mut tickets = Tickets::new(PERIOD);
+        let first = tickets.issue(0, at(0));
+        for _ in 1..limits::PICKS_IN_FLIGHT {
+            assert!(!tickets.is_full());
+            tickets.issue(0, at(0));
+        }
+        assert!(tickets.is_full());
+        tickets.redeem(first);
+        assert!(!tickets.is_full());
+    }
+}

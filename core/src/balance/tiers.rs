@@ -1,0 +1,122 @@
+//! Which pool of instances a pick is made from.
+
+use alloc::vec::Vec;
+
+use super::filter::Excluded;
+use super::members::Members;
+use super::policy::{Candidates, Picker, Policy};
+use crate::error::{Code, Error};
+use crate::model::Availability;
+use crate::rng::Rng;
+
+/// The pools, best first.
+const TIERS: [Availability; 3] = [Availability::Available, Availability::Degraded, Availability::Draining];
+
+/// The instances that may be given a call, by availability: the available, then the degraded, then those that drain.
+///
+/// A pick is made from the first pool in which the request leaves a candidate. An instance that is unavailable or has
+/// weight 0 is in none. The order of the pools is the prioritising stage of the pipeline.
+#[derive(Clone, Debug)]
+pub(super) struct Tiers {
+    pools: [Pool; TIERS.len()],
+    policy: Policy,
+    seed: u64,
+}
+
+/// Instances among which a policy chooses.
+#[derive(Clone, Debug, Default)]
+struct Pool {
+    /// Sorted by service and id.
+    slots: Vec<u32>,
+    /// Built for these slots and weights; none after a change, until a pick is asked.
+    picker: Option<Picker>,
+}
+
+impl Tiers {
+    pub(super) fn new(policy: Policy, seed: u64) -> Self {
+        Self { pools: Default::default(), policy, seed }
+    }
+
+    pub(super) fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// The pool an instance belongs to.
+    fn of(members: &Members, slot: u32) -> Option<usize> {
+        let availability = members.availability(slot)?;
+        if members.weight(slot) == 0 {
+            return None;
+        }
+        TIERS.iter().position(|tier| *tier == availability)
+    }
+
+    /// Told before an instance changes: what the policy keeps of its pool is parked.
+    pub(super) fn touch(&mut self, members: &mut Members, slot: u32) {
+        if let Some(pool) = Self::of(members, slot).and_then(|tier| self.pools.get_mut(tier)) {
+            pool.unbuild(members);
+        }
+    }
+
+    /// Told after instances have changed, with their slots sorted by service and id: takes them out of the pools
+    /// they were in, which were touched, and puts them where they belong now.
+    pub(super) fn settle(&mut self, members: &mut Members, slots: &[u32]) {
+        let mut changed = slots.to_vec();
+        changed.sort_unstable();
+        for (tier, pool) in self.pools.iter_mut().enumerate() {
+            let joining: Vec<u32> = slots.iter().copied().filter(|slot| Self::of(members, *slot) == Some(tier)).collect();
+            if !joining.is_empty() {
+                pool.unbuild(members);
+            }
+            if pool.picker.is_none() {
+                pool.slots.retain(|slot| changed.binary_search(slot).is_err());
+                members.merge(&mut pool.slots, &joining);
+            }
+        }
+    }
+
+    /// The whole choice: the pool, then the instance in it.
+    ///
+    /// # Errors
+    /// [`Code::NoneAvailable`] when every pool is empty, [`Code::AllExcluded`] when the request leaves nobody in any.
+    #[inline]
+    pub(super) fn choose(
+        &mut self,
+        members: &mut Members,
+        excluded: Excluded<'_>,
+        key: Option<&[u8]>,
+        rng: &mut Rng,
+    ) -> Result<u32, Error> {
+        let (policy, seed) = (self.policy, self.seed);
+        let mut eligible = false;
+        for pool in self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()) {
+            eligible = true;
+            if pool.picker.is_none() {
+                pool.picker = Some(Picker::build(policy, &pool.slots, members, seed));
+            }
+            let candidates = Candidates { slots: &pool.slots, members, excluded };
+            if (excluded.is_empty() || candidates.any_open())
+                && let Some(slot) = pool.picker.as_mut().and_then(|picker| picker.pick(&candidates, key, rng))
+            {
+                return Ok(slot);
+            }
+        }
+        Err(refusal(eligible))
+    }
+}
+
+impl Pool {
+    fn unbuild(&mut self, members: &mut Members) {
+        if let Some(picker) = self.picker.take() {
+            picker.park(&self.slots, members);
+        }
+    }
+}
+
+#[cold]
+fn refusal(eligible: bool) -> Error {
+    if eligible {
+        Error::new(Code::AllExcluded, "exclude").message("every instance that may be given the call is excluded")
+    } else {
+        Error::new(Code::NoneAvailable, "").message("no instance may be given a call: all are unavailable or have weight 0")
+    }
+}
