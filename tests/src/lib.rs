@@ -2,10 +2,12 @@
 //!
 //! - [`vector`] reads the step scripts of `tests/vectors` and [`host`] runs them; [`document`] compares results.
 //! - [`schema`] checks the scripts against their JSON Schema.
+//! - [`source`] reads the core's sources for the tidy tests.
 
 pub mod document;
 pub mod host;
 pub mod schema;
+pub mod source;
 pub mod vector;
 
 use std::path::{Path, PathBuf};
