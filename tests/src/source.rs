@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub struct Source {
     /// Path from the root of the repository, with `/`.
     pub path: String,
-    /// Lines up to the first `#[cfg(test)]` that opens a module of the file itself; none for a file of tests.
+    /// Its lines, those of tests emptied; none for a file of tests.
     pub lines: Vec<String>,
 }
 
@@ -18,18 +18,36 @@ pub fn sources(folder: &str) -> Vec<Source> {
 fn read(path: &PathBuf) -> Source {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let relative = path.strip_prefix(crate::root()).unwrap_or(path).to_string_lossy().replace('\\', "/");
-    let all: Vec<&str> = text.lines().collect();
-    let end = if is_test(path) {
-        0
-    } else {
-        let opens = |at: usize| {
-            all[at].starts_with("#[cfg(")
-                && all[at].contains("test")
-                && all.get(at + 1).is_some_and(|next| next.starts_with("mod ") && next.ends_with('{'))
+    let lines = if is_test(path) { Vec::new() } else { untested(&text) };
+    Source { path: relative, lines }
+}
+
+/// The text with the lines of every `#[cfg(test)]` item emptied, so that the others keep their numbers; without the
+/// empty lines at the end.
+fn untested(text: &str) -> Vec<String> {
+    let (mut lines, mut closing) = (Vec::new(), None::<String>);
+    for line in text.lines() {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let kept = match &closing {
+            Some(end) => {
+                // The item is over at its closing brace, or at once when it has none.
+                if line == end || line == format!("{end};") || (line.ends_with(';') && end.strip_suffix('}') == Some(indent)) {
+                    closing = None;
+                }
+                ""
+            }
+            None if line.trim_start().starts_with("#[cfg(") && line.contains("test") && !line.contains("not(test)") => {
+                closing = Some(format!("{indent}}}"));
+                ""
+            }
+            None => line,
         };
-        (0..all.len()).find(|at| opens(*at)).unwrap_or(all.len())
-    };
-    Source { path: relative, lines: all[..end].iter().map(|line| (*line).to_owned()).collect() }
+        lines.push(kept.to_owned());
+    }
+    while lines.last().is_some_and(|line| line.trim().is_empty()) {
+        lines.pop();
+    }
+    lines
 }
 
 fn is_test(path: &Path) -> bool {
@@ -70,6 +88,12 @@ fn bare(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tests_are_left_out() {
+        let text = "a\n#[cfg(test)]\nmod tests;\nb\nimpl X {\n    #[cfg(test)]\n    fn f() {\n        x;\n    }\n}\n#[cfg(test)]\nmod t {\n    x\n}\n";
+        assert_eq!(untested(text), ["a", "", "", "b", "impl X {", "", "", "", "", "}"]);
+    }
 
     #[test]
     fn comments_and_strings_are_no_code() {
