@@ -77,8 +77,8 @@ impl Members {
     }
 
     #[inline]
-    pub(super) fn in_flight(&self, slot: u32) -> u32 {
-        self.in_flight.get(slot as usize).copied().unwrap_or_default()
+    pub(super) fn in_flight(&self, slot: u32) -> Option<u32> {
+        self.in_flight.get(slot as usize).copied()
     }
 
     pub(super) fn mark(&self, slot: u32) -> u64 {
@@ -133,12 +133,13 @@ impl Members {
         &self.order
     }
 
+    /// Counts a pick as in flight, and names its instance.
     #[inline]
-    pub(super) fn begin(&mut self, slot: u32) {
-        if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
-            // Bounded by the table of tickets.
-            *in_flight = in_flight.wrapping_add(1);
-        }
+    pub(super) fn begin(&mut self, slot: u32) -> Option<Handle> {
+        let in_flight = self.in_flight.get_mut(slot as usize)?;
+        // Bounded by the table of tickets.
+        *in_flight = in_flight.wrapping_add(1);
+        self.handle(slot)
     }
 
     /// Ends a pick; what became of it is added to the tally.
@@ -233,6 +234,7 @@ impl Members {
 
     /// Frees one slot if its instance has left and this was its last pick.
     #[cold]
+    #[inline(never)]
     fn release(&mut self, slot: u32) {
         // The place is looked up first: a freed slot has no name.
         let (service, id) = self.name(slot);
@@ -245,7 +247,7 @@ impl Members {
     }
 
     fn free_if_done(&mut self, slot: u32) -> bool {
-        let idle = self.in_flight(slot) == 0;
+        let idle = self.in_flight(slot) == Some(0);
         let Some(host) = self.hosts.get_mut(slot as usize) else { return false };
         if !idle || host.standing != Standing::Leaving {
             return false;

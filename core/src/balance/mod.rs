@@ -34,7 +34,6 @@ pub use stats::{InstanceStats, Stats, Tally};
 
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::model::Handle;
 use crate::query::Query;
 use crate::rng::Rng;
 use crate::time::Timestamp;
@@ -151,7 +150,7 @@ impl Balancer {
                 service: service.into(),
                 id: id.into(),
                 availability: self.members.availability(*slot)?,
-                in_flight: self.members.in_flight(*slot),
+                in_flight: self.members.in_flight(*slot)?,
                 tally: self.members.tally(*slot),
             })
         };
@@ -175,19 +174,35 @@ impl Balancer {
     #[inline]
     pub fn pick(&mut self, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
         self.observe(now);
-        request.validate()?;
-        if self.tickets.is_full() {
-            return Err(Error::too_large("picks", limits::PICKS_IN_FLIGHT as u64));
+        // The errors are made elsewhere, lest each pick pay for their making.
+        match self.choose(request) {
+            Some(pick) => Ok(pick),
+            None => Err(self.refusal(request)),
         }
-        match self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng) {
-            Ok(slot) => {
-                self.members.begin(slot);
-                let token = self.tickets.issue(slot, self.now);
-                let handle = self.members.handle(slot).unwrap_or(Handle::new(0, 0));
-                Ok(Pick { handle, token })
-            }
-            Err(_) if self.is_empty() => Err(Error::new(Code::NoInstances, "").message("no instance matches the query")),
-            Err(error) => Err(error),
+    }
+
+    #[inline]
+    fn choose(&mut self, request: &Request<'_>) -> Option<Pick> {
+        if !request.is_within_limits() || self.tickets.is_full() {
+            return None;
+        }
+        let slot = self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng)?;
+        let handle = self.members.begin(slot)?;
+        Some(Pick { handle, token: self.tickets.issue(slot, self.now) })
+    }
+
+    /// Why nothing was chosen.
+    #[cold]
+    #[inline(never)]
+    fn refusal(&self, request: &Request<'_>) -> Error {
+        if let Err(error) = request.validate() {
+            error
+        } else if self.tickets.is_full() {
+            Error::too_large("picks", limits::PICKS_IN_FLIGHT as u64)
+        } else if self.is_empty() {
+            Error::new(Code::NoInstances, "").message("no instance matches the query")
+        } else {
+            self.tiers.refusal()
         }
     }
 
@@ -236,6 +251,7 @@ impl Balancer {
     }
 
     #[cold]
+    #[inline(never)]
     fn reap(&mut self) {
         let members = &mut self.members;
         self.tickets.reap(self.now, |slot| members.end(slot, |tally| tally.reaped = tally.reaped.saturating_add(1)));

@@ -26,6 +26,11 @@ impl<'a> Request<'a> {
         Self { key: None, exclude }
     }
 
+    #[inline]
+    pub(super) fn is_within_limits(&self) -> bool {
+        self.key.is_none_or(|key| key.len() <= limits::KEY_BYTES) && self.exclude.len() <= limits::EXCLUDED
+    }
+
     pub(super) fn validate(&self) -> Result<(), Error> {
         if self.key.is_some_and(|key| key.len() > limits::KEY_BYTES) {
             return Err(Error::too_large("key", limits::KEY_BYTES as u64));

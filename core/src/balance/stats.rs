@@ -34,9 +34,8 @@ impl Tally {
     #[inline]
     pub(super) fn count(&mut self, outcome: Outcome) {
         // A count of calls stays below 2^64, and so do 285 years of microseconds; the sum may saturate.
-        let ok = u64::from(outcome.ok);
-        self.succeeded = self.succeeded.wrapping_add(ok);
-        self.failed = self.failed.wrapping_add(1).wrapping_sub(ok);
+        let ended = if outcome.ok { &mut self.succeeded } else { &mut self.failed };
+        *ended = ended.wrapping_add(1);
         if let Some(latency) = outcome.latency {
             self.timed = self.timed.wrapping_add(1);
             self.latency = self.latency.saturating_add(micros(latency));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::Availability::{self, Available, Degraded, Draining, Unavailable};
+use crate::model::Handle;
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
 use std::time::Duration;

@@ -10,6 +10,8 @@ use crate::time::{Timestamp, micros};
 const COHORTS_A_PERIOD: u64 = 32;
 /// Cohorts that can be open at once: a full period's, the one being filled, and one that is due; rounded up to a power of two.
 const COHORTS: usize = 64;
+/// No entry.
+const NONE: u32 = u32::MAX;
 /// Bits of a token that name the entry; [`limits::PICKS_IN_FLIGHT`] entries fit.
 const INDEX_BITS: u32 = 20;
 
@@ -26,7 +28,9 @@ const INDEX_BITS: u32 = 20;
 #[derive(Clone, Debug)]
 pub(super) struct Tickets {
     entries: Vec<Entry>,
-    free: Vec<u32>,
+    live: u32,
+    /// The entry given back last, the first of a list through [`Entry::link`]; [`NONE`] when all are taken.
+    free: u32,
     cohorts: [Cohort; COHORTS],
     /// Sequence numbers of the oldest cohort that may have members, and of the one being filled.
     oldest: u32,
@@ -41,7 +45,8 @@ pub(super) struct Tickets {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     generation: u32,
-    host: u32,
+    /// The host while the entry is taken, the next free entry while it is not.
+    link: u32,
     cohort: u32,
 }
 
@@ -56,7 +61,8 @@ impl Tickets {
     pub(super) fn new(period: Duration) -> Self {
         Self {
             entries: Vec::new(),
-            free: Vec::new(),
+            live: 0,
+            free: NONE,
             cohorts: [Cohort::default(); COHORTS],
             oldest: 0,
             newest: 0,
@@ -68,11 +74,11 @@ impl Tickets {
 
     /// How many picks are not finished.
     pub(super) fn len(&self) -> usize {
-        self.entries.len().saturating_sub(self.free.len())
+        self.live as usize
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.free.is_empty() && self.entries.len() >= limits::PICKS_IN_FLIGHT
+        self.live as usize >= limits::PICKS_IN_FLIGHT
     }
 
     /// Enters a pick of `host`. The table must not be full.
@@ -87,21 +93,28 @@ impl Tickets {
             current.live = current.live.wrapping_add(1);
             current.youngest = now;
         }
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None => {
-                self.entries.push(Entry { generation: 0, host, cohort });
-                (self.entries.len() as u32).wrapping_sub(1)
-            }
-        };
+        if self.free == NONE {
+            self.grow();
+        }
+        let index = self.free;
         let Some(entry) = self.entries.get_mut(index as usize) else {
-            // An index comes from the free list or was just pushed.
+            // The list of free entries names entries, and one is left after growing.
             return u64::MAX;
         };
+        self.live = self.live.wrapping_add(1);
+        self.free = entry.link;
         entry.generation = entry.generation.wrapping_add(1);
-        entry.host = host;
+        entry.link = host;
         entry.cohort = cohort;
         u64::from(entry.generation) << INDEX_BITS | u64::from(index)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        let index = self.entries.len() as u32;
+        self.entries.push(Entry { generation: 0, link: NONE, cohort: 0 });
+        self.free = index;
     }
 
     /// Takes a pick out and tells its host, unless the token is unknown, finished or reaped.
@@ -109,16 +122,19 @@ impl Tickets {
     pub(super) fn redeem(&mut self, token: u64) -> Option<u32> {
         let index = token as u32 & ((1 << INDEX_BITS) - 1);
         let entry = self.entries.get_mut(index as usize)?;
-        // Tokens carry odd generations, and an entry that is free has an even one.
+        // An entry that is free has an even generation.
         if u64::from(entry.generation) != token >> INDEX_BITS || entry.generation & 1 == 0 {
             return None;
         }
+        let host = entry.link;
         entry.generation = entry.generation.wrapping_add(1);
+        entry.link = self.free;
+        self.free = index;
+        self.live = self.live.wrapping_sub(1);
         if let Some(cohort) = self.cohorts.get_mut(entry.cohort as usize % COHORTS) {
             cohort.live = cohort.live.wrapping_sub(1);
         }
-        self.free.push(index);
-        Some(entry.host)
+        Some(host)
     }
 
     /// Whether [`Tickets::reap`] may have something to do.
@@ -137,9 +153,11 @@ impl Tickets {
             if cohort.live > 0 {
                 for (index, entry) in (0u32..).zip(&mut self.entries) {
                     if entry.generation & 1 == 1 && entry.cohort == self.oldest {
+                        each(entry.link);
                         entry.generation = entry.generation.wrapping_add(1);
-                        self.free.push(index);
-                        each(entry.host);
+                        entry.link = self.free;
+                        self.free = index;
+                        self.live = self.live.wrapping_sub(1);
                     }
                 }
             }
@@ -179,6 +197,7 @@ impl Tickets {
     }
 
     #[cold]
+    #[inline(never)]
     fn open_cohort(&mut self, now: u64) {
         // Passing over cohorts that are empty keeps the span of the open ones below COHORTS: each that has
         // members is at most one period and one window old, because a pick reaps what is due before it is entered.

@@ -19,6 +19,8 @@ const TIERS: [Availability; 3] = [Availability::Available, Availability::Degrade
 #[derive(Clone, Debug)]
 pub(super) struct Tiers {
     pools: [Pool; TIERS.len()],
+    /// The first that is not empty; 0 when all are.
+    first: usize,
     policy: Policy,
     seed: u64,
 }
@@ -34,7 +36,7 @@ struct Pool {
 
 impl Tiers {
     pub(super) fn new(policy: Policy, seed: u64) -> Self {
-        Self { pools: Default::default(), policy, seed }
+        Self { pools: Default::default(), first: 0, policy, seed }
     }
 
     pub(super) fn policy(&self) -> Policy {
@@ -72,35 +74,40 @@ impl Tiers {
                 members.merge(&mut pool.slots, &joining);
             }
         }
+        self.first = self.pools.iter().position(|pool| !pool.slots.is_empty()).unwrap_or_default();
     }
 
-    /// The whole choice: the pool, then the instance in it.
-    ///
-    /// # Errors
-    /// [`Code::NoneAvailable`] when every pool is empty, [`Code::AllExcluded`] when the request leaves nobody in any.
+    /// The whole choice: the pool, then the instance in it. None when no pool has a candidate that the request
+    /// leaves; then nothing was drawn, and [`Tiers::refusal`] says why.
     #[inline]
-    pub(super) fn choose(
-        &mut self,
-        members: &mut Members,
-        excluded: Excluded<'_>,
-        key: Option<&[u8]>,
-        rng: &mut Rng,
-    ) -> Result<u32, Error> {
-        let (policy, seed) = (self.policy, self.seed);
-        let mut eligible = false;
-        for pool in self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()) {
-            eligible = true;
-            if pool.picker.is_none() {
-                pool.picker = Some(Picker::build(policy, &pool.slots, members, seed));
-            }
-            let candidates = Candidates { slots: &pool.slots, members, excluded };
-            if (excluded.is_empty() || candidates.any_open())
-                && let Some(slot) = pool.picker.as_mut().and_then(|picker| picker.pick(&candidates, key, rng))
-            {
-                return Ok(slot);
-            }
+    pub(super) fn choose(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
+        if let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first)
+            && excluded.is_empty()
+        {
+            return picker.pick(&Candidates { slots, members, excluded }, key, rng);
         }
-        Err(refusal(eligible))
+        self.walk(members, excluded, key, rng)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn walk(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
+        let (policy, seed) = (self.policy, self.seed);
+        self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()).find_map(|pool| {
+            let picker = pool.picker.get_or_insert_with(|| Picker::build(policy, &pool.slots, members, seed));
+            let candidates = Candidates { slots: &pool.slots, members, excluded };
+            if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None }
+        })
+    }
+
+    /// Why nobody was chosen.
+    #[cold]
+    pub(super) fn refusal(&self) -> Error {
+        if self.pools.iter().any(|pool| !pool.slots.is_empty()) {
+            Error::new(Code::AllExcluded, "exclude").message("every instance that may be given the call is excluded")
+        } else {
+            Error::new(Code::NoneAvailable, "").message("no instance may be given a call: all are unavailable or have weight 0")
+        }
     }
 }
 
@@ -109,14 +116,5 @@ impl Pool {
         if let Some(picker) = self.picker.take() {
             picker.park(&self.slots, members);
         }
-    }
-}
-
-#[cold]
-fn refusal(eligible: bool) -> Error {
-    if eligible {
-        Error::new(Code::AllExcluded, "exclude").message("every instance that may be given the call is excluded")
-    } else {
-        Error::new(Code::NoneAvailable, "").message("no instance may be given a call: all are unavailable or have weight 0")
     }
 }

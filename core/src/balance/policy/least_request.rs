@@ -31,15 +31,15 @@ impl Scale {
         let count = candidates.len();
         if candidates.excluded.is_empty() && count > 1 {
             let (one, two) = rng.two_distinct(count);
-            return Some(self.better(candidates, candidates.slot(one), candidates.slot(two)));
+            return self.better(candidates, candidates.slot(one)?, candidates.slot(two)?);
         }
         self.pick_open(candidates, rng)
     }
 
     #[inline]
-    fn better(&self, candidates: &Candidates<'_>, one: u32, two: u32) -> u32 {
+    fn better(&self, candidates: &Candidates<'_>, one: u32, two: u32) -> Option<u32> {
         let members = candidates.members;
-        let (load_one, load_two) = (members.in_flight(one), members.in_flight(two));
+        let (load_one, load_two) = (members.in_flight(one)?, members.in_flight(two)?);
         let first = if self.even {
             load_one <= load_two
         } else {
@@ -47,12 +47,13 @@ impl Scale {
             let cross = |load: u32, weight: u32| u64::from(load).wrapping_add(1).wrapping_mul(u64::from(weight));
             cross(load_one, members.weight(two)) <= cross(load_two, members.weight(one))
         };
-        select_unpredictable(first, one, two)
+        Some(select_unpredictable(first, one, two))
     }
 
     /// Draws pairs until one has no excluded candidate, and after [`TRIES`] of them draws among the rest. One
     /// candidate needs no draw.
     #[cold]
+    #[inline(never)]
     fn pick_open(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let count = candidates.len();
         if count < 2 {
@@ -60,9 +61,9 @@ impl Scale {
         }
         for _ in 0..TRIES {
             let (one, two) = rng.two_distinct(count);
-            let (one, two) = (candidates.slot(one), candidates.slot(two));
+            let (one, two) = (candidates.slot(one)?, candidates.slot(two)?);
             if candidates.is_open(one) && candidates.is_open(two) {
-                return Some(self.better(candidates, one, two));
+                return self.better(candidates, one, two);
             }
         }
         let open = candidates.open().count() as u32;
@@ -71,6 +72,6 @@ impl Scale {
         }
         let (one, two) = rng.two_distinct(open);
         let nth = |place: u32| candidates.open().nth(place as usize);
-        Some(self.better(candidates, nth(one)?, nth(two)?))
+        self.better(candidates, nth(one)?, nth(two)?)
     }
 }

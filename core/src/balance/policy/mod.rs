@@ -11,7 +11,6 @@ pub(super) use rendezvous::mark;
 use super::filter::Excluded;
 use super::members::Members;
 use crate::error::{Code, Error};
-use crate::model::Handle;
 use crate::rng::Rng;
 
 /// How an instance is chosen among those that may be given the call.
@@ -74,21 +73,16 @@ impl Candidates<'_> {
         self.slots.len() as u32
     }
 
-    /// The candidate at a place below [`Candidates::len`].
+    /// The candidate at a place; there is one below [`Candidates::len`].
     #[inline]
-    fn slot(&self, place: u32) -> u32 {
-        self.slots.get(place as usize).copied().unwrap_or(u32::MAX)
-    }
-
-    #[inline]
-    fn handle(&self, slot: u32) -> Option<Handle> {
-        self.members.handle(slot)
+    fn slot(&self, place: u32) -> Option<u32> {
+        self.slots.get(place as usize).copied()
     }
 
     /// Whether the request leaves it.
     #[inline]
     fn is_open(&self, slot: u32) -> bool {
-        self.handle(slot).is_some_and(|handle| !self.excluded.has(handle))
+        self.members.handle(slot).is_some_and(|handle| !self.excluded.has(handle))
     }
 
     /// Those the request leaves, in order.

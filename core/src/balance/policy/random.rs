@@ -32,13 +32,13 @@ impl Table {
     #[inline]
     pub(super) fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         if candidates.excluded.is_empty() {
-            return Some(self.draw(candidates, rng));
+            return self.draw(candidates, rng);
         }
         self.pick_open(candidates, rng)
     }
 
     #[inline]
-    fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> u32 {
+    fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let bits = rng.next_u64();
         // Both factors are below 2^32.
         let place = ((bits >> 32).wrapping_mul(u64::from(candidates.len())) >> 32) as u32;
@@ -50,9 +50,10 @@ impl Table {
     }
 
     #[cold]
+    #[inline(never)]
     fn pick_open(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         for _ in 0..TRIES {
-            let slot = self.draw(candidates, rng);
+            let slot = self.draw(candidates, rng)?;
             if candidates.is_open(slot) {
                 return Some(slot);
             }

@@ -55,16 +55,18 @@ impl Group {
         self.lift.wrapping_add(turn.rest)
     }
 
-    /// Puts a turn where it belongs, which is at the back or close to it.
+    /// Puts a turn where it belongs: at the back, unless the weights or the pool changed a short while ago.
+    #[inline]
     fn insert(&mut self, turn: Turn) {
-        let mut index = self.queue.len();
-        while let Some(before) = index.checked_sub(1) {
-            match self.queue.get(before) {
-                Some(other) if comes_first((self.current(turn), turn.place), (self.current(*other), other.place)) => index = before,
-                _ => break,
+        let rank = (self.current(turn), turn.place);
+        let is_before = |other: &Turn| comes_first(rank, (self.current(*other), other.place));
+        match self.queue.back() {
+            Some(back) if is_before(back) => {
+                let index = self.queue.partition_point(|other| !is_before(other));
+                self.queue.insert(index, turn);
             }
+            _ => self.queue.push_back(turn),
         }
-        self.queue.insert(index, turn);
     }
 }
 
@@ -120,7 +122,7 @@ impl Turns {
     #[inline]
     pub(super) fn pick(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
         let place = if candidates.excluded.is_empty() { self.take() } else { self.take_open(candidates) };
-        place.map(|place| candidates.slot(place))
+        place.and_then(|place| candidates.slot(place))
     }
 
     #[inline]
@@ -143,11 +145,12 @@ impl Turns {
 
     /// A pick that leaves out the excluded: their current weights stay, and their weights are no part of the sum.
     #[cold]
+    #[inline(never)]
     fn take_open(&mut self, candidates: &Candidates<'_>) -> Option<u32> {
         if !candidates.any_open() {
             return None;
         }
-        let is_open = |turn: &Turn| candidates.is_open(candidates.slot(turn.place));
+        let is_open = |turn: &Turn| candidates.slot(turn.place).is_some_and(|slot| candidates.is_open(slot));
         let mut total = self.total;
         let mut best: Option<(usize, usize, (i64, u32))> = None;
         for (index, group) in self.groups.iter_mut().enumerate() {
