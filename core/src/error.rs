@@ -208,10 +208,10 @@ codes! {
     Malformed = "malformed" in Data,
     /// A field that must be there is not. State is unchanged.
     MissingField = "missing-field" in Invalid,
-    /// The instances of the service are all disabled, draining to their end or unhealthy. State is unchanged.
-    NoneAvailable = "none-available" in Unavailable,
     /// No instance matches the query. State is unchanged.
     NoInstances = "no-instances" in Unavailable,
+    /// The instances of the service are all disabled, draining to their end or unhealthy. State is unchanged.
+    NoneAvailable = "none-available" in Unavailable,
     /// The record belongs to another source. State is unchanged.
     NotOwner = "not-owner" in Conflict,
     /// The registry, a namespace or a source holds as much as its quota allows. State is unchanged.

@@ -4,8 +4,10 @@
 
 #[cfg(unix)]
 mod demo;
+mod purity;
 mod setup;
 mod sh;
+mod sim;
 mod test;
 mod ui;
 mod wasm;
@@ -20,9 +22,11 @@ type Command = (&'static str, &'static str, fn(&[String]) -> Result);
 
 const COMMANDS: &[Command] = &[
     ("setup", "set up whatever is missing: wasm target, Python venv, npm packages, Chromium", setup::command),
+    ("purity", "build the core for wasm and check that it imports nothing", purity::command),
     ("wasm", "build the npm package into bindings-wasm/dist", wasm::command),
     #[cfg(unix)]
     ("demo [--ci]", "run the main job: a registry, providers, consumers in four runtimes, a crash, a drain", demo::command),
+    ("sim [--seeds N]", "compare the registry with a naive model on random operations (--help)", sim::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
 ];
 

@@ -54,6 +54,22 @@ pub const SUITES: &[Suite] = &[
         skip: never,
     },
     Suite {
+        name: "proof",
+        what: "vectors, simulator, hostile bytes, limits, tidiness",
+        format: Format::Cargo,
+        needs: &[],
+        command: || cargo(&["test", "--locked", "--profile", "proof", "--package", "callboard-tests"]),
+        skip: never,
+    },
+    Suite {
+        name: "purity",
+        what: "the core as a wasm module imports nothing",
+        format: Format::Check,
+        needs: &[Need::Part(Part::WasmTarget)],
+        command: || cargo(&["xtask", "purity"]),
+        skip: never,
+    },
+    Suite {
         name: "xtask",
         what: "this program",
         format: Format::Cargo,
