@@ -1,4 +1,5 @@
 // Errors: one class for each family of the core's catalogue, under one base class.
+import * as raw from "#glue";
 
 /** The stable code of an error, the same in every language. */
 export type ErrorCode =
@@ -50,34 +51,45 @@ export class UsageError extends CallboardError {}
 /** Made here only, so the constructors are no part of the public types. */
 type Constructor = new (details: Details, options?: ErrorOptions) => CallboardError;
 
-const CLASSES = {
+const CLASSES = Object.freeze({
+  // A name from outside is looked up here.
+  __proto__: null,
   ConflictError, DataError, InvalidError, LimitError, NotFoundError, UnavailableError, UsageError,
-} as unknown as Readonly<Record<string, Constructor>>;
+}) as unknown as Readonly<Record<string, Constructor>>;
+
+/** Every code with the name of the class that carries it. */
+export function codes(): Readonly<Record<ErrorCode, string>> {
+  const table = Object.create(null) as Record<string, string>;
+  const list = raw.codes();
+  for (let at = 0; at + 1 < list.length; at += 2) table[list[at] as string] = list[at + 1] as string;
+  return Object.freeze(table);
+}
 
 let trap: unknown;
 
-/**
- * Turns what the module threw into what the user gets. A trap is a bug of ours: the memory of the module may be
- * half-written, so from then on every use of it says so. @internal
- */
-export function translate(thrown: unknown): unknown {
-  const kind = (thrown as { kind?: unknown } | null)?.kind;
-  if (typeof kind === "string" && Object.hasOwn(CLASSES, kind)) return make(kind, thrown as Details);
-  if (thrown instanceof WebAssembly.RuntimeError) trap ??= thrown;
-  return trap === undefined ? thrown : poisoned();
-}
-
-/** The error for any use after a trap. @internal */
-export function poisoned(): CallboardError {
-  const message = "disposed: callboard's WebAssembly instance trapped and can no longer be used; please report the cause";
-  return make("UsageError", { code: "disposed", message }, { cause: trap });
-}
-
-function make(kind: string, details: Details, options?: ErrorOptions): CallboardError {
+/** An error of the class that `kind` names. @internal */
+export function fail(kind: string, details: Details, options?: ErrorOptions): CallboardError {
   return new (CLASSES[kind] as Constructor)(details, options);
 }
 
-/** Throws when the module has trapped before. @internal */
-export function sound(): void {
+/**
+ * Calls into the module, and into nothing else; what it throws becomes an error of this package. Anything but an
+ * error of the core is a trap, a bug of ours: the memory of the module may be half-written, so from then on every
+ * use of it says so. @internal
+ */
+export function call<T>(act: () => T): T {
   if (trap !== undefined) throw poisoned();
+  try {
+    return act();
+  } catch (thrown) {
+    const kind = (thrown as { kind?: unknown } | null)?.kind;
+    if (typeof kind === "string" && kind in CLASSES) throw fail(kind, thrown as Details);
+    trap = thrown ?? "a trap";
+    throw poisoned();
+  }
+}
+
+function poisoned(): CallboardError {
+  const message = "disposed: callboard's WebAssembly instance trapped and can no longer be used; please report the cause";
+  return fail("UsageError", { code: "disposed", message }, { cause: trap });
 }

@@ -1,6 +1,9 @@
 // What `import ... from "callboard"` gives.
+export { limits } from "./document.ts";
 export {
-  CallboardError, ConflictError, DataError, InvalidError, LimitError, NotFoundError, UnavailableError, UsageError,
+  CallboardError, ConflictError, DataError, InvalidError, LimitError, NotFoundError, UnavailableError, UsageError, codes,
 } from "./errors.ts";
 export type { ErrorCode } from "./errors.ts";
-export { version } from "./meta.ts";
+export { now, version } from "./meta.ts";
+export { Query } from "./query.ts";
+export type * from "./types.ts";

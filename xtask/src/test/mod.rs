@@ -64,6 +64,10 @@ fn run(suite: &Suite, met: &mut Met) -> Count {
     let count = parse::count(suite.format, &done.lines, done.success);
     let log = write_log(name, &done.lines);
     println!("test:  {name:<13} {} passed, {} failed ({})", count.passed, count.failed, ui::seconds(done.elapsed));
+    // What a test itself wants seen, such as one line for each runtime.
+    for line in done.lines.iter().filter_map(|line| line.strip_prefix("# > ")) {
+        println!("  {line}");
+    }
     if count.failed > 0 {
         for line in done.lines.iter().filter(|line| failing(line)) {
             println!("  {line}");

@@ -16,6 +16,7 @@ pub enum Need {
 }
 
 const NPM_PACKAGE: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage];
+const NPM_TARBALL: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage, Need::Part(Part::Chromium)];
 
 /// One suite.
 pub struct Suite {
@@ -98,7 +99,15 @@ pub const SUITES: &[Suite] = &[
         what: "the npm package in Node",
         format: Format::Node,
         needs: NPM_PACKAGE,
-        command: || node_test("tests/js/"),
+        command: || node_test("tests/js"),
+        skip: never,
+    },
+    Suite {
+        name: "npm-tarball",
+        what: "the packed npm package in Node, Deno, Bun, workerd, bundles and Chromium",
+        format: Format::Node,
+        needs: NPM_TARBALL,
+        command: || node_test("tests/packaging"),
         skip: never,
     },
 ];

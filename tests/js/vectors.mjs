@@ -1,0 +1,299 @@
+// Runs the vectors (see ../vectors/README.md) against a module of the npm package. No imports: the same file runs in
+// Node, Deno, Bun, workerd and a browser, wherever the caller got the module and the files from.
+
+/**
+ * Runs every case of `files` (parsed vector files) and returns `{passed, failures}`. Cases with a verb that only
+ * "callboard/full" has are left out when `callboard` is the smaller module.
+ */
+export function runVectors(callboard, files) {
+  const failures = [];
+  let passed = 0;
+  for (const file of files) {
+    for (const scripted of file.cases) {
+      if (!callboard.decode && scripted.steps.some((step) => FULL_ONLY.has(step.do))) continue;
+      const why = runCase(callboard, scripted);
+      if (why === undefined) passed++;
+      else failures.push(`${file.name}/${scripted.name}: ${why}`);
+    }
+  }
+  return { passed, failures };
+}
+
+const FULL_ONLY = new Set(["decode", "feed", "request", "resume"]);
+
+/** Runs one case; returns what is wrong, or undefined. */
+export function runCase(callboard, scripted) {
+  const host = new Host(callboard, scripted.config ?? {});
+  const kept = new Map();
+  let now = 0;
+  try {
+    for (const [at, step] of scripted.steps.entries()) {
+      now = step.at ?? now;
+      const why = runStep(callboard, host, kept, step, now);
+      if (why !== undefined) return `step ${at} (${step.do} at ${now}): ${why}`;
+    }
+  } finally {
+    host.dispose();
+  }
+  return undefined;
+}
+
+function runStep(callboard, host, kept, step, now) {
+  const expect = step.expect === undefined ? undefined : resolve(step.expect, kept);
+  const wanted = expect?.error;
+  let result;
+  try {
+    const verb = VERBS[step.do];
+    if (!verb) throw new Error("no such verb");
+    result = verb.call(host, resolve(step.args ?? {}, kept), now, step.as);
+  } catch (error) {
+    if (!(error instanceof callboard.CallboardError)) return `${error.stack ?? error}`;
+    if (wanted === undefined) return String(error);
+    return differ(wanted, { code: error.code, kind: error.name, field: snake(error.field), limit: error.limit }, "error");
+  }
+  if (wanted !== undefined) return `expected the error ${JSON.stringify(wanted)}, found ${JSON.stringify(result)}`;
+  if (step.as !== undefined) kept.set(step.as, result);
+  return expect === undefined ? undefined : differ(expect, result, "result");
+}
+
+/** Everything one case works on. */
+class Host {
+  constructor(callboard, config) {
+    this.callboard = callboard;
+    this.config = config;
+    // The vectors expect the default seed of the core, 0; the package would draw one.
+    this.registry = callboard.Registry && new callboard.Registry({ seed: 0, ...camels(config) });
+    this.watches = new Map();
+    this.balancers = new Map();
+    this.bytes = new Map();
+    this.waits = new Map();
+  }
+
+  dispose() {
+    for (const thing of [...this.watches.values(), ...this.balancers.values(), ...this.waits.values()]) thing.dispose();
+    this.registry?.dispose();
+  }
+
+  balancer(args) {
+    return named(this.balancers, args.balancer ?? "balancer");
+  }
+
+  /** The handles of the ids in an `exclude`, in the service that the balancer's query names. */
+  request({ key, exclude }, balancer, now) {
+    const { namespace, service } = balancer.query.toJSON();
+    const handles = exclude?.map((id) => this.registry.lookup({ namespace, service, id })?.handle ?? 0);
+    return { ...(key === undefined ? {} : { key }), ...(handles ? { exclude: handles } : {}), now };
+  }
+}
+
+const VERBS = {
+  parse_selector({ text }) {
+    return { text: new this.callboard.Query({ selector: text }).toJSON().selector ?? "" };
+  },
+  match({ query, instance }) {
+    return { match: new this.callboard.Query(query).matches(instance) };
+  },
+  version_match({ range, version }) {
+    return { match: new this.callboard.Query({ version: range }).matches({ service: "s", id: "i", version }) };
+  },
+
+  register({ instance, mode, if_revision: ifRevision }, now) {
+    return this.registry.register(instance, defined({ mode, ifRevision, now }));
+  },
+  renew({ incarnation, ...key }, now) {
+    return { handle: this.registry.renew(key, defined({ incarnation, now })) };
+  },
+  renew_handle({ handle, incarnation }, now) {
+    this.registry.renew(handle, defined({ incarnation, now }));
+    return {};
+  },
+  deregister({ incarnation, ...key }, now) {
+    return { revision: this.registry.deregister(key, defined({ incarnation, now })) };
+  },
+  set_health({ health, incarnation, ...key }, now) {
+    return { revision: this.registry.setHealth(key, health, defined({ incarnation, now })) };
+  },
+  set_admin({ admin, ...key }, now) {
+    return { revision: this.registry.setAdmin(key, admin ?? null, { now }) };
+  },
+  apply({ ops }, now) {
+    return { revision: this.registry.apply(ops, { now }) };
+  },
+  reconcile(listing, now) {
+    return this.registry.reconcile(listing, { now });
+  },
+  acknowledge({ source }, now) {
+    return this.registry.acknowledge(source, { now });
+  },
+  advance(_, now) {
+    return this.registry.advance(now);
+  },
+  deadline() {
+    return { deadline: this.registry.deadline ?? null };
+  },
+  lookup(key) {
+    return { instance: this.registry.lookup(key) ?? null };
+  },
+  query({ query }) {
+    return this.registry.query(query);
+  },
+  services({ namespace }) {
+    return { services: this.registry.services(namespace) };
+  },
+  position() {
+    return this.registry.position;
+  },
+  changes({ since }) {
+    return this.registry.changes(since);
+  },
+  digest({ namespace, service }) {
+    return { digest: this.registry.digest(service, namespace) ?? null };
+  },
+  stats() {
+    return snakes(this.registry.stats());
+  },
+  snapshot(_, now, keep) {
+    const bytes = this.registry.snapshot();
+    this.bytes.set(keep ?? "snapshot", bytes);
+    return { bytes: bytes.length };
+  },
+  restore({ from = "snapshot", config = this.config, cut = 0, flip, hex }, now) {
+    const bytes = hex === undefined ? named(this.bytes, from).slice() : unhex(hex);
+    if (flip !== undefined) {
+      const bit = flip < 0 ? bytes.length * 8 + flip : flip;
+      bytes[Math.floor(bit / 8)] ^= 1 << (bit % 8);
+    }
+    const registry = this.callboard.Registry.restore(bytes.subarray(0, bytes.length - cut), { seed: 0, ...camels(config) }, { now });
+    this.registry.dispose();
+    this.registry = registry;
+    return registry.position;
+  },
+
+  watch({ query, watch = "watch" }) {
+    this.watches.set(watch, this.registry.watch(query));
+    return {};
+  },
+  poll({ watch = "watch" }) {
+    const changes = named(this.watches, watch).poll();
+    return { delta: changes.length === 0 ? null : changes };
+  },
+
+  balancer({ query, policy, options = {}, balancer = "balancer" }) {
+    this.balancers.set(balancer, new this.callboard.Balancer(this.registry, query, { policy, seed: 0, ...camels(options) }));
+    return {};
+  },
+  pick(args, now) {
+    const balancer = this.balancer(args);
+    return picked(balancer.pick(this.request(args, balancer, now)));
+  },
+  picks({ count, finish, ...args }, now) {
+    const balancer = this.balancer(args);
+    const request = this.request(args, balancer, now);
+    const ids = [];
+    const counts = Object.create(null);
+    for (let at = 0; at < count; at++) {
+      const { instance, token } = balancer.pick(request);
+      ids.push(instance.id);
+      counts[instance.id] = (counts[instance.id] ?? 0) + 1;
+      if (finish !== undefined) balancer.finish(token, finish, { now });
+    }
+    return { ids, counts };
+  },
+  finish({ token, outcome, ...args }, now) {
+    return { known: this.balancer(args).finish(token, outcome, { now }) };
+  },
+  finish_and_pick({ token, outcome, ...args }, now) {
+    const balancer = this.balancer(args);
+    return picked(balancer.finishAndPick(token, outcome, this.request(args, balancer, now)));
+  },
+  reap(args, now) {
+    return { reaped: this.balancer(args).advance(now) };
+  },
+  balancer_deadline(args) {
+    return { deadline: this.balancer(args).deadline ?? null };
+  },
+  balancer_stats(args) {
+    return snakes(this.balancer(args).stats());
+  },
+
+  decode({ format, body, ...options }) {
+    return this.callboard.decode(format, bytesOf(body), camels(options));
+  },
+  feed({ format, body, ...options }, now) {
+    return this.registry.feed(format, bytesOf(body), camels(options), { now });
+  },
+  request(request, now, keep = "request") {
+    return this.reply(this.callboard.handle(this.registry, requested(request), { now }), keep);
+  },
+  resume({ from = "request" }, now, keep = "request") {
+    return this.reply(named(this.waits, from).resume(this.registry, { now }), keep);
+  },
+};
+
+Host.prototype.reply = function (reply, keep) {
+  if (reply.wait) {
+    this.waits.set(keep, reply.wait);
+    return { wait: { until: reply.wait.until } };
+  }
+  const headers = Object.create(null);
+  for (const [name, value] of reply.headers) headers[name.toLowerCase()] = value;
+  const json = headers["content-type"]?.includes("json");
+  const text = new TextDecoder().decode(reply.body);
+  return { status: reply.status, headers, body: json ? JSON.parse(text) : text };
+};
+
+const requested = ({ body, ...rest }) => ({ ...rest, headers: Object.entries(rest.headers ?? {}), ...(body === undefined ? {} : { body: bytesOf(body) }) });
+const bytesOf = (body) => new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
+const picked = ({ instance, token }) => ({ id: instance.id, service: instance.service, handle: instance.handle, token });
+const defined = (options) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+const unhex = (text) => Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+
+function named(map, name) {
+  if (!map.has(name)) throw new Error(`nothing is kept as ${name}`);
+  return map.get(name);
+}
+
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+const renamed = (map, rename) => Object.fromEntries(Object.entries(map).map(([name, value]) => [rename(name), value]));
+const camels = (map) => renamed(map, camel);
+const snakes = (map) => renamed(map, snake);
+
+const isMap = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const at = (path, name) => `${path}.${name}`;
+
+/** How `actual` lacks something that `expected` names, or undefined; the rules are those of the README. */
+function differ(expected, actual, path) {
+  if (isMap(expected) && isMap(actual)) {
+    for (const key of Object.keys(expected)) {
+      const found = Object.hasOwn(actual, key) ? actual[key] : null;
+      const why = differ(expected[key], found, at(path, key));
+      if (why !== undefined) return why;
+    }
+    return undefined;
+  }
+  if (Array.isArray(expected) && Array.isArray(actual) && expected.length === actual.length) {
+    for (const [place, item] of expected.entries()) {
+      const why = differ(item, actual[place], `${path}[${place}]`);
+      if (why !== undefined) return why;
+    }
+    return undefined;
+  }
+  if (expected === (actual ?? null)) return undefined;
+  return `${path}: expected ${JSON.stringify(expected)}, found ${JSON.stringify(actual)}`;
+}
+
+/** Puts the parts of kept results in the place of every `{"$": "name.path"}`. */
+function resolve(value, kept) {
+  if (Array.isArray(value)) return value.map((item) => resolve(item, kept));
+  if (!isMap(value)) return value;
+  const keys = Object.keys(value);
+  if (keys.length === 1 && keys[0] === "$") {
+    const [name, ...steps] = value.$.split(".");
+    return steps.reduce((part, step) => part[step], named(kept, name));
+  }
+  // Without a prototype, so that a key `__proto__` stays one.
+  const map = Object.create(null);
+  for (const key of keys) map[key] = resolve(value[key], kept);
+  return map;
+}
