@@ -124,8 +124,9 @@ impl Picker {
         }
     }
 
-    /// Chooses; none only when the request leaves no candidate, and then nothing has changed.
-    #[inline]
+    /// Chooses; none only when the request leaves no candidate, and then nothing has changed. Inlined into its one
+    /// hot caller, so that the candidates stay in registers.
+    #[inline(always)]
     pub(super) fn pick(&mut self, candidates: &Candidates<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
         match self {
             Self::First => first::pick(candidates),
