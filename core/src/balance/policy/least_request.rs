@@ -6,6 +6,10 @@
 //! itself (envoyproxy/envoy#14859). With two choices the longest queue grows with log log n, not with
 //! log n / log log n (Azar et al. 1999; Mitzenmacher 2001).
 //!
+//! Calls in flight settle in proportion to the weights. Of two that are idle the heavier wins, so an instance much
+//! lighter than its peers is left alone until they are loaded: with weights 1 and 0.1, until each has ten calls. For
+//! a share of sparse traffic by weight use `random` or `round-robin`.
+//!
 //! The counters are packed `u32`s and the choice is no branch: a branch would be mispredicted half the time.
 
 use core::hint::select_unpredictable;

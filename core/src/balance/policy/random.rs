@@ -89,7 +89,7 @@ fn columns(weights: &[u64]) -> Vec<u64> {
         let amount = amounts.get(low as usize).copied().unwrap_or_default();
         if let Some(column) = columns.get_mut(low as usize) {
             // The coin is below the amount's share with `coin <= threshold`; an amount is positive and below the total.
-            let share = (u128::from(amount) << 32) / u128::from(total);
+            let share = (u128::from(amount) << 32).checked_div(u128::from(total)).unwrap_or_default();
             *column = (share as u64).saturating_sub(1) << 32 | u64::from(high);
         }
         if let Some(rest) = amounts.get_mut(high as usize) {
