@@ -113,7 +113,7 @@ impl Tiers {
 
 impl Pool {
     fn unbuild(&mut self, members: &mut Members) {
-        if let Some(picker) = self.picker.take() {
+        if let Some(mut picker) = self.picker.take() {
             picker.park(&self.slots, members);
         }
     }

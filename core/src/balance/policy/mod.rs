@@ -1,5 +1,6 @@
 //! The policies: each in a file of its own, each a function of the candidates, the request and the generator.
 
+mod cycle;
 mod first;
 mod least_request;
 mod random;
@@ -118,7 +119,7 @@ impl Picker {
     }
 
     /// Gives back to the members what must outlive this build. Called before the members or the pool change.
-    pub(super) fn park(&self, slots: &[u32], members: &mut Members) {
+    pub(super) fn park(&mut self, slots: &[u32], members: &mut Members) {
         if let Self::RoundRobin(turns) = self {
             turns.park(slots, members);
         }

@@ -7,7 +7,8 @@
 //! nginx looks at every peer for every pick. Here the peers of equal weight form a group: a pick adds the same to
 //! all of them, so their order among themselves changes only for the one that is picked, and it is enough to
 //! compare the front of each group. A pick costs the number of distinct weights: with equal weights it is O(1),
-//! and the sequence is still nginx's, from any state and through any exclusion.
+//! and the sequence is still nginx's, from any state and through any exclusion. With many distinct weights a round
+//! that is not too long is written down once and then read off ([`Cycle`]).
 //!
 //! What nginx does not say: weights count in units of their greatest common divisor. A change of the pool keeps
 //! the turns of those that stay: current weights are carried over as a fraction of the sum of the weights, and
@@ -19,6 +20,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::Candidates;
+use super::cycle::Cycle;
 use crate::balance::members::Members;
 
 /// Steps that the seeded start may take, whatever the number of groups.
@@ -31,6 +33,8 @@ pub(in crate::balance) struct Turns {
     groups: Vec<Group>,
     /// The sum of the weights, below 2^58: at most 2^32 of them, each below 2^26.
     total: i64,
+    /// The round being written or read, when that pays. While it is read the groups stand at its start.
+    cycle: Option<Cycle>,
 }
 
 /// Candidates of one weight.
@@ -53,6 +57,11 @@ struct Turn {
 impl Group {
     fn current(&self, turn: Turn) -> i64 {
         self.lift.wrapping_add(turn.rest)
+    }
+
+    fn sort(&mut self) {
+        let lift = self.lift;
+        self.queue.make_contiguous().sort_unstable_by_key(|turn| (lift.wrapping_add(turn.rest).wrapping_neg(), turn.place));
     }
 
     /// Puts a turn where it belongs: at the back, unless the weights or the pool changed a short while ago.
@@ -98,18 +107,20 @@ impl Turns {
             }
         }
 
-        let mut turns = Self { groups, total };
+        let mut turns = Self { groups, total, cycle: None };
         if slots.iter().all(|slot| members.turn(*slot).is_none()) {
             let span = slots.len().min(START_STEPS.checked_div(turns.groups.len()).unwrap_or(1)).max(1) as u64;
             for _ in 0..seed.checked_rem(span).unwrap_or_default() {
-                turns.take();
+                turns.step();
             }
         }
+        turns.cycle = Cycle::new(total, turns.groups.len());
         turns
     }
 
     /// Writes each candidate's turn back to the members.
-    pub(super) fn park(&self, slots: &[u32], members: &mut Members) {
+    pub(super) fn park(&mut self, slots: &[u32], members: &mut Members) {
+        self.catch_up();
         for group in &self.groups {
             for turn in &group.queue {
                 if let Some(slot) = slots.get(turn.place as usize) {
@@ -127,6 +138,45 @@ impl Turns {
 
     #[inline]
     fn take(&mut self) -> Option<u32> {
+        let Some(cycle) = &mut self.cycle else { return self.step() };
+        cycle.read().or_else(|| self.write())
+    }
+
+    /// A pick that is written down.
+    fn write(&mut self) -> Option<u32> {
+        let place = self.step()?;
+        if let Some(cycle) = &mut self.cycle
+            && cycle.write(place)
+        {
+            // The state is what it was when everyone was picked as often as it weighs.
+            let counts = counts(cycle.picks());
+            let count = |turn: &Turn| counts.get(turn.place as usize).copied().unwrap_or_default();
+            let is_round = self.groups.iter().all(|group| group.queue.iter().all(|turn| count(turn) == group.weight));
+            cycle.close(is_round);
+        }
+        Some(place)
+    }
+
+    /// Brings the groups to where reading has come, and forgets the round.
+    fn catch_up(&mut self) {
+        let picks = self.cycle.as_mut().map(Cycle::interrupt).unwrap_or_default();
+        if picks.is_empty() {
+            return;
+        }
+        let counts = counts(&picks);
+        for group in &mut self.groups {
+            group.lift = group.lift.wrapping_add(group.weight.wrapping_mul(picks.len() as i64));
+            for turn in &mut group.queue {
+                let count = counts.get(turn.place as usize).copied().unwrap_or_default();
+                turn.rest = turn.rest.wrapping_sub(self.total.wrapping_mul(count));
+            }
+            group.sort();
+        }
+    }
+
+    /// nginx's pick.
+    #[inline]
+    fn step(&mut self) -> Option<u32> {
         let mut best: Option<(usize, (i64, u32))> = None;
         for (index, group) in self.groups.iter_mut().enumerate() {
             group.lift = group.lift.wrapping_add(group.weight);
@@ -150,6 +200,7 @@ impl Turns {
         if !candidates.any_open() {
             return None;
         }
+        self.catch_up();
         let is_open = |turn: &Turn| candidates.slot(turn.place).is_some_and(|slot| candidates.is_open(slot));
         let mut total = self.total;
         let mut best: Option<(usize, usize, (i64, u32))> = None;
@@ -162,8 +213,7 @@ impl Turns {
                 shut = true;
             }
             if shut {
-                let lift = group.lift;
-                group.queue.make_contiguous().sort_unstable_by_key(|turn| (lift.wrapping_add(turn.rest).wrapping_neg(), turn.place));
+                group.sort();
             }
             let Some(first) = group.queue.iter().position(is_open) else { continue };
             let Some(turn) = group.queue.get(first) else { continue };
@@ -179,6 +229,17 @@ impl Turns {
         group.insert(turn);
         Some(turn.place)
     }
+}
+
+/// How often each place was picked.
+fn counts(picks: &[u32]) -> Vec<i64> {
+    let mut counts = alloc::vec![0i64; picks.iter().max().map_or(0, |last| (*last as usize).saturating_add(1))];
+    for place in picks {
+        if let Some(count) = counts.get_mut(*place as usize) {
+            *count = count.wrapping_add(1);
+        }
+    }
+    counts
 }
 
 fn greatest_common_divisor(mut one: u32, mut other: u32) -> u32 {
@@ -263,6 +324,34 @@ mod tests {
                 let handles: Vec<Handle> = tried.iter().map(|index| members.handle(*index as u32).unwrap()).collect();
                 let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&handles) };
                 assert_eq!(turns.pick(&candidates).unwrap() as usize, nginx.pick(&tried), "round {round}: {weights:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_round_that_is_read_off_is_the_one_nginx_makes() {
+        let mut rng = Rng::new(3);
+        for round in 0..20 {
+            let weights: Vec<u32> = (0..9 + round).map(|_| 1 + rng.below(40)).collect();
+            let total: u32 = weights.iter().sum();
+            let (mut members, slots) = Members::fixture(&weights);
+            let mut turns = Turns::build(&slots, &members, 0);
+            let mut nginx = Nginx(weights.iter().map(|weight| (i64::from(*weight), 0)).collect());
+            let mut reading = 0;
+            for pick in 0..8 * total {
+                // Seldom enough that rounds are completed, at any point of them.
+                let tried: &[usize] = if rng.below(3 * total) == 0 { &[0, 3, 4] } else { &[] };
+                let handles: Vec<Handle> = tried.iter().map(|index| members.handle(*index as u32).unwrap()).collect();
+                let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&handles) };
+                assert_eq!(turns.pick(&candidates).unwrap() as usize, nginx.pick(tried), "round {round}, pick {pick}");
+                reading += u32::from(turns.cycle.as_ref().is_some_and(|cycle| cycle.clone().read().is_some()));
+            }
+            let distinct: std::collections::BTreeSet<u32> = weights.iter().copied().collect();
+            assert!(distinct.len() <= 8 || reading > total, "{reading}");
+            // What is parked is where nginx stands.
+            turns.park(&slots, &mut members);
+            for (slot, (_, current)) in slots.iter().zip(&nginx.0) {
+                assert_eq!(scaled(members.turn(*slot).unwrap(), i64::from(total)), *current);
             }
         }
     }

@@ -1,0 +1,61 @@
+//! A sequence of picks that repeats itself, written down during its first round.
+
+use alloc::vec::Vec;
+
+/// The longest round that is written down: 256 KiB.
+const LONGEST: i64 = 1 << 16;
+
+/// One round of a smooth round robin: as many picks as the sum of the weights, after which the state is what it was.
+///
+/// The first round is written down while it is made; if it brought the state back, the next ones are read off.
+#[derive(Clone, Debug)]
+pub(super) struct Cycle {
+    picks: Vec<u32>,
+    length: usize,
+    /// The next pick to read; none while the round is written down.
+    next: Option<usize>,
+}
+
+impl Cycle {
+    /// A cycle that is worth it, or none: comparing a few groups costs no more than reading.
+    pub(super) fn new(total: i64, groups: usize) -> Option<Self> {
+        let length = usize::try_from(total).ok()?;
+        (groups > 8 && total <= LONGEST).then_some(Self { picks: Vec::new(), length, next: None })
+    }
+
+    /// The next pick, when a round is written down.
+    #[inline]
+    pub(super) fn read(&mut self) -> Option<u32> {
+        let next = self.next?;
+        let after = next.wrapping_add(1);
+        self.next = Some(if after < self.length { after } else { 0 });
+        self.picks.get(next).copied()
+    }
+
+    /// Writes a pick down; true when the round is full, and [`Cycle::close`] must follow.
+    pub(super) fn write(&mut self, place: u32) -> bool {
+        self.picks.push(place);
+        self.picks.len() >= self.length
+    }
+
+    /// Says whether the round brought the state back.
+    pub(super) fn close(&mut self, is_round: bool) {
+        if is_round {
+            self.next = Some(0);
+        } else {
+            self.picks.clear();
+        }
+    }
+
+    /// Stops reading, or starts the round again, and tells the picks that were read and are not part of the state yet.
+    pub(super) fn interrupt(&mut self) -> Vec<u32> {
+        let mut picks = core::mem::take(&mut self.picks);
+        picks.truncate(self.next.take().unwrap_or_default());
+        picks
+    }
+
+    /// The picks of the round so far.
+    pub(super) fn picks(&self) -> &[u32] {
+        &self.picks
+    }
+}
