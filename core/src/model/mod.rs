@@ -20,6 +20,7 @@ pub use labels::{Metadata, Tags};
 pub use locality::Locality;
 pub(crate) use names::{check_id, check_name};
 pub use registration::Registration;
+pub(crate) use registration::check_incarnation;
 pub use version::Version;
 pub use weight::Weight;
 

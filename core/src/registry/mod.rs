@@ -1,1 +1,463 @@
-//! Who is here now.
+//! Who is here now: leases, overrides, sources, protection, change log, views, snapshots.
+
+mod blob;
+mod config;
+mod intern;
+mod lease;
+mod log;
+mod ops;
+mod overrides;
+mod protect;
+mod results;
+mod select;
+mod snapshot;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use sha2::{Digest as _, Sha256};
+
+pub use config::Config;
+pub use log::{Cause, Change, ChangeKind, Changes, Position};
+pub use ops::{Key, Mode, Op, Put};
+pub use results::{Advanced, Answer, Registered, ServiceSummary, Stats};
+pub use source::{Listing, Reconciled, Skipped};
+pub use view::{Delta, Departed, View};
+
+use crate::error::{Code, Error};
+use crate::model::{AdminState, Handle, Health, Instance, LeaseState, Override, Registration};
+use crate::time::Timestamp;
+use crate::value::Value;
+use lease::Wheel;
+use log::{Log, owned_key};
+use ops::Check;
+use overrides::Overrides;
+use source::Sources;
+use store::{Row, Store};
+
+/// The number of the source `local`.
+const LOCAL: u8 = 0;
+
+/// Who is here now.
+///
+/// Every mutation of a registry takes the time; what became due by then happens first, so the change log is in order of time.
+/// After any mutation [`deadline`](Self::deadline) tells when [`advance`](Self::advance) must be called next: the only timer a
+/// host needs.
+///
+/// - **Getters** change nothing, not even a counter: [`epoch`](Self::epoch), [`revision`](Self::revision),
+///   [`position`](Self::position), [`now`](Self::now), [`len`](Self::len), [`deadline`](Self::deadline), [`stats`](Self::stats),
+///   [`lookup`](Self::lookup), [`instance`](Self::instance), [`services`](Self::services), [`query`](Self::query),
+///   [`changes`](Self::changes), [`digest`](Self::digest).
+/// - **Mutators that take `now`**: [`register`](Self::register), [`renew`](Self::renew), [`renew_handle`](Self::renew_handle),
+///   [`deregister`](Self::deregister), [`set_health`](Self::set_health), [`set_admin`](Self::set_admin), [`apply`](Self::apply),
+///   [`reconcile`](Self::reconcile), [`acknowledge`](Self::acknowledge). One that returns an error has changed nothing but
+///   what time had made due.
+/// - **Polling**: [`advance`](Self::advance); a [`View`] follows a query.
+/// - **Persistence**: [`snapshot`](Self::snapshot), [`restore`](Self::restore).
+#[derive(Clone, Debug)]
+pub struct Registry {
+    config: Config,
+    store: Store,
+    sources: Sources,
+    overrides: Overrides,
+    log: Log,
+    wheel: Wheel,
+    /// When a service has its next pass over overdue instances.
+    passes: BTreeSet<(Timestamp, u32)>,
+    epoch: u64,
+    revision: u64,
+    /// Whether changes have been recorded under the next revision.
+    dirty: bool,
+    now: Timestamp,
+    /// No due time is earlier than this.
+    promised: Option<Timestamp>,
+    /// Leases that were renewed before this count as renewed then.
+    pardoned: Timestamp,
+    leased: usize,
+    backwards: u64,
+    gaps: u64,
+    expired: u64,
+}
+
+impl Registry {
+    /// An empty registry.
+    ///
+    /// # Errors
+    /// As [`Config::validate`].
+    pub fn new(config: Config) -> Result<Self, Error> {
+        config.validate()?;
+        Ok(Self {
+            store: Store::new(config.seed),
+            sources: Sources::default(),
+            overrides: Overrides::default(),
+            log: Log::new(config.log_capacity, 0),
+            wheel: Wheel::default(),
+            passes: BTreeSet::new(),
+            epoch: config.epoch,
+            revision: 0,
+            dirty: false,
+            now: Timestamp::ZERO,
+            promised: None,
+            pardoned: Timestamp::ZERO,
+            leased: 0,
+            backwards: 0,
+            gaps: 0,
+            expired: 0,
+            config,
+        })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Names this life of the registry; a restored one has another.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How many batches of changes were committed. Renewals make none.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Epoch and revision: from where [`changes`](Self::changes) can go on.
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch, revision: self.revision }
+    }
+
+    /// The latest time it was told.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// How many instances are on record.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When [`advance`](Self::advance) must be called next. Never later than the next thing that time will do, and exact unless
+    /// thousands of leases were renewed since the last call of `advance`; an early call is harmless.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let waits = self.leased > 0 || self.overrides.deadline().is_some();
+        self.promised.filter(|_| waits).map(|promised| self.sharpen(promised))
+    }
+
+    /// The handle of a key, if there is such a record.
+    pub fn lookup(&self, namespace: &str, service: &str, id: &str) -> Option<Handle> {
+        self.slot(namespace, service, id).map(|slot| self.store.handle(slot))
+    }
+
+    /// The record of a handle, if it is still there.
+    pub fn instance(&self, handle: Handle) -> Option<Instance> {
+        let slot = self.store.resolve(handle)?;
+        let registration = self.store.registration(slot)?;
+        let admin = self.overrides.get(&registration.namespace, &registration.service, &registration.id).cloned();
+        Some(Instance {
+            handle,
+            revision: self.store.revision(slot),
+            source: self.sources.name(self.store.source(slot)).into(),
+            admin,
+            lease: self.store.lease_state(slot),
+            registration,
+        })
+    }
+
+    /// A strong digest of a service: SHA-256, in lower-case hexadecimal, over its instances in order of id, each as the length
+    /// of the id (4 bytes), the id and the revision (8 bytes), little endian. None when there is no such service.
+    pub fn digest(&self, namespace: &str, service: &str) -> Option<String> {
+        let service = self.store.services.get(self.store.services.find(namespace, service)?)?;
+        let mut sha = Sha256::new();
+        for slot in &service.members {
+            let id = self.store.id(*slot);
+            sha.update((id.len() as u32).to_le_bytes());
+            sha.update(id.as_bytes());
+            sha.update(self.store.revision(*slot).to_le_bytes());
+        }
+        let mut text = String::new();
+        for byte in sha.finalize() {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+            }
+        }
+        Some(text)
+    }
+
+    /// What happened since a position, in order and without a gap, or why that cannot be told.
+    pub fn changes(&self, since: Position) -> Changes {
+        let position = self.position();
+        if since.epoch != self.epoch {
+            return Changes::NewEpoch { position };
+        }
+        match self.log.since(since.revision) {
+            Some(events) if since.revision <= self.revision => Changes::Events { events: events.cloned().collect(), position },
+            _ => Changes::Compacted { oldest: self.log.oldest(), position },
+        }
+    }
+
+    /// Signs a provider in, or takes what it says anew. Saying the same again renews its lease and makes no revision.
+    ///
+    /// # Errors
+    /// Those of [`Registration::validate`]; [`Code::AlreadyExists`], [`Code::UnknownInstance`], [`Code::RevisionMismatch`] by `put`;
+    /// [`Code::NotOwner`], [`Code::StaleIncarnation`], [`Code::QuotaExceeded`].
+    pub fn register(&mut self, registration: &Registration, put: Put, now: Timestamp) -> Result<Registered, Error> {
+        self.observe(now);
+        Check::new(self).register(registration, put, LOCAL)?;
+        let registered = self.put_record(registration, LOCAL, Cause::Register);
+        Ok(Registered { revision: self.commit(), ..registered })
+    }
+
+    /// Renews a lease by key. A record without a lease has nothing to renew, which is no error.
+    ///
+    /// # Errors
+    /// [`Code::UnknownLease`] when there is no such record: register again. [`Code::StaleIncarnation`], [`Code::NotOwner`].
+    pub fn renew(&mut self, namespace: &str, service: &str, id: &str, incarnation: u64, now: Timestamp) -> Result<Handle, Error> {
+        self.observe(now);
+        Check::new(self).renew(namespace, service, id, incarnation)?;
+        let slot = self.slot(namespace, service, id).ok_or_else(|| Error::new(Code::UnknownLease, "id"))?;
+        self.renew_slot(slot, incarnation);
+        self.commit();
+        Ok(self.store.handle(slot))
+    }
+
+    /// Renews a lease by handle: the fast way, a comparison and a store when the lease is live.
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew), the field being `handle`.
+    #[inline]
+    pub fn renew_handle(&mut self, handle: Handle, incarnation: u64, now: Timestamp) -> Result<(), Error> {
+        if now < self.now || self.promised.is_some_and(|promised| now >= promised) {
+            self.observe(now);
+        } else {
+            self.now = now;
+        }
+        match self.store.resolve(handle) {
+            Some(slot) if incarnation == 0 && self.store.is_plain(slot) => {
+                self.store.set_renewed(slot, self.now);
+                Ok(())
+            }
+            Some(slot) => self.renew_slowly(slot, incarnation),
+            None => Err(Error::new(Code::UnknownLease, "handle").message("register again")),
+        }
+    }
+
+    #[cold]
+    fn renew_slowly(&mut self, slot: u32, incarnation: u64) -> Result<(), Error> {
+        let (namespace, service, id) = self.names(slot);
+        Check::new(self).renew(&namespace, &service, &id, incarnation)?;
+        self.renew_slot(slot, incarnation);
+        self.commit();
+        Ok(())
+    }
+
+    /// Signs an instance out. `incarnation`, when given, must not be older than the record's.
+    ///
+    /// # Errors
+    /// [`Code::UnknownInstance`], [`Code::StaleIncarnation`], [`Code::NotOwner`].
+    pub fn deregister(&mut self, namespace: &str, service: &str, id: &str, incarnation: Option<u64>, now: Timestamp) -> Result<u64, Error> {
+        self.observe(now);
+        Check::new(self).deregister(namespace, service, id, incarnation)?;
+        if let Some(slot) = self.slot(namespace, service, id) {
+            self.remove(slot, Cause::Deregister);
+        }
+        Ok(self.commit())
+    }
+
+    /// Takes a report of an instance's health.
+    ///
+    /// # Errors
+    /// [`Code::UnknownInstance`], [`Code::StaleIncarnation`], [`Code::NotOwner`].
+    pub fn set_health(
+        &mut self,
+        namespace: &str,
+        service: &str,
+        id: &str,
+        health: Health,
+        incarnation: Option<u64>,
+        now: Timestamp,
+    ) -> Result<u64, Error> {
+        self.apply(&[Op::SetHealth { key: Key::new(namespace, service, id), health, incarnation }], now)
+    }
+
+    /// Sets the operator's word about an instance, or lifts it. The instance need not be on record: the word waits for it, and
+    /// outlives its re-registration, its expiry and a restore.
+    ///
+    /// # Errors
+    /// [`Code::InvalidName`], [`Code::LimitExceeded`], [`Code::QuotaExceeded`].
+    pub fn set_admin(&mut self, namespace: &str, service: &str, id: &str, admin: Option<Override>, now: Timestamp) -> Result<u64, Error> {
+        self.apply(&[Op::SetAdmin { key: Key::new(namespace, service, id), admin }], now)
+    }
+
+    /// Does operations in order as one revision, or none of them.
+    ///
+    /// # Errors
+    /// That of the first operation that cannot be done, its field behind `ops[i]`, when there are several;
+    /// [`Code::LimitExceeded`] above 10 000 operations.
+    pub fn apply(&mut self, ops: &[Op], now: Timestamp) -> Result<u64, Error> {
+        self.observe(now);
+        if ops.len() > crate::limits::BATCH_OPS {
+            return Err(Error::too_large("ops", crate::limits::BATCH_OPS as u64));
+        }
+        let mut check = Check::new(self);
+        for (at, op) in ops.iter().enumerate() {
+            let place = |error: Error| if ops.len() > 1 { error.within(&alloc::format!("ops[{at}]")) } else { error };
+            check.op(op).map_err(place)?;
+        }
+        for op in ops {
+            self.perform(op);
+        }
+        Ok(self.commit())
+    }
+
+    /// Does what became due by `now`: leases become suspect or end, overrides end. To be called at [`deadline`](Self::deadline).
+    pub fn advance(&mut self, now: Timestamp) -> Advanced {
+        self.observe(now)
+    }
+
+    /// An operation that was checked.
+    fn perform(&mut self, op: &Op) {
+        match op {
+            Op::Register { registration, .. } => {
+                self.put_record(registration, LOCAL, Cause::Register);
+            }
+            Op::Renew { key, incarnation } => {
+                if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
+                    self.renew_slot(slot, *incarnation);
+                }
+            }
+            Op::Deregister { key, .. } => {
+                if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
+                    self.remove(slot, Cause::Deregister);
+                }
+            }
+            Op::SetHealth { key, health, incarnation } => {
+                let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) else { return };
+                if let Some(incarnation) = incarnation {
+                    self.store.set_incarnation(slot, *incarnation);
+                }
+                if self.store.health(slot) != *health {
+                    self.store.set_health(slot, *health);
+                    self.record(slot, ChangeKind::Updated, Cause::Health);
+                }
+            }
+            Op::SetAdmin { key, admin } => {
+                if self.overrides.get(&key.namespace, &key.service, &key.id) == admin.as_ref() {
+                    return;
+                }
+                match admin {
+                    Some(own) => {
+                        if let Some(until) = own.until {
+                            self.promise(until);
+                        }
+                        self.overrides.set(key, own.clone());
+                    }
+                    None => {
+                        self.overrides.lift(key);
+                    }
+                }
+                self.refresh_admin(key);
+            }
+        }
+    }
+
+    /// Writes a checked registration; the revision of the result is not final before the commit.
+    fn put_record(&mut self, registration: &Registration, source: u8, cause: Cause) -> Registered {
+        let Registration { namespace, service, id, .. } = registration;
+        let known = self.slot(namespace, service, id);
+        if let Some(slot) = known
+            && self.store.registration(slot).as_ref() == Some(registration)
+        {
+            self.renew_slot(slot, registration.incarnation);
+            return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed: self.dirty };
+        }
+        let admin = self.overrides.get(namespace, service, id).map_or(AdminState::Enabled, |own| own.state);
+        let row = Row { registration, source, admin, revision: self.revision.saturating_add(1), renewed: self.now };
+        let slot = match known {
+            Some(slot) => {
+                self.leased = self.leased.saturating_sub(usize::from(self.store.lease(slot).is_some()));
+                self.store.update(slot, &row);
+                slot
+            }
+            None => self.store.insert(&row),
+        };
+        self.leased = self.leased.saturating_add(usize::from(registration.lease.is_some()));
+        self.arm(slot);
+        self.record(slot, if known.is_some() { ChangeKind::Updated } else { ChangeKind::Added }, cause);
+        Registered { handle: self.store.handle(slot), revision: self.revision, created: known.is_none(), changed: true }
+    }
+
+    /// Renews a lease that was checked.
+    fn renew_slot(&mut self, slot: u32, incarnation: u64) {
+        if incarnation > 0 {
+            self.store.set_incarnation(slot, incarnation);
+        }
+        self.store.set_renewed(slot, self.now);
+        if self.store.lease_state(slot) == LeaseState::Suspect {
+            self.revive(slot);
+        }
+    }
+
+    fn remove(&mut self, slot: u32, cause: Cause) {
+        self.record(slot, ChangeKind::Removed, cause);
+        self.leased = self.leased.saturating_sub(usize::from(self.store.lease(slot).is_some()));
+        self.store.remove(slot);
+    }
+
+    /// Lets a record, if there is one, stand as the operator's word has it.
+    fn refresh_admin(&mut self, key: &Key) {
+        let state = self.overrides.get(&key.namespace, &key.service, &key.id).map_or(AdminState::Enabled, |own| own.state);
+        if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
+            self.store.set_admin(slot, state);
+            self.record(slot, ChangeKind::Updated, Cause::Admin);
+        }
+    }
+
+    /// Notes a change of a record under the revision that the next commit makes.
+    fn record(&mut self, slot: u32, kind: ChangeKind, cause: Cause) {
+        let revision = self.revision.saturating_add(1);
+        self.dirty = true;
+        self.store.set_revision(slot, revision);
+        let number = self.store.service(slot);
+        let handle = self.store.handle(slot);
+        let id = self.store.id(slot);
+        if let Some(service) = self.store.services.get_mut(number) {
+            service.revision = revision;
+            let (namespace, service, id) = owned_key(&service.namespace, &service.name, id);
+            self.log.push(Change { revision, kind, cause, handle, namespace, service, id });
+        }
+    }
+
+    fn commit(&mut self) -> u64 {
+        self.revision = self.revision.saturating_add(u64::from(self.dirty));
+        self.dirty = false;
+        self.revision
+    }
+
+    fn slot(&self, namespace: &str, service: &str, id: &str) -> Option<u32> {
+        self.store.find(self.store.services.find(namespace, service)?, id)
+    }
+
+    fn names(&self, slot: u32) -> (String, String, String) {
+        let service = self.store.services.get(self.store.service(slot));
+        let (namespace, name) = service.map_or(("", ""), |service| (&service.namespace, &service.name));
+        (namespace.into(), name.into(), self.store.id(slot))
+    }
+
+    /// The document of an answer: `{instances, revision, epoch, rung, stale, protected}`.
+    pub fn answer_value(&self, answer: &Answer) -> Value {
+        let instances: Vec<Value> = answer.handles.iter().filter_map(|handle| Some(self.instance(*handle)?.to_value())).collect();
+        answer.to_value_with(instances)
+    }
+}

@@ -1,0 +1,233 @@
+//! What is an instance's alone (id, incarnation, endpoints), packed into a run of bytes.
+//!
+//! ```text
+//! id          255 and 16 bytes of a UUID in its usual spelling, or its length and its bytes
+//! incarnation LEB128
+//! endpoints   their number, then of each: kind LEB128 | 4 and 4 bytes, 6 and 16 bytes, or 0, length and name | port, two bytes, 0 for none
+//! ```
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::net::{Ipv4Addr, Ipv6Addr};
+
+use super::intern::{Interner, PortKind};
+use crate::model::{Endpoint, Host};
+
+const UUID: u8 = 255;
+
+/// An id as its blob spells it; blobs of one id start with the same bytes and no other blob does.
+pub(super) fn encode_id(id: &str, out: &mut Vec<u8>) {
+    match parse_uuid(id) {
+        Some(uuid) => {
+            out.push(UUID);
+            out.extend_from_slice(&uuid);
+        }
+        None => {
+            // An id has at most 253 bytes.
+            out.push(id.len() as u8);
+            out.extend_from_slice(id.as_bytes());
+        }
+    }
+}
+
+/// Packs an instance; the kinds of its endpoints gain a user each.
+pub(super) fn encode(id: &str, incarnation: u64, endpoints: &[Endpoint], kinds: &mut Interner<PortKind>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(32);
+    encode_id(id, &mut out);
+    push_number(&mut out, incarnation);
+    // An instance has at most 100 endpoints.
+    out.push(endpoints.len() as u8);
+    for endpoint in endpoints {
+        let kind = PortKind { name: endpoint.name.clone(), scheme: endpoint.scheme.clone(), secure: endpoint.secure };
+        push_number(&mut out, kinds.acquire(&kind).0.into());
+        match &endpoint.host {
+            Host::V4(v4) => {
+                out.push(4);
+                out.extend_from_slice(&v4.octets());
+            }
+            Host::V6(v6) => {
+                out.push(6);
+                out.extend_from_slice(&v6.octets());
+            }
+            Host::Name(name) => {
+                out.push(0);
+                // A host name has at most 253 bytes.
+                out.push(name.len() as u8);
+                out.extend_from_slice(name.as_bytes());
+            }
+        }
+        out.extend_from_slice(&endpoint.port.unwrap_or(0).to_le_bytes());
+    }
+    out
+}
+
+/// Reads a blob from its start. Every read past the end is none, so hostile bytes end early and harm nothing.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+/// One endpoint of a blob, its kind still a number.
+pub(super) struct Packed {
+    pub(super) kind: u32,
+    pub(super) host: Host,
+    pub(super) port: Option<u16>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(count)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let mut number = 0u64;
+        for shift in (0..63).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// The bytes of the id as the blob spells it.
+    pub(super) fn id(&mut self) -> Option<&'a [u8]> {
+        let all = self.0;
+        let length = match self.byte()? {
+            UUID => 16,
+            length => usize::from(length),
+        };
+        self.take(length)?;
+        all.get(..length.saturating_add(1))
+    }
+
+    pub(super) fn endpoint(&mut self) -> Option<Packed> {
+        let kind = u32::try_from(self.number()?).ok()?;
+        let host = match self.byte()? {
+            4 => Host::V4(Ipv4Addr::from(<[u8; 4]>::try_from(self.take(4)?).ok()?)),
+            6 => Host::V6(Ipv6Addr::from(<[u8; 16]>::try_from(self.take(16)?).ok()?)),
+            0 => {
+                let length = self.byte()?;
+                Host::Name(core::str::from_utf8(self.take(length.into())?).ok()?.into())
+            }
+            _ => return None,
+        };
+        let port = u16::from_le_bytes(<[u8; 2]>::try_from(self.take(2)?).ok()?);
+        Some(Packed { kind, host, port: Some(port).filter(|port| *port != 0) })
+    }
+}
+
+/// Orders two spelled ids as their texts are ordered.
+pub(super) fn compare_ids(one: &[u8], other: &[u8]) -> Ordering {
+    match (one.split_first(), other.split_first()) {
+        (Some((&UUID, one)), Some((&UUID, other))) => one.cmp(other),
+        (Some((first, plain)), Some((second, other_plain))) if *first != UUID && *second != UUID => plain.cmp(other_plain),
+        _ => id_text(one).cmp(&id_text(other)),
+    }
+}
+
+/// The text of a spelled id.
+pub(super) fn id_text(spelled: &[u8]) -> String {
+    match spelled.split_first() {
+        Some((&UUID, uuid)) => {
+            let mut text = String::with_capacity(36);
+            for (at, byte) in uuid.iter().enumerate() {
+                if matches!(at, 4 | 6 | 8 | 10) {
+                    text.push('-');
+                }
+                for nibble in [byte >> 4, byte & 15] {
+                    text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
+                }
+            }
+            text
+        }
+        Some((_, plain)) => String::from_utf8_lossy(plain).into_owned(),
+        None => String::new(),
+    }
+}
+
+/// The bytes of a UUID in lower-case hexadecimal with hyphens; any other spelling stays text, so that ids round-trip.
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    let mut nibbles = 0u128;
+    for (at, byte) in text.iter().enumerate() {
+        let nibble = match (at, byte) {
+            (8 | 13 | 18 | 23, b'-') => continue,
+            (8 | 13 | 18 | 23, _) => return None,
+            (_, b'0'..=b'9') => byte.wrapping_sub(b'0'),
+            (_, b'a'..=b'f') => byte.wrapping_sub(b'a').wrapping_add(10),
+            _ => return None,
+        };
+        nibbles = nibbles << 4 | u128::from(nibble);
+    }
+    Some(nibbles.to_be_bytes())
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    #[test]
+    fn ids_keep_their_text_and_order() {
+        let mut ids = vec![
+            "00000000-0000-0000-0000-000000000000",
+            "6f1e9c52-8b0a-4f6e-9d3b-0123456789ab",
+            "6F1E9C52-8B0A-4F6E-9D3B-0123456789AB",
+            "6f1e9c52-8b0a-4f6e-9d3b-0123456789ac",
+            "6f1e9c528-b0a-4f6e-9d3b-0123456789ab",
+            "6f1e9c52",
+            "b1",
+            "b10",
+            "b2",
+            "z",
+        ];
+        let spell = |id: &str| {
+            let mut out = Vec::new();
+            encode_id(id, &mut out);
+            out
+        };
+        for id in &ids {
+            assert_eq!(id_text(&spell(id)), *id);
+        }
+        ids.sort_unstable();
+        let mut sorted = ids.clone();
+        sorted.sort_by(|one, other| compare_ids(&spell(one), &spell(other)));
+        assert_eq!(sorted, ids);
+    }
+
+    #[test]
+    fn blobs_round_trip_and_cut_ones_end_early() {
+        let mut kinds = Interner::new(0);
+        let endpoints = ["http://10.0.0.1:80", "grpcs://[2001:db8::1]", "tcp://db-1.example:5432"].map(|url| Endpoint::parse(url).unwrap());
+        let blob = encode("b1", u64::MAX >> 11, &endpoints, &mut kinds);
+        let read = |bytes| {
+            let mut reader = Reader(bytes);
+            let id = id_text(reader.id()?);
+            let (incarnation, count) = (reader.number()?, reader.byte()?);
+            let endpoints = (0..count).map(|_| reader.endpoint()).collect::<Option<Vec<_>>>()?;
+            Some((id, incarnation, endpoints))
+        };
+        let (id, incarnation, packed) = read(&blob).unwrap();
+        assert_eq!((id.as_str(), incarnation), ("b1", u64::MAX >> 11));
+        for (packed, endpoint) in packed.iter().zip(&endpoints) {
+            assert_eq!((&packed.host, packed.port), (&endpoint.host, endpoint.port));
+            assert_eq!(kinds.get(packed.kind).unwrap().scheme, endpoint.scheme);
+        }
+        assert!((0..blob.len()).all(|cut| read(&blob[..cut]).is_none()));
+    }
+}

@@ -1,0 +1,313 @@
+//! What a host can ask of the registry, and whether it may.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use super::{LOCAL, Registry};
+use crate::error::{Code, Error};
+use crate::model::{DEFAULT_NAMESPACE, Health, Override, Registration};
+use crate::time::Timestamp;
+use crate::value::{Fields, Value};
+
+/// Whether a registration may make a record, change one, or either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Either.
+    #[default]
+    Upsert,
+    /// Only make one; [`Code::AlreadyExists`] otherwise.
+    Create,
+    /// Only change one; [`Code::UnknownInstance`] otherwise.
+    Update,
+}
+
+impl Mode {
+    /// Reads `upsert`, `create` or `update`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] for any other word.
+    pub fn parse(word: &str) -> Result<Self, Error> {
+        match word {
+            "upsert" => Ok(Self::Upsert),
+            "create" => Ok(Self::Create),
+            "update" => Ok(Self::Update),
+            _ => Err(Error::new(Code::InvalidArgument, "mode").message("one of upsert create update")),
+        }
+    }
+}
+
+/// On which condition a registration is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Put {
+    /// Make or change.
+    pub mode: Mode,
+    /// Only if the record has this revision; [`Code::RevisionMismatch`] otherwise, and when there is no record.
+    pub if_revision: Option<u64>,
+}
+
+/// Names a record: three separate strings, never joined to compare.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The namespace.
+    pub namespace: String,
+    /// The service.
+    pub service: String,
+    /// The instance id.
+    pub id: String,
+}
+
+impl Key {
+    /// A key of these three.
+    pub fn new(namespace: impl Into<String>, service: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), service: service.into(), id: id.into() }
+    }
+
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, Error> {
+        let namespace = fields.text("namespace")?.unwrap_or(DEFAULT_NAMESPACE);
+        Ok(Self::new(namespace, fields.required_text("service")?, fields.required_text("id")?))
+    }
+}
+
+/// One operation of an atomic batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// As [`Registry::register`].
+    Register {
+        /// What the provider says.
+        registration: Registration,
+        /// On which condition.
+        put: Put,
+    },
+    /// As [`Registry::renew`].
+    Renew {
+        /// Whose lease.
+        key: Key,
+        /// Of which life.
+        incarnation: u64,
+    },
+    /// As [`Registry::deregister`].
+    Deregister {
+        /// Who signs out.
+        key: Key,
+        /// Of which life; `None` for any.
+        incarnation: Option<u64>,
+    },
+    /// As [`Registry::set_health`].
+    SetHealth {
+        /// Whose health.
+        key: Key,
+        /// What is reported.
+        health: Health,
+        /// Of which life; `None` for any.
+        incarnation: Option<u64>,
+    },
+    /// As [`Registry::set_admin`].
+    SetAdmin {
+        /// About whom.
+        key: Key,
+        /// The operator's word; `None` lifts it.
+        admin: Option<Override>,
+    },
+}
+
+impl Op {
+    /// Reads `{op: "register", instance, mode?, if_revision?}`, or `{op, namespace?, service, id, ...}` where op is
+    /// `renew` (`incarnation?`), `deregister` (`incarnation?`), `set_health` (`health`, `incarnation?`) or
+    /// `set_admin` (`admin`: `{state, ttl?, reason?}`, absent to lift it; its ttl counts from `now`).
+    ///
+    /// # Errors
+    /// A typed error that names the field.
+    pub fn from_value(value: &Value, now: Timestamp) -> Result<Self, Error> {
+        let word = value.get("op").and_then(Value::as_str).unwrap_or_default();
+        let own: &[&str] = match word {
+            "register" => &["op", "instance", "mode", "if_revision"],
+            "renew" | "deregister" => &["op", "namespace", "service", "id", "incarnation"],
+            "set_health" => &["op", "namespace", "service", "id", "health", "incarnation"],
+            "set_admin" => &["op", "namespace", "service", "id", "admin"],
+            _ => return Err(Error::new(Code::InvalidArgument, "op").message("one of register renew deregister set_health set_admin")),
+        };
+        let fields = Fields::new(value, "", own)?;
+        Ok(match word {
+            "register" => {
+                let instance = fields.value("instance").ok_or_else(|| Error::new(Code::MissingField, "instance"))?;
+                let mode = fields.text("mode")?.map_or(Ok(Mode::Upsert), Mode::parse)?;
+                let put = Put { mode, if_revision: fields.u64("if_revision")? };
+                Self::Register { registration: Registration::from_value(instance).map_err(|error| error.within("instance"))?, put }
+            }
+            "renew" => Self::Renew { key: Key::from_fields(&fields)?, incarnation: fields.u64("incarnation")?.unwrap_or(0) },
+            "deregister" => Self::Deregister { key: Key::from_fields(&fields)?, incarnation: fields.u64("incarnation")? },
+            "set_health" => Self::SetHealth {
+                key: Key::from_fields(&fields)?,
+                health: Health::parse(fields.required_text("health")?)?,
+                incarnation: fields.u64("incarnation")?,
+            },
+            _ => {
+                let admin = fields.value("admin").map(|admin| Override::from_value(admin, now)).transpose();
+                Self::SetAdmin { key: Key::from_fields(&fields)?, admin: admin.map_err(|error| error.within("admin"))? }
+            }
+        })
+    }
+}
+
+/// What is known of a key while a batch is checked: the registry's record, as the operations before would leave it.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    present: bool,
+    source: u8,
+    incarnation: u64,
+    revision: u64,
+}
+
+/// Checks operations in order without doing any, so that a batch is done whole or not at all.
+pub(super) struct Check<'a> {
+    registry: &'a Registry,
+    /// What the operations so far would have changed; empty for a single operation.
+    ahead: BTreeMap<(&'a str, &'a str, &'a str), Facts>,
+    instances: i64,
+    services: BTreeMap<(&'a str, &'a str), i64>,
+    overrides: usize,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(registry: &'a Registry) -> Self {
+        Self { registry, ahead: BTreeMap::new(), instances: 0, services: BTreeMap::new(), overrides: 0 }
+    }
+
+    /// Whether the operation may follow those that were checked before.
+    pub(super) fn op(&mut self, op: &'a Op) -> Result<(), Error> {
+        match op {
+            Op::Register { registration, put } => self.register(registration, *put, LOCAL),
+            Op::Renew { key, incarnation } => self.renew(&key.namespace, &key.service, &key.id, *incarnation),
+            Op::Deregister { key, incarnation } => self.deregister(&key.namespace, &key.service, &key.id, *incarnation),
+            Op::SetHealth { key, incarnation, .. } => self.existing(&key.namespace, &key.service, &key.id, *incarnation).map(|_| ()),
+            Op::SetAdmin { key, admin } => self.set_admin(&key.namespace, &key.service, &key.id, admin.as_ref()),
+        }
+    }
+
+    pub(super) fn register(&mut self, registration: &'a Registration, put: Put, source: u8) -> Result<(), Error> {
+        registration.validate()?;
+        let Registration { namespace, service, id, incarnation, .. } = registration;
+        let facts = self.facts(namespace, service, id);
+        match (facts.present, put.mode) {
+            (true, Mode::Create) => return Err(Error::new(Code::AlreadyExists, "id")),
+            (false, Mode::Update) => return Err(Error::new(Code::UnknownInstance, "id")),
+            _ => {}
+        }
+        if put.if_revision.is_some_and(|wanted| !facts.present || wanted != facts.revision) {
+            return Err(Error::new(Code::RevisionMismatch, "if_revision"));
+        }
+        if facts.present {
+            own(facts, source)?;
+            fence(facts, Some(*incarnation))?;
+        } else {
+            self.room(namespace, service)?;
+            self.count(namespace, service, 1);
+        }
+        let revision = self.registry.revision.saturating_add(1);
+        self.ahead.insert((namespace, service, id), Facts { present: true, source, incarnation: *incarnation, revision });
+        Ok(())
+    }
+
+    pub(super) fn renew(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: u64) -> Result<(), Error> {
+        crate::model::check_incarnation(incarnation)?;
+        let facts = self.facts(namespace, service, id);
+        if !facts.present {
+            return Err(Error::new(Code::UnknownLease, "id").message("register again"));
+        }
+        own(facts, LOCAL)?;
+        fence(facts, Some(incarnation))?;
+        self.ahead.insert((namespace, service, id), Facts { incarnation, ..facts });
+        Ok(())
+    }
+
+    pub(super) fn deregister(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: Option<u64>) -> Result<(), Error> {
+        let facts = self.existing(namespace, service, id, incarnation)?;
+        self.ahead.insert((namespace, service, id), Facts { present: false, ..facts });
+        self.count(namespace, service, -1);
+        Ok(())
+    }
+
+    /// The record of a local instance that this incarnation may touch.
+    fn existing(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: Option<u64>) -> Result<Facts, Error> {
+        let facts = self.facts(namespace, service, id);
+        if !facts.present {
+            return Err(Error::new(Code::UnknownInstance, "id"));
+        }
+        own(facts, LOCAL)?;
+        fence(facts, incarnation)?;
+        Ok(facts)
+    }
+
+    pub(super) fn set_admin(&mut self, namespace: &str, service: &str, id: &str, admin: Option<&Override>) -> Result<(), Error> {
+        crate::model::check_name("namespace", namespace)?;
+        crate::model::check_name("service", service)?;
+        crate::model::check_id("id", id)?;
+        let Some(admin) = admin else { return Ok(()) };
+        admin.validate()?;
+        if self.registry.overrides.get(namespace, service, id).is_none() {
+            let limit = self.registry.config.max_overrides;
+            if self.registry.overrides.len().saturating_add(self.overrides) >= limit as usize {
+                return Err(Error::new(Code::QuotaExceeded, "overrides").limit(limit.into()));
+            }
+            self.overrides = self.overrides.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn facts(&self, namespace: &'a str, service: &'a str, id: &'a str) -> Facts {
+        if let Some(facts) = self.ahead.get(&(namespace, service, id)) {
+            return *facts;
+        }
+        let store = &self.registry.store;
+        let absent = Facts { present: false, source: LOCAL, incarnation: 0, revision: 0 };
+        self.registry.slot(namespace, service, id).map_or(absent, |slot| Facts {
+            present: true,
+            source: store.source(slot),
+            incarnation: store.incarnation(slot),
+            revision: store.revision(slot),
+        })
+    }
+
+    /// Whether one more instance of a service fits the quotas.
+    fn room(&self, namespace: &'a str, service: &'a str) -> Result<(), Error> {
+        let (config, store) = (&self.registry.config, &self.registry.store);
+        let quota = |field, limit: u32| Err(Error::new(Code::QuotaExceeded, field).limit(limit.into()));
+        if (store.len() as i64).saturating_add(self.instances) >= i64::from(config.max_instances) || !store.has_room() {
+            return quota("instances", config.max_instances);
+        }
+        let known = store.services.find(namespace, service).and_then(|number| store.services.get(number));
+        let ahead = self.services.get(&(namespace, service)).copied().unwrap_or(0);
+        let members = known.map_or(0, |service| service.members.len() as i64).saturating_add(ahead);
+        if members >= i64::from(config.max_instances_per_service) {
+            return quota("service", config.max_instances_per_service);
+        }
+        // Services that the batch empties still count, which errs on the safe side.
+        let new = self.services.iter().filter(|((namespace, service), _)| store.services.find(namespace, service).is_none()).count();
+        if known.is_none() && ahead <= 0 && store.services.len().saturating_add(new) >= config.max_services as usize {
+            return quota("services", config.max_services);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, namespace: &'a str, service: &'a str, change: i64) {
+        self.instances = self.instances.saturating_add(change);
+        let members = self.services.entry((namespace, service)).or_insert(0);
+        *members = members.saturating_add(change);
+    }
+}
+
+fn own(facts: Facts, source: u8) -> Result<(), Error> {
+    if facts.source == source {
+        return Ok(());
+    }
+    Err(Error::new(Code::NotOwner, "id").message("the record belongs to another source"))
+}
+
+fn fence(facts: Facts, incarnation: Option<u64>) -> Result<(), Error> {
+    match incarnation {
+        Some(incarnation) if incarnation < facts.incarnation => {
+            Err(Error::new(Code::StaleIncarnation, "incarnation").limit(facts.incarnation).message("older than the record's"))
+        }
+        _ => Ok(()),
+    }
+}
