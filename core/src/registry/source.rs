@@ -27,6 +27,8 @@ pub struct Listing {
     pub instances: Vec<Registration>,
     /// Instances, as service and id, that the source says are gone. It need not be doubted.
     pub removed: Vec<(String, String)>,
+    /// Instances, as service and id, that the source names and that could not be read: their records stay as they are.
+    pub kept: Vec<(String, String)>,
 }
 
 impl Listing {
@@ -46,13 +48,18 @@ impl Listing {
             service: service.map(String::from),
             instances: Vec::new(),
             removed: Vec::new(),
+            kept: Vec::new(),
         };
         let mut skipped = Vec::new();
         let instances = fields.list("instances")?.ok_or_else(|| Error::new(Code::MissingField, "instances"))?;
         for (index, instance) in instances.iter().enumerate() {
             match Registration::from_value(&with_defaults(instance, namespace, service)) {
                 Ok(registration) => listing.instances.push(registration),
-                Err(error) => skipped.push(Skipped { index, id: named(instance), error }),
+                Err(error) => {
+                    let own = instance.get("service").and_then(Value::as_str).or(service).unwrap_or_default();
+                    listing.kept.push((own.into(), named(instance)));
+                    skipped.push(Skipped { index, id: named(instance), error });
+                }
             }
         }
         for (at, gone) in fields.list("removed")?.unwrap_or_default().iter().enumerate() {
@@ -230,7 +237,7 @@ impl Registry {
         let source = self.sources.enter(&listing.source)?;
         let before = self.owned(source, &listing.namespace, listing.service.as_deref());
         let mut outcome = Reconciled::default();
-        let mut named = BTreeSet::new();
+        let mut named: BTreeSet<(&str, &str)> = BTreeSet::new();
         for (index, registration) in listing.instances.iter().enumerate() {
             let fresh = named.insert((registration.service.as_str(), registration.id.as_str()));
             let verdict = self.may_reconcile(listing, registration, fresh, source);
@@ -245,6 +252,7 @@ impl Registry {
                 (false, false) => {}
             }
         }
+        named.extend(listing.kept.iter().map(|(service, id)| (service.as_str(), id.as_str())));
         let told: BTreeSet<(&str, &str)> = listing.removed.iter().map(|(service, id)| (service.as_str(), id.as_str())).collect();
         let mut absent = Vec::new();
         for handle in &before {
@@ -261,7 +269,9 @@ impl Registry {
         let left = before.len().saturating_sub(outcome.removed as usize);
         // What was held stays doubtful, though what the source added since makes it a smaller part.
         let again = self.sources.held.get(&scope(listing, source)).is_some_and(|held| held.print == self.print(&absent));
-        let doubtful = again || absent.len() == left || absent.len().saturating_mul(2) > left;
+        // An entry that could not be read and names no record may have been any of those that are absent.
+        let unclear = listing.kept.iter().any(|(service, id)| self.slot(&listing.namespace, service, id).is_none());
+        let doubtful = again || unclear || absent.len() == left || absent.len().saturating_mul(2) > left;
         if absent.is_empty() || !doubtful || self.is_confirmed(listing, source, &absent) {
             self.sources.held.remove(&scope(listing, source));
             outcome.removed = outcome.removed.saturating_add(self.remove_all(&absent));

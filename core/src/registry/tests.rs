@@ -212,6 +212,7 @@ fn listing(ids: &[&str]) -> Listing {
         service: Some("s".to_string()),
         instances: ids.iter().map(instance).collect(),
         removed: vec![],
+        kept: vec![],
     }
 }
 
@@ -236,6 +237,20 @@ fn a_listing_that_drops_too_much_is_held_until_it_is_confirmed() {
     told.removed = vec![("s".to_string(), "a".to_string()), ("s".to_string(), "e".to_string())];
     assert_eq!(registry.reconcile(&told, at(9.0)).unwrap().removed, 2);
     assert!(registry.is_empty());
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn an_entry_that_cannot_be_read_keeps_its_record() {
+    let mut registry = registry();
+    registry.reconcile(&listing(&["a", "b", "c", "d"]), at(0.0)).unwrap();
+    let value = |port: &str| {
+        format!(r#"{{"source":"consul:dc1","service":"s","instances":[{{"id":"a"}},{{"id":"b"}},{{"id":"c","endpoints":["h:{port}"]}}]}}"#)
+    };
+    let (listing, skipped) = Listing::from_value(&Value::from_json(value("0").as_bytes()).unwrap()).unwrap();
+    assert_eq!((skipped[0].id.as_str(), skipped[0].error.field()), ("c", "endpoints[0].port"));
+    assert_eq!(registry.reconcile(&listing, at(1.0)).unwrap().removed, 1);
+    assert_eq!(ids(&registry, &Query::service("s")), ["a", "b", "c"]);
 }
 
 #[test]
