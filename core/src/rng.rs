@@ -21,6 +21,7 @@ impl Rng {
 
     /// A number below `bound` (0 for a bound of 0), by multiply-shift over 64 bits: the bias is below
     /// 2^-32 for any `u32` bound, and one draw always suffices.
+    #[cfg(test)]
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         ((u128::from(self.next_u64()).wrapping_mul(u128::from(bound))) >> 64) as u32
     }

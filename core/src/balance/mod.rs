@@ -34,7 +34,9 @@ pub use stats::{InstanceStats, Stats, Tally};
 
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::query::Query;
+use crate::model::Handle;
+use crate::query::{HealthFilter, Query};
+use crate::registry::{Brief, Delta, Registry, View};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
@@ -60,6 +62,7 @@ use tiers::Tiers;
 pub struct Balancer {
     query: Query,
     options: Options,
+    view: View,
     members: Members,
     tiers: Tiers,
     tickets: Tickets,
@@ -80,9 +83,9 @@ impl Balancer {
     /// # Errors
     /// [`Code::LimitExceeded`] for an option out of range, and what [`Query::validate`] returns.
     pub fn new(query: Query, policy: Policy, options: Options) -> Result<Self, Error> {
-        query.validate()?;
         options.validate()?;
         Ok(Self {
+            view: View::new(widened(&query))?,
             query,
             options,
             members: Members::default(),
@@ -161,6 +164,43 @@ impl Balancer {
             backwards: self.backwards,
             instances: self.members.order().iter().filter_map(instance).collect(),
         }
+    }
+
+    /// Takes over what changed in the registry since the last time; false when nothing did that matters here, and
+    /// then it costs one comparison. Call it before picks, as often as you like.
+    ///
+    /// Instances that stay keep their counters and their turn, whatever happens to others; one that leaves and comes
+    /// back while calls to it are out finds them counted. A balancer follows one registry, or one restored from its
+    /// snapshot.
+    #[inline]
+    pub fn follow(&mut self, registry: &Registry) -> bool {
+        match self.view.poll(registry) {
+            Some(delta) => {
+                self.take_over(registry, &delta);
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_over(&mut self, registry: &Registry, delta: &Delta) {
+        // After a reset what the view does not list may be other than it was.
+        let changed: Vec<Handle> =
+            if delta.reset { self.view.handles().collect() } else { delta.added.iter().chain(&delta.updated).copied().collect() };
+        let briefs: Vec<(Handle, Brief)> = changed.iter().filter_map(|handle| Some((*handle, registry.brief(*handle)?))).collect();
+        let removals = delta.removed.iter().map(|gone| Change::Remove { service: &gone.service, id: &gone.id });
+        let arrivals = briefs.iter().map(|(handle, brief)| {
+            Change::Put(Arrival {
+                service: &brief.service,
+                id: &brief.id,
+                handle: *handle,
+                weight: brief.weight.thousandths(),
+                availability: brief.availability,
+            })
+        });
+        self.apply(removals.chain(arrivals));
     }
 
     /// Chooses the instance a call should go to and counts the call as in flight there until it is finished.
@@ -295,4 +335,15 @@ impl Balancer {
         self.tiers.settle(&mut self.members, &moved);
         self.members.sweep();
     }
+}
+
+/// What the view asks for. Whether an instance can serve is for the tiers to say, so the view keeps those that cannot:
+/// their counters outlive a bad spell, and a refusal can tell nobody there from nobody available. A limit and
+/// fallbacks, though, count those that can serve, and a query that has them is taken at its word.
+fn widened(query: &Query) -> Query {
+    let mut query = query.clone();
+    if query.health == HealthFilter::Serving && query.limit.is_none() && query.fallbacks.is_empty() {
+        query.health = HealthFilter::Any;
+    }
+    query
 }

@@ -31,7 +31,7 @@ pub use source::{Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
-use crate::model::{AdminState, Handle, Health, Instance, LeaseState, Override, Registration};
+use crate::model::{AdminState, Availability, Handle, Health, Instance, LeaseState, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
 use lease::Wheel;
@@ -40,6 +40,14 @@ use ops::Check;
 use overrides::Overrides;
 use source::Sources;
 use store::{Row, Store};
+
+/// A record, in brief.
+pub(crate) struct Brief {
+    pub(crate) service: String,
+    pub(crate) id: String,
+    pub(crate) weight: Weight,
+    pub(crate) availability: Availability,
+}
 
 /// The number of the source `local`.
 const LOCAL: u8 = 0;
@@ -173,6 +181,14 @@ impl Registry {
             lease: self.store.lease_state(slot),
             registration,
         })
+    }
+
+    /// What a balancer needs of a record.
+    pub(crate) fn brief(&self, handle: Handle) -> Option<Brief> {
+        let slot = self.store.resolve(handle)?;
+        let weight = self.store.shape(slot)?.weight;
+        let (_, service, id) = self.names(slot);
+        Some(Brief { service, id, weight, availability: self.store.availability(slot) })
     }
 
     /// A strong digest of a service: SHA-256, in lower-case hexadecimal, over its instances in order of id, each as the length
