@@ -191,6 +191,11 @@ impl Registry {
         Some(Brief { service, id, weight, availability: self.store.availability(slot) })
     }
 
+    /// The revision that last changed the record of a handle, if it is still there: whether what a host keeps of it is still good.
+    pub fn instance_revision(&self, handle: Handle) -> Option<u64> {
+        self.store.resolve(handle).map(|slot| self.store.revision(slot))
+    }
+
     /// A strong digest of a service: SHA-256, in lower-case hexadecimal, over its instances in order of id, each as the length
     /// of the id (4 bytes), the id and the revision (8 bytes), little endian. None when there is no such service.
     pub fn digest(&self, namespace: &str, service: &str) -> Option<String> {

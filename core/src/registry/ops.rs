@@ -2,9 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::{LOCAL, Registry};
 use crate::error::{Code, Error};
+use crate::limits;
 use crate::model::{DEFAULT_NAMESPACE, Health, Override, Registration};
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
@@ -43,6 +45,21 @@ pub struct Put {
     pub mode: Mode,
     /// Only if the record has this revision; [`Code::RevisionMismatch`] otherwise, and when there is no record.
     pub if_revision: Option<u64>,
+}
+
+impl Put {
+    /// Reads `{mode?, if_revision?}`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`], [`Code::UnknownField`].
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        Self::from_fields(&Fields::new(value, "", &["mode", "if_revision"])?)
+    }
+
+    fn from_fields(fields: &Fields<'_>) -> Result<Self, Error> {
+        let mode = fields.text("mode")?.map_or(Ok(Mode::Upsert), Mode::parse)?;
+        Ok(Self { mode, if_revision: fields.u64("if_revision")? })
+    }
 }
 
 /// Names a record: three separate strings, never joined to compare.
@@ -130,8 +147,7 @@ impl Op {
         Ok(match word {
             "register" => {
                 let instance = fields.value("instance").ok_or_else(|| Error::new(Code::MissingField, "instance"))?;
-                let mode = fields.text("mode")?.map_or(Ok(Mode::Upsert), Mode::parse)?;
-                let put = Put { mode, if_revision: fields.u64("if_revision")? };
+                let put = Put::from_fields(&fields)?;
                 Self::Register { registration: Registration::from_value(instance).map_err(|error| error.within("instance"))?, put }
             }
             "renew" => Self::Renew { key: Key::from_fields(&fields)?, incarnation: fields.u64("incarnation")?.unwrap_or(0) },
@@ -146,6 +162,19 @@ impl Op {
                 Self::SetAdmin { key: Key::from_fields(&fields)?, admin: admin.map_err(|error| error.within("admin"))? }
             }
         })
+    }
+
+    /// Reads a list of operations.
+    ///
+    /// # Errors
+    /// As [`Op::from_value`], the field behind `ops[i]`; [`Code::LimitExceeded`] above 10 000.
+    pub fn list_from_value(value: &Value, now: Timestamp) -> Result<Vec<Self>, Error> {
+        let ops = value.as_list().ok_or_else(|| Error::new(Code::InvalidArgument, "ops").message("expected a list"))?;
+        if ops.len() > limits::BATCH_OPS {
+            return Err(Error::too_large("ops", limits::BATCH_OPS as u64));
+        }
+        let read = |(at, op)| Self::from_value(op, now).map_err(|error: Error| error.within(&alloc::format!("ops[{at}]")));
+        ops.iter().enumerate().map(read).collect()
     }
 }
 
