@@ -206,7 +206,7 @@ impl Balancer {
     /// Chooses the instance a call should go to and counts the call as in flight there until it is finished.
     ///
     /// It is never an excluded instance, one that is unavailable or one of weight 0. Allocates only when more picks
-    /// are in flight than ever before, and for the first pick after a change.
+    /// are in flight than ever before, for the first pick after a change and, with `round-robin`, for an exclusion.
     ///
     /// # Errors
     /// [`Code::NoInstances`], [`Code::NoneAvailable`], [`Code::AllExcluded`]; [`Code::LimitExceeded`] for a `key` or an

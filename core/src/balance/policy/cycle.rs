@@ -20,7 +20,7 @@ impl Cycle {
     /// A cycle that is worth it, or none: comparing a few groups costs no more than reading.
     pub(super) fn new(total: i64, groups: usize) -> Option<Self> {
         let length = usize::try_from(total).ok()?;
-        (groups > 8 && total <= LONGEST).then_some(Self { picks: Vec::new(), length, next: None })
+        (groups > 8 && total <= LONGEST).then(|| Self { picks: Vec::with_capacity(length), length, next: None })
     }
 
     /// The next pick, when a round is written down.
@@ -47,11 +47,12 @@ impl Cycle {
         }
     }
 
-    /// Stops reading, or starts the round again, and tells the picks that were read and are not part of the state yet.
-    pub(super) fn interrupt(&mut self) -> Vec<u32> {
-        let mut picks = core::mem::take(&mut self.picks);
-        picks.truncate(self.next.take().unwrap_or_default());
-        picks
+    /// Stops reading, and starts to write anew. Hands over the picks that were read and are not part of the state yet.
+    pub(super) fn interrupt<T>(&mut self, take: impl FnOnce(&[u32]) -> T) -> T {
+        let read = self.next.take().unwrap_or_default();
+        let taken = take(self.picks.get(..read).unwrap_or_default());
+        self.picks.clear();
+        taken
     }
 
     /// The picks of the round so far.

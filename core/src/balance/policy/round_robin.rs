@@ -159,13 +159,13 @@ impl Turns {
 
     /// Brings the groups to where reading has come, and forgets the round.
     fn catch_up(&mut self) {
-        let picks = self.cycle.as_mut().map(Cycle::interrupt).unwrap_or_default();
-        if picks.is_empty() {
+        let Some(cycle) = &mut self.cycle else { return };
+        let (read, counts) = cycle.interrupt(|picks| (picks.len() as i64, counts(picks)));
+        if read == 0 {
             return;
         }
-        let counts = counts(&picks);
         for group in &mut self.groups {
-            group.lift = group.lift.wrapping_add(group.weight.wrapping_mul(picks.len() as i64));
+            group.lift = group.lift.wrapping_add(group.weight.wrapping_mul(read));
             for turn in &mut group.queue {
                 let count = counts.get(turn.place as usize).copied().unwrap_or_default();
                 turn.rest = turn.rest.wrapping_sub(self.total.wrapping_mul(count));
