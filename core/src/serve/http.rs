@@ -1,0 +1,201 @@
+//! Requests and responses as values. The host brings the socket.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::rest::Wait;
+use crate::error::{Code, Error, Kind};
+use crate::limits;
+use crate::value::Value;
+
+/// An HTTP request, as the host's server hands it over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The method, in capitals.
+    pub method: &'a str,
+    /// The path as it was sent: not decoded, without the query.
+    pub path: &'a str,
+    /// The query as it was sent, without the question mark; may be empty.
+    pub query: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+/// An HTTP response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// Header names, in lower case, and values. No value holds anything but printable ASCII.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What to do about a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Send this.
+    Response(Response),
+    /// Nothing to say yet: ask again with [`resume`](super::rest::resume) when the registry's revision has changed, and at the latest at `until`.
+    Wait(Wait),
+}
+
+impl Response {
+    /// A JSON response.
+    pub(super) fn json(status: u16, document: &Value) -> Self {
+        Self::bytes(status, "application/json", document.to_json())
+    }
+
+    pub(super) fn bytes(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
+        let headers = alloc::vec![("content-type", kind.into()), ("cache-control", "no-store".into())];
+        Self { status, headers, body }
+    }
+
+    /// The response that tells an error: `{"error": {code, field, limit?, message}}`.
+    pub(super) fn error(error: &Error) -> Self {
+        let mut pairs = alloc::vec![
+            ("code", Value::from(error.code().as_str())),
+            ("kind", Value::from(error.code().kind().class())),
+            ("field", Value::from(error.field())),
+        ];
+        if let Some(limit) = error.limit_value() {
+            pairs.push(("limit", limit.into()));
+        }
+        pairs.push(("message", Value::from(error.text())));
+        Self::json(status(error.code()), &Value::map([("error", Value::map(pairs))]))
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+}
+
+/// The status that tells a code.
+fn status(code: Code) -> u16 {
+    match (code, code.kind()) {
+        (Code::QuotaExceeded, _) => 429,
+        (_, Kind::Limit) => 413,
+        (_, Kind::Invalid | Kind::Data | Kind::Usage) => 400,
+        (_, Kind::NotFound) => 404,
+        (_, Kind::Conflict) => 409,
+        (_, Kind::Unavailable) => 503,
+    }
+}
+
+/// The segments of a path, each decoded after the path was split, so that an escaped slash stays inside its segment.
+///
+/// # Errors
+/// [`Code::Malformed`] for a bad escape, a control character or what is no UTF-8; [`Code::LimitExceeded`].
+pub(super) fn segments(path: &str) -> Result<Vec<String>, Error> {
+    const LONGEST: usize = 4_096;
+    if path.len() > LONGEST {
+        return Err(Error::too_large("path", LONGEST as u64));
+    }
+    let inner = path.strip_prefix('/').ok_or_else(|| Error::new(Code::Malformed, "path").message("starts with a slash"))?;
+    inner.split('/').map(|segment| decode("path", segment)).collect()
+}
+
+/// The parameters of a query. Each may stand once, and all must be known.
+#[derive(Debug)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Reads `a=1&b=2`.
+    ///
+    /// # Errors
+    /// [`Code::DuplicateKey`], [`Code::Malformed`], [`Code::LimitExceeded`].
+    pub(super) fn read(query: &str) -> Result<Self, Error> {
+        const LONGEST: usize = 16_384;
+        if query.len() > LONGEST {
+            return Err(Error::too_large("query", LONGEST as u64));
+        }
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            let key = decode("query", &key.replace('+', " "))?;
+            if pairs.iter().any(|(known, _)| *known == key) {
+                return Err(Error::new(Code::DuplicateKey, key));
+            }
+            if pairs.len() >= 32 {
+                return Err(Error::too_large("query", 32));
+            }
+            pairs.push((key, decode("query", &value.replace('+', " "))?));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// Refuses every parameter that is not among these.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), Error> {
+        match self.0.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+            Some((key, _)) => Err(Error::new(Code::UnknownField, key).detail(alloc::format!("known parameters are {}", known.join(", ")))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Error> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = if digits { text.parse().ok() } else { None };
+        let safe = number.filter(|number| *number < 1 << 53);
+        safe.map(Some).ok_or_else(|| Error::new(Code::InvalidArgument, name).message("a whole number from 0 to 2^53 - 1"))
+    }
+}
+
+/// The JSON of a body.
+pub(super) fn body(request: &Request<'_>) -> Result<Value, Error> {
+    if request.body.len() > limits::PAYLOAD_BYTES {
+        return Err(Error::too_large("body", limits::PAYLOAD_BYTES as u64));
+    }
+    Value::from_json(request.body)
+}
+
+/// Takes percent escapes out.
+fn decode(field: &str, text: &str) -> Result<String, Error> {
+    let wrong = |message| Error::new(Code::Malformed, field).message(message);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        match (digit(rest.next()), digit(rest.next())) {
+            (Some(high), Some(low)) => bytes.push((high << 4 | low) as u8),
+            _ => return Err(wrong("a bad percent escape")),
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| wrong("not UTF-8"))?;
+    if text.chars().any(char::is_control) { Err(wrong("a control character")) } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_split_before_they_are_decoded() {
+        assert_eq!(segments("/v1/a%2Fb/%C3%A9").unwrap(), ["v1", "a/b", "é"]);
+        for bad in ["", "v1", "/%", "/%4", "/%zz", "/%ff", "/%00", "/a\n"] {
+            assert_eq!(segments(bad).unwrap_err().code(), Code::Malformed, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn parameters_stand_once_and_are_known() {
+        let parameters = Parameters::read("a=1&b=x+%26+y&c").unwrap();
+        assert_eq!((parameters.number("a"), parameters.text("b"), parameters.text("c")), (Ok(Some(1)), Some("x & y"), Some("")));
+        assert_eq!(parameters.number("b").unwrap_err().field(), "b");
+        assert_eq!(parameters.only(&["a", "b"]).unwrap_err().field(), "c");
+        assert_eq!(Parameters::read("a=1&%61=2").unwrap_err().code(), Code::DuplicateKey);
+        for bad in ["-1", "1.5", "", "9007199254740992", "99999999999999999999", "+1"] {
+            assert!(Parameters::read(&std::format!("n={bad}")).unwrap().number("n").is_err(), "{bad}");
+        }
+    }
+}

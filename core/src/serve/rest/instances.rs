@@ -1,0 +1,161 @@
+//! `/v1/instances`: sign in, renew, sign out, report, override, look up, follow.
+
+use super::{Call, Watched};
+use super::{Reply, Response, Wait};
+use crate::error::{Code, Error};
+use crate::model::{Health, Override, Registration};
+use crate::query::Query;
+use crate::registry::{Changes, Mode, Put, Registry, View};
+use crate::serve::http::body;
+use crate::value::{Fields, Value};
+
+const CONDITIONS: &[&str] = &["mode", "if_revision"];
+const QUERY: &[&str] = &["selector", "version", "region", "zone", "subzone", "node", "tag", "health", "limit", "epoch", "revision", "wait"];
+
+pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(CONDITIONS)?;
+    let mode = call.parameters.text("mode").map_or(Ok(Mode::Upsert), Mode::parse)?;
+    let put = Put { mode, if_revision: call.parameters.number("if_revision")? };
+    let registration = Registration::from_value(&keyed(call, body(call.request)?)?)?;
+    let registered = call.registry.register(&registration, put, call.now)?;
+    let status = if registered.created { 201 } else { 200 };
+    Ok(response(status, with_epoch(registered.to_value(), call.registry)))
+}
+
+/// The body with the key of the path. What the body says of the key must agree.
+fn keyed(call: &Call<'_>, document: Value) -> Result<Value, Error> {
+    let Value::Map(mut pairs) = document else {
+        return Err(Error::new(Code::InvalidArgument, "body").message("expected a map"));
+    };
+    for (at, key) in ["namespace", "service", "id"].into_iter().enumerate() {
+        let own = call.name(at);
+        match pairs.iter().find(|(name, _)| name == key) {
+            Some((_, Value::Text(text))) if text == own => {}
+            Some((_, Value::Null)) => pairs.retain(|(name, _)| name != key),
+            Some(_) => return Err(Error::new(Code::InvalidArgument, key).message("not the one of the path")),
+            None => {}
+        }
+        if !pairs.iter().any(|(name, _)| name == key) {
+            pairs.push((key.into(), own.into()));
+        }
+    }
+    Ok(Value::Map(pairs))
+}
+
+pub(super) fn show(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    let handle = call.registry.lookup(call.name(0), call.name(1), call.name(2));
+    let instance = handle.and_then(|handle| call.registry.instance(handle));
+    let instance = instance.ok_or_else(|| Error::new(Code::UnknownInstance, "id"))?;
+    Ok(response(200, instance.to_value()))
+}
+
+pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&["incarnation"])?;
+    let incarnation = call.parameters.number("incarnation")?;
+    let (namespace, service, id) = key(call);
+    let revision = call.registry.deregister(&namespace, &service, &id, incarnation, call.now)?;
+    Ok(revised(call, revision))
+}
+
+pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&["incarnation"])?;
+    let incarnation = call.parameters.number("incarnation")?.unwrap_or(0);
+    let (namespace, service, id) = key(call);
+    call.registry.renew(&namespace, &service, &id, incarnation, call.now)?;
+    let revision = call.registry.revision();
+    Ok(revised(call, revision))
+}
+
+pub(super) fn set_health(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    let document = body(call.request)?;
+    let fields = Fields::new(&document, "", &["health", "incarnation"])?;
+    let health = Health::parse(fields.required_text("health")?)?;
+    let incarnation = fields.u64("incarnation")?;
+    let (namespace, service, id) = key(call);
+    let revision = call.registry.set_health(&namespace, &service, &id, health, incarnation, call.now)?;
+    Ok(revised(call, revision))
+}
+
+pub(super) fn set_admin(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    // The registry's clock may be ahead of a host's that ran backwards.
+    let own = Override::from_value(&body(call.request)?, call.registry.now())?;
+    admin(call, Some(own))
+}
+
+pub(super) fn lift_admin(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    admin(call, None)
+}
+
+fn admin(call: &mut Call<'_>, own: Option<Override>) -> Result<Reply, Error> {
+    let (namespace, service, id) = key(call);
+    let revision = call.registry.set_admin(&namespace, &service, &id, own, call.now)?;
+    Ok(revised(call, revision))
+}
+
+pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(QUERY)?;
+    let query = query(call)?;
+    if let Some((since, until)) = call.wait()?
+        && until > call.now
+        && is_unchanged(&query, call.registry.changes(since))
+    {
+        let mut view = View::new(query)?;
+        view.poll(call.registry);
+        return Ok(Reply::Wait(Wait { until, watched: Watched::Answer(view) }));
+    }
+    Ok(Reply::Response(answer(call.registry, &query)))
+}
+
+/// Whether nothing since a position can have changed the answer.
+fn is_unchanged(query: &Query, changes: Changes) -> bool {
+    let Changes::Events { events, .. } = changes else { return false };
+    let asks = |service: &str| {
+        let rungs = core::iter::once(query).chain(&query.fallbacks);
+        rungs.map(|rung| rung.service.as_deref()).any(|own| own.is_none_or(|own| own == service))
+    };
+    !events.iter().any(|event| *event.namespace == *query.namespace && asks(&event.service))
+}
+
+pub(super) fn answer(registry: &Registry, query: &Query) -> Response {
+    Response::json(200, &registry.answer_value(&registry.query(query)))
+}
+
+fn query(call: &Call<'_>) -> Result<Query, Error> {
+    let parameters = &call.parameters;
+    let mut pairs: alloc::vec::Vec<(&str, Value)> = alloc::vec![("namespace", call.name(0).into())];
+    if let Some(service) = call.names.get(1) {
+        pairs.push(("service", service.as_str().into()));
+    }
+    for name in ["selector", "version", "health"] {
+        pairs.push((name, parameters.text(name).map(Value::from).into()));
+    }
+    let places = ["region", "zone", "subzone", "node"];
+    pairs.push(("locality", Value::map(places.map(|name| (name, Value::from(parameters.text(name).map(Value::from)))))));
+    if let Some(tags) = parameters.text("tag") {
+        pairs.push(("tags", Value::List(tags.split(',').map(Value::from).collect())));
+    }
+    pairs.push(("limit", parameters.number("limit")?.into()));
+    Query::from_value(&Value::map(pairs))
+}
+
+fn key(call: &Call<'_>) -> (alloc::string::String, alloc::string::String, alloc::string::String) {
+    (call.name(0).into(), call.name(1).into(), call.name(2).into())
+}
+
+fn revised(call: &Call<'_>, revision: u64) -> Reply {
+    response(200, with_epoch(Value::map([("revision", revision.into())]), call.registry))
+}
+
+fn with_epoch(document: Value, registry: &Registry) -> Value {
+    let Value::Map(mut pairs) = document else { return document };
+    pairs.push(("epoch".into(), registry.epoch().into()));
+    Value::Map(pairs)
+}
+
+fn response(status: u16, document: Value) -> Reply {
+    Reply::Response(Response::json(status, &document))
+}

@@ -1,0 +1,66 @@
+//! The registry as a whole: services, changes, batches, snapshot, health.
+
+use alloc::vec::Vec;
+
+use super::{Call, OPENAPI, Reply, Response, Wait, Watched};
+use crate::error::{Code, Error};
+use crate::registry::{Op, Position, Registry, ServiceSummary};
+use crate::serve::http::body;
+use crate::value::{Fields, Value};
+
+pub(super) fn services(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    crate::model::check_name("namespace", call.name(0))?;
+    let services = call.registry.services(Some(call.name(0)));
+    let list = Value::List(services.iter().map(ServiceSummary::to_value).collect());
+    let position = call.registry.position();
+    let document = Value::map([("services", list), ("revision", position.revision.into()), ("epoch", position.epoch.into())]);
+    Ok(Reply::Response(Response::json(200, &document)))
+}
+
+pub(super) fn changes(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&["epoch", "revision", "wait"])?;
+    let missing = || Error::new(Code::MissingField, "epoch").message("changes since which epoch and revision");
+    let (since, until) = call.wait()?.ok_or_else(missing)?;
+    if since == call.registry.position() && until > call.now {
+        return Ok(Reply::Wait(Wait { until, watched: Watched::Changes(since) }));
+    }
+    Ok(Reply::Response(changes_since(call.registry, since)))
+}
+
+pub(super) fn changes_since(registry: &Registry, since: Position) -> Response {
+    Response::json(200, &registry.changes(since).to_value())
+}
+
+pub(super) fn batch(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    let document = body(call.request)?;
+    let fields = Fields::new(&document, "", &["ops"])?;
+    let ops = fields.list("ops")?.ok_or_else(|| Error::new(Code::MissingField, "ops"))?;
+    if ops.len() > crate::limits::BATCH_OPS {
+        return Err(Error::too_large("ops", crate::limits::BATCH_OPS as u64));
+    }
+    let now = call.registry.now();
+    let read = |(at, op): (usize, &Value)| Op::from_value(op, now).map_err(|error| error.within(&alloc::format!("ops[{at}]")));
+    let ops = ops.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    let revision = call.registry.apply(&ops, call.now)?;
+    let document = Value::map([("revision", Value::from(revision)), ("epoch", call.registry.epoch().into())]);
+    Ok(Reply::Response(Response::json(200, &document)))
+}
+
+pub(super) fn snapshot(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    Ok(Reply::Response(Response::bytes(200, "application/octet-stream", call.registry.snapshot())))
+}
+
+pub(super) fn health(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    let Value::Map(mut pairs) = call.registry.stats().to_value() else { return Err(Error::new(Code::Malformed, "stats")) };
+    pairs.insert(0, ("status".into(), "ok".into()));
+    Ok(Reply::Response(Response::json(200, &Value::Map(pairs))))
+}
+
+pub(super) fn openapi(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    Ok(Reply::Response(Response::bytes(200, "application/json", OPENAPI.as_bytes().to_vec())))
+}
