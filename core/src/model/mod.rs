@@ -19,9 +19,9 @@ pub use instance::{Handle, Instance};
 pub use labels::{Metadata, Tags};
 pub use locality::Locality;
 pub(crate) use names::{check_id, check_name};
-pub use registration::Registration;
 #[cfg(all(test, feature = "serve"))]
 pub(crate) use registration::FIELDS as REGISTRATION_FIELDS;
+pub use registration::Registration;
 pub(crate) use registration::check_incarnation;
 pub use version::Version;
 pub use weight::Weight;

@@ -127,14 +127,17 @@ fn refusal(error: &Error, request: &Request<'_>) -> Response {
         return response;
     }
     let path = segments(request.path).unwrap_or_default();
-    let methods: Vec<&str> = ROUTES.iter().filter(|(_, template, _)| names(template, &path).is_some()).map(|(method, ..)| *method).collect();
+    let methods: Vec<&str> =
+        ROUTES.iter().filter(|(_, template, _)| names(template, &path).is_some()).map(|(method, ..)| *method).collect();
     if methods.is_empty() { response } else { Response { status: 405, ..response }.header("allow", methods.join(", ")) }
 }
 
 fn with_position(reply: Reply, registry: &Registry) -> Reply {
     match reply {
         Reply::Response(response) => Reply::Response(
-            response.header("x-callboard-epoch", registry.epoch().to_string()).header("x-callboard-revision", registry.revision().to_string()),
+            response
+                .header("x-callboard-epoch", registry.epoch().to_string())
+                .header("x-callboard-revision", registry.revision().to_string()),
         ),
         wait => wait,
     }
@@ -159,7 +162,8 @@ impl Call<'_> {
                 Ok(Some((Position { epoch, revision }, until)))
             }
             (None, None, None) => Ok(None),
-            _ => Err(Error::new(Code::MissingField, if epoch.is_none() { "epoch" } else { "revision" }).message("a long poll names epoch and revision")),
+            _ => Err(Error::new(Code::MissingField, if epoch.is_none() { "epoch" } else { "revision" })
+                .message("a long poll names epoch and revision")),
         }
     }
 }

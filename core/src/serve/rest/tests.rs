@@ -117,7 +117,11 @@ fn what_is_wrong_is_named_and_changes_nothing() {
         ("PUT /v1/instances/default/web/a?if_revision=9", r#"{"incarnation":6}"#, (409, "revision-mismatch", "if_revision")),
         ("PUT /v1/instances/default/web/a/health", r#"{"health":"ill"}"#, (400, "invalid-argument", "health")),
         ("PUT /v1/instances/default/web/a/admin", "{}", (400, "missing-field", "state")),
-        ("POST /v1/batch", r#"{"ops":[{"op":"register","instance":{"service":"x","id":"y"}},{"op":"renew","service":"x","id":"z"}]}"#, (404, "unknown-lease", "ops[1].id")),
+        (
+            "POST /v1/batch",
+            r#"{"ops":[{"op":"register","instance":{"service":"x","id":"y"}},{"op":"renew","service":"x","id":"z"}]}"#,
+            (404, "unknown-lease", "ops[1].id"),
+        ),
     ] {
         assert_eq!(code(&ask(&mut r, line, body, 0)), expected, "{line} {body}");
     }
@@ -133,7 +137,28 @@ fn what_is_wrong_is_named_and_changes_nothing() {
 fn any_bytes_get_an_answer() {
     let mut r = registry();
     let mut rng = Rng::new(1);
-    let pieces = ["/", "v1", "instances", "default", "web", "a", "renew", "%2f", "%00", "%", "..", "\u{e9}", "admin", "changes", "?", "epoch=1", "&", "wait=1", "revision=0", "\r\n"];
+    let pieces = [
+        "/",
+        "v1",
+        "instances",
+        "default",
+        "web",
+        "a",
+        "renew",
+        "%2f",
+        "%00",
+        "%",
+        "..",
+        "\u{e9}",
+        "admin",
+        "changes",
+        "?",
+        "epoch=1",
+        "&",
+        "wait=1",
+        "revision=0",
+        "\r\n",
+    ];
     let bodies = ["", "{}", "{\"ops\":[]}", "{\"health\":1}", "[[[[", "{\"state\":\"draining\",\"ttl\":1e300}", "nul", "\"\\ud800\""];
     for _ in 0..20_000 {
         let path: String = (0..rng.below(9)).map(|_| ["/", pieces[rng.below(20) as usize]].concat()).collect();
@@ -161,11 +186,14 @@ fn the_description_is_true() {
     let routes: BTreeSet<(String, String)> = ROUTES.iter().map(|(method, path, _)| (method.to_string(), path.to_string())).collect();
     assert_eq!(described, routes);
     let schema = |name: &str| api.get("components").unwrap().get("schemas").unwrap().get(name).unwrap();
-    let words = |value: &Value| -> BTreeSet<String> { value.as_list().unwrap().iter().map(|word| word.as_str().unwrap().to_string()).collect() };
+    let words =
+        |value: &Value| -> BTreeSet<String> { value.as_list().unwrap().iter().map(|word| word.as_str().unwrap().to_string()).collect() };
     let error = schema("Error").get("properties").unwrap().get("error").unwrap().get("properties").unwrap();
     let codes: BTreeSet<String> = Code::ALL.iter().map(|code| code.as_str().to_string()).collect();
     assert_eq!(words(error.get("code").unwrap().get("enum").unwrap()), codes);
-    let fields = |name: &str| -> BTreeSet<String> { schema(name).get("properties").unwrap().as_map().unwrap().iter().map(|(key, _)| key.clone()).collect() };
+    let fields = |name: &str| -> BTreeSet<String> {
+        schema(name).get("properties").unwrap().as_map().unwrap().iter().map(|(key, _)| key.clone()).collect()
+    };
     let known: BTreeSet<String> = crate::model::REGISTRATION_FIELDS.iter().map(|name| name.to_string()).collect();
     assert_eq!(fields("Registration"), known);
     let mut r = registry();
