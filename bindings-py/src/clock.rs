@@ -1,7 +1,10 @@
-//! The time of a call: what the caller passes, or the machine's monotonic clock, read here at the border.
+//! What the core never takes from the machine: the time of a call that passes none, chance, and the name of a life.
+//! They are read here only.
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use callboard::{Code, Error, Timestamp};
 use pyo3::prelude::*;
@@ -44,6 +47,17 @@ pub fn read() -> Timestamp {
     let micros = ZERO.get_or_init(Instant::now).elapsed().as_micros();
     // 2^53 microseconds are 285 years of uptime.
     u64::try_from(micros).ok().and_then(|micros| Timestamp::from_micros(micros).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Chance, for what names no seed: below 2^53.
+pub fn seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 11
+}
+
+/// An epoch for a new life of a registry: the wall clock's microseconds, larger than those of earlier lives.
+pub fn epoch() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX).clamp(1, Timestamp::MAX.as_micros())
 }
 
 /// The time in whole microseconds of the monotonic clock that a call without `now` reads. Its zero is the first reading in this process.

@@ -1,11 +1,14 @@
 //! Python objects ↔ the core's documents. Nothing here knows a field of a document.
 
+use std::borrow::Cow;
+
 use callboard::{Code, Error, Value, limits};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 
 use crate::errors::raised;
 use crate::python;
+use crate::query::Query;
 
 /// What an argument may hold until one of its limits is met: a deep or endless object costs no more than a document.
 struct Budget {
@@ -29,6 +32,48 @@ pub fn document<const N: usize>(first: [(&str, &Bound<'_, PyAny>); N], rest: Opt
         pairs.extend(rest);
     }
     Ok(Value::Map(pairs))
+}
+
+/// Reads arguments as one document, without those that were not given.
+pub fn pairs<const N: usize>(arguments: [(&str, Option<&Bound<'_, PyAny>>); N]) -> PyResult<Value> {
+    let given = arguments.into_iter().filter_map(|(name, object)| Some((name, object?)));
+    given.map(|(name, object)| Ok((name.to_owned(), value(object, name)?))).collect::<PyResult<_>>().map(Value::Map)
+}
+
+/// The bytes of an argument.
+pub fn bytes<'a>(object: &'a Bound<'_, PyAny>, field: &str) -> PyResult<&'a [u8]> {
+    match object.cast::<PyBytes>() {
+        Ok(bytes) => Ok(bytes.as_bytes()),
+        Err(_) => Err(expected(object.py(), "bytes", &object.get_type().name()?.to_string(), field)),
+    }
+}
+
+/// What an argument carries to the core unread: text, as UTF-8, or bytes.
+pub enum Payload<'a> {
+    Text(Cow<'a, str>),
+    Bytes(&'a [u8]),
+}
+
+impl Payload<'_> {
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+/// The payload of an argument.
+pub fn payload<'a>(object: &'a Bound<'_, PyAny>, field: &str) -> PyResult<Payload<'a>> {
+    if let Ok(text) = object.cast::<PyString>()
+        && let Ok(text) = text.to_cow()
+    {
+        return Ok(Payload::Text(text));
+    }
+    match object.cast::<PyBytes>() {
+        Ok(bytes) => Ok(Payload::Bytes(bytes.as_bytes())),
+        Err(_) => Err(expected(object.py(), "a string or bytes", &object.get_type().name()?.to_string(), field)),
+    }
 }
 
 /// A string argument.
@@ -112,6 +157,8 @@ impl Budget {
             self.list(list.iter(), depth)
         } else if let Ok(tuple) = object.cast::<PyTuple>() {
             self.list(tuple.iter(), depth)
+        } else if let Ok(query) = object.cast::<Query>() {
+            Ok(query.get().inner.to_value())
         } else if object.is_instance(python::document_class(object.py())?)? {
             self.read(&object.call_method0("to_dict")?, deeper(depth)?)
         } else if let Ok(mapping) = object.cast::<PyMapping>() {

@@ -1,8 +1,14 @@
 //! The part of the package that is written in Python: exceptions and the classes of results.
 
+use callboard::Value;
+use callboard::registry::{Answer, Delta};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyModule, PyType};
+use pyo3::types::{PyModule, PyTuple, PyType};
+
+use crate::convert;
+use crate::registry::Registry;
+use crate::view::View;
 
 /// A module of the package, imported once.
 fn module<'py>(py: Python<'py>, cell: &'static PyOnceLock<Py<PyModule>>, name: &str) -> PyResult<&'py Bound<'py, PyModule>> {
@@ -21,8 +27,33 @@ pub fn document_class<'py>(py: Python<'py>) -> PyResult<&'py Bound<'py, PyType>>
     CLASS.import(py, "callboard._types", "Document")
 }
 
-/// Makes a result from its document: an object of the class of `callboard._types`.
-pub fn result<'py>(py: Python<'py>, class: &str, document: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+/// A class of `callboard._types`.
+fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     static TYPES: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    module(py, &TYPES, "callboard._types")?.getattr(class)?.call_method1("_read", (document,))
+    module(py, &TYPES, "callboard._types")?.getattr(name)
+}
+
+/// Makes a result of a class of `callboard._types` from its document. Not to be called while a lock is held.
+pub fn result<'py>(py: Python<'py>, name: &str, document: &Value) -> PyResult<Bound<'py, PyAny>> {
+    class(py, name)?.call_method1("_read", (convert::object(py, document)?,))
+}
+
+/// An answer: the instances, where they stand and how far that can be trusted.
+pub fn answer<'py>(py: Python<'py>, instances: Bound<'py, PyTuple>, answer: &Answer) -> PyResult<Bound<'py, PyAny>> {
+    class(py, "Answer")?.call1((instances, answer.revision, answer.epoch, answer.rung, answer.stale, answer.protected))
+}
+
+/// What is different in a view.
+pub fn delta<'py>(py: Python<'py>, added: Bound<'py, PyTuple>, updated: Bound<'py, PyTuple>, delta: &Delta) -> PyResult<Bound<'py, PyAny>> {
+    let departed = class(py, "Departed")?;
+    let removed = delta.removed.iter().map(|gone| departed.call1((gone.handle.to_bits(), &*gone.service, &*gone.id)));
+    let removed = PyTuple::new(py, removed.collect::<PyResult<Vec<_>>>()?)?;
+    let position = delta.position;
+    class(py, "Delta")?.call1((added, updated, removed, position.epoch, position.revision, delta.reset, delta.rung))
+}
+
+/// A view for asyncio.
+pub fn watch<'py>(registry: &Bound<'py, Registry>, view: Bound<'py, View>) -> PyResult<Bound<'py, PyAny>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(registry.py(), "callboard._watch", "Watch")?.call1((registry, view))
 }

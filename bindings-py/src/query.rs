@@ -50,7 +50,7 @@ impl Query {
     #[new]
     #[pyo3(
         signature = (service=None, **conditions),
-        text_signature = "(service=None, *, namespace='default', health='serving', version=None, selector=None, locality=None, tags=(), limit=None)"
+        text_signature = "(service=None, *, namespace='default', health='serving', version=None, selector=None, locality=None, tags=(), limit=None, fallbacks=())"
     )]
     fn new(py: Python<'_>, service: Option<Bound<'_, PyAny>>, conditions: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let service = service.unwrap_or_else(|| py.None().into_bound(py));

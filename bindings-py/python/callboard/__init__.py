@@ -13,24 +13,57 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Query, codes, now
-from ._types import Admin, Endpoint, Instance, Locality
+from ._native import Balancer, Pick, Query, Registry, codes, decode, now
+from ._types import (
+    Admin,
+    Advanced,
+    Answer,
+    Change,
+    Changes,
+    Delta,
+    Departed,
+    Endpoint,
+    Event,
+    Instance,
+    Locality,
+    Position,
+    Reconciled,
+    Registered,
+    Skipped,
+)
+from ._watch import Watch
 
 __all__ = [
     "Admin",
+    "Advanced",
+    "Answer",
+    "Balancer",
+    "Change",
+    "Changes",
     "ConflictError",
     "DataError",
+    "Delta",
+    "Departed",
     "Endpoint",
     "Error",
+    "Event",
     "Instance",
     "InvalidError",
     "LimitError",
     "Locality",
     "NotFoundError",
+    "Pick",
+    "Position",
     "Query",
+    "Reconciled",
+    "Registered",
+    "Registry",
+    "Skipped",
     "UnavailableError",
     "UsageError",
+    "Watch",
     "__version__",
     "codes",
+    "decode",
     "now",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -143,3 +143,179 @@ class Instance(Document):
             f"Instance(namespace={self.namespace!r}, service={self.service!r}, id={self.id!r}, url={self.url!r}, "
             f"availability={self.availability!r}, revision={self.revision})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Document):
+    """What matches a query, by service and id, and how far it can be trusted. A sequence of instances."""
+
+    instances: tuple[Instance, ...]
+    revision: int
+    """The revision it is true of: where changes can be read from, with `epoch`."""
+    epoch: int
+    rung: int
+    """Which rung of the query found them: 0 is the query itself, 1 its first fallback."""
+    stale: bool
+    """Whether a source in scope is held at its last good listing."""
+    protected: bool
+    """Whether protection holds overdue instances of a service in scope."""
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> Answer:
+        return cls(**{**document, "instances": tuple([Instance._read(one) for one in document["instances"]])})
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self.instances)
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def __getitem__(self, at: int) -> Instance:
+        return self.instances[at]
+
+
+@dataclass(frozen=True, slots=True)
+class Departed(Document):
+    """An instance that left a view."""
+
+    handle: int
+    """The handle it had."""
+    service: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of what matches a watched query."""
+
+    kind: Literal["added", "updated", "removed"]
+    service: str
+    id: str
+    handle: int
+    instance: Instance | None
+    """As it is now; None when it was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta(Document):
+    """What is different in a view since the poll before. Each tuple is in order of service and id."""
+
+    added: tuple[Instance, ...]
+    """Instances that are new to the view, or are another record under a name it knew."""
+    updated: tuple[Instance, ...]
+    removed: tuple[Departed, ...]
+    """Instances that are gone, or match no more."""
+    epoch: int
+    revision: int
+    """What the view is now true of."""
+    reset: bool
+    """Whether the view was read anew: the first time, or because the log did not reach back."""
+    rung: int
+    """Which rung of the query finds the members."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All of it in order of service and id; of one that was replaced, the removal first."""
+        changes = [
+            *(Change("removed", gone.service, gone.id, gone.handle, None) for gone in self.removed),
+            *(Change("added", one.service, one.id, one.handle, one) for one in self.added),
+            *(Change("updated", one.service, one.id, one.handle, one) for one in self.updated),
+        ]
+        return tuple(sorted(changes, key=lambda change: (change.service, change.id)))
+
+
+@dataclass(frozen=True, slots=True)
+class Position(Document):
+    """Where a reader stands in the log of one registry."""
+
+    epoch: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Document):
+    """One entry of the log."""
+
+    revision: int
+    """The revision it is part of; entries of one batch share one."""
+    kind: Literal["added", "updated", "removed"]
+    cause: Literal["register", "deregister", "expire", "health", "admin", "reconcile", "lease", "restore"]
+    namespace: str
+    service: str
+    id: str
+    handle: int
+    """The record it happened to. That of a removed one names nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes(Document):
+    """What a reader at a position has missed."""
+
+    status: Literal["events", "compacted", "new-epoch"]
+    """`events`: these are all of them. Otherwise the log cannot tell: list again, and read on from `position`."""
+    epoch: int
+    revision: int
+    """Where the reader stands with it."""
+    events: tuple[Event, ...] = ()
+    """In order of revision."""
+    oldest: int | None = None
+    """With `compacted`: the oldest revision that can be read on from."""
+
+    @property
+    def position(self) -> Position:
+        """Read on from here."""
+        return Position(self.epoch, self.revision)
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> Changes:
+        return cls(**{**document, "events": tuple([Event(**event) for event in document.get("events", ())])})
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Document):
+    """What became of a registration."""
+
+    handle: int
+    """Names the record: the fast way to renew it."""
+    revision: int
+    """The revision the registry stands at."""
+    created: bool
+    changed: bool
+    """Whether anything changed; saying the same again does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced(Document):
+    """What time did."""
+
+    expired: int
+    """How many instances expired."""
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped(Document):
+    """An instance of a listing that was not taken."""
+
+    index: int
+    """Its place in the listing."""
+    id: str
+    error: Mapping[str, Any]
+    """Why: `code` and `field`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled(Document):
+    """What became of a listing."""
+
+    added: int
+    updated: int
+    removed: int
+    held: int
+    """Records that the listing does not name and that stay, until it is confirmed."""
+    skipped: tuple[Skipped, ...]
+    revision: int
+
+    @classmethod
+    def _read(cls, document: Mapping[str, Any]) -> Reconciled:
+        return cls(**{**document, "skipped": tuple([Skipped(**one) for one in document["skipped"]])})

@@ -1,0 +1,373 @@
+# Written by hand, checked against the module by mypy's stubtest.
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Literal, final
+
+from typing_extensions import Self, TypeAlias
+
+from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Health, Instance, Locality, Position, Reconciled, Registered
+from ._watch import Watch
+
+__all__ = ["Balancer", "Pick", "Query", "Registry", "View", "__VERSION__", "codes", "decode", "now"]
+
+__VERSION__: Final[str]
+
+_Document: TypeAlias = Mapping[str, Any]
+_Asked: TypeAlias = Query | str | _Document
+_Policy: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous"]
+
+def codes() -> dict[str, str]:
+    """Every error code with the name of the exception class that carries it."""
+
+def decode(
+    body: bytes | str, format: Literal["consul-health"] = "consul-health", *, namespace: str = "default"
+) -> dict[str, Any]:
+    """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""
+
+def now() -> int:
+    """The time in whole microseconds of the monotonic clock that a call without `now` reads. Its zero is the first reading in this process."""
+
+@final
+class Query:
+    """Who is asked for: the instances of a service of which every condition holds.
+
+    Parsed once; immutable, hashable, picklable. Without a service it asks for every service of the namespace.
+    """
+
+    def __new__(
+        cls,
+        service: str | None = None,
+        *,
+        namespace: str = "default",
+        health: Literal["any", "serving", "available"] = "serving",
+        version: str | None = None,
+        selector: str | None = None,
+        locality: Locality | Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
+        limit: int | None = None,
+        fallbacks: Sequence[Query | _Document] = (),
+    ) -> Self: ...
+    @staticmethod
+    def from_dict(document: Query | _Document) -> Query:
+        """Reads a query document, such as `to_dict` writes."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The query as a document."""
+
+    def matches(self, registration: Instance | _Document) -> bool:
+        """Whether an instance registered so would be found: a registration document."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace."""
+
+    @property
+    def service(self) -> str | None:
+        """The service; None for every service of the namespace."""
+
+    @property
+    def health(self) -> Literal["any", "serving", "available"]:
+        """The least availability."""
+
+    @property
+    def version(self) -> str | None:
+        """The range of versions."""
+
+    @property
+    def selector(self) -> str | None:
+        """The selector, as the parser prints it."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Callable[[_Document], Query], tuple[Any, ...]]: ...
+
+@final
+class Registry:
+    """Who is here now: registrations with their leases, other registries' listings, and every change in order.
+
+    Does no I/O. Every method that takes `now` reads the monotonic clock when none is passed: whole microseconds,
+    see `callboard.now()`. Safe to share between threads.
+    """
+
+    def __new__(
+        cls,
+        *,
+        seed: int | None = None,
+        epoch: int | None = None,
+        timer_slack: float = 1,
+        eviction_interval: float = 1,
+        protection_limit: float = 600,
+        eviction_percent: int = 15,
+        renewal_percent: int = 85,
+        confirm_repeats: int = 3,
+        confirm_after: float = 10,
+        log_capacity: int = 16384,
+        allow_local_addresses: bool = False,
+        max_instances: int = 1000000,
+        max_services: int = 100000,
+        max_instances_per_service: int = 100000,
+        max_overrides: int = 100000,
+    ) -> Self: ...
+    @staticmethod
+    def restore(
+        snapshot: bytes,
+        *,
+        now: int | None = None,
+        seed: int | None = None,
+        epoch: int | None = None,
+        timer_slack: float = 1,
+        eviction_interval: float = 1,
+        protection_limit: float = 600,
+        eviction_percent: int = 15,
+        renewal_percent: int = 85,
+        confirm_repeats: int = 3,
+        confirm_after: float = 10,
+        log_capacity: int = 16384,
+        allow_local_addresses: bool = False,
+        max_instances: int = 1000000,
+        max_services: int = 100000,
+        max_instances_per_service: int = 100000,
+        max_overrides: int = 100000,
+    ) -> Registry:
+        """The registry of a snapshot, in a new epoch. Leases start anew at `now`."""
+
+    @property
+    def epoch(self) -> int:
+        """Names this life of the registry: a restored one has another."""
+
+    @property
+    def revision(self) -> int:
+        """How many batches of changes were committed. Renewals make none."""
+
+    @property
+    def position(self) -> Position:
+        """Epoch and revision: where `changes` can go on from."""
+
+    @property
+    def deadline(self) -> int | None:
+        """When `advance` has something to do next, in microseconds: the host's only timer. None while nothing is due."""
+
+    def __len__(self) -> int: ...
+    def stats(self) -> dict[str, Any]:
+        """Counts of what is held and of what was done, as a dict."""
+
+    def lookup(self, service: str, id: str, *, namespace: str = "default") -> Instance | None:
+        """The instance of a key, or None."""
+
+    def instance(self, handle: int) -> Instance | None:
+        """The instance of a handle, or None when that record is gone."""
+
+    def services(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """The services by namespace and name, each a dict."""
+
+    def query(self, query: _Asked) -> Answer:
+        """What matches: a query, or the name of a service."""
+
+    def changes(self, since: Position | _Document) -> Changes:
+        """What happened after a position, in order and without a gap."""
+
+    def digest(self, service: str, *, namespace: str = "default") -> str | None:
+        """A strong hash over the sorted (id, revision) of a service; None when there is no such service."""
+
+    def register(
+        self,
+        service: str,
+        *,
+        id: str,
+        endpoints: Sequence[str | Endpoint | _Document] = (),
+        version: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tags: Sequence[str] = (),
+        locality: Locality | Mapping[str, str] | None = None,
+        weight: float = 1,
+        health: Health = "healthy",
+        ttl: float | None = None,
+        grace: float | None = None,
+        incarnation: int = 0,
+        namespace: str = "default",
+        mode: Literal["upsert", "create", "update"] = "upsert",
+        if_revision: int | None = None,
+        now: int | None = None,
+    ) -> Registered:
+        """Puts a provider on the board, or changes what it says of itself. `mode` is upsert, create or update."""
+
+    def renew(self, service: str, id: str, *, namespace: str = "default", incarnation: int = 0, now: int | None = None) -> int:
+        """Renews a lease and returns the handle. `unknown-lease` says: register again."""
+
+    def renew_handle(self, handle: int, *, incarnation: int = 0, now: int | None = None) -> None:
+        """Renews a lease by handle: the cheapest heartbeat."""
+
+    def deregister(
+        self, service: str, id: str, *, namespace: str = "default", incarnation: int | None = None, now: int | None = None
+    ) -> int:
+        """Takes a provider off the board and returns the revision."""
+
+    def set_health(
+        self,
+        service: str,
+        id: str,
+        health: Health,
+        *,
+        namespace: str = "default",
+        incarnation: int | None = None,
+        now: int | None = None,
+    ) -> int:
+        """Reports the health of an instance and returns the revision."""
+
+    def set_admin(
+        self,
+        service: str,
+        id: str,
+        state: AdminState | None,
+        *,
+        ttl: float | None = None,
+        reason: str = "",
+        namespace: str = "default",
+        now: int | None = None,
+    ) -> int:
+        """The operator's word about an instance, which may not be there yet: enabled, draining or disabled, for `ttl`
+        seconds or until it is lifted with None. Returns the revision."""
+
+    def apply(self, ops: Sequence[_Document], *, now: int | None = None) -> int:
+        """Several operations as one: all of them in one revision, which is returned, or none."""
+
+    def reconcile(
+        self,
+        source: str,
+        instances: Sequence[_Document],
+        *,
+        namespace: str = "default",
+        service: str | None = None,
+        removed: Sequence[_Document] = (),
+        now: int | None = None,
+    ) -> Reconciled:
+        """Takes over the full listing of a source as the smallest change. What a listing that is suddenly short no
+        longer names is held until it is confirmed, unless `removed` names it."""
+
+    def feed(
+        self,
+        source: str,
+        body: bytes | str,
+        *,
+        format: Literal["consul-health"] = "consul-health",
+        namespace: str = "default",
+        service: str | None = None,
+        now: int | None = None,
+    ) -> Reconciled:
+        """Takes over a payload of another registry, as bytes or text, by the rules of `reconcile`."""
+
+    def acknowledge(self, source: str, *, now: int | None = None) -> Reconciled:
+        """Confirms the short listing of a source: what it no longer names is removed."""
+
+    def advance(self, *, now: int | None = None) -> Advanced:
+        """Does what is due at `now`: ends leases, overrides and drains."""
+
+    def watch(self, query: _Asked) -> Watch:
+        """Follows a query: `poll()` it, or `async for change in` it."""
+
+    def _listen(self, callable: Callable[[], object]) -> int: ...
+    def _unlisten(self, listener: int) -> None: ...
+    def snapshot(self) -> bytes:
+        """The registry as bytes, for `Registry.restore`."""
+
+@final
+class View:
+    """The instances that match a query, followed change by change."""
+
+    def poll(self) -> Delta | None:
+        """What is different since the last call; None when nothing is."""
+
+@final
+class Balancer(Iterator[Instance]):
+    """Chooses an instance for each call, among those that match a query, and learns from what became of the calls.
+
+    It follows its registry by itself, and does the registry's timed work when a pick finds it due. Safe to share
+    between threads; with a balancer of its own, a thread shares no lock.
+    """
+
+    def __new__(
+        cls,
+        registry: Registry,
+        query: _Asked,
+        policy: _Policy = "least-request",
+        *,
+        seed: int | None = None,
+        reap_after: float = 600,
+    ) -> Self: ...
+    @property
+    def registry(self) -> Registry:
+        """The registry it follows."""
+
+    @property
+    def query(self) -> Query:
+        """Who is asked for."""
+
+    @property
+    def policy(self) -> _Policy:
+        """How an instance is chosen."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many picks are not finished."""
+
+    @property
+    def deadline(self) -> int | None:
+        """When the oldest unfinished pick is reaped, in microseconds; None while all are finished."""
+
+    def __len__(self) -> int: ...
+    def stats(self) -> dict[str, Any]:
+        """What it has done so far, in sum and by instance, as a dict."""
+
+    def pick(
+        self, key: str | bytes | None = None, *, exclude: Iterable[Instance | Pick | int] = (), now: int | None = None
+    ) -> Pick:
+        """Chooses the instance a call should go to and counts the call as in flight there until the pick is finished.
+
+        The same `key` goes to the same instance under a hashing policy. `exclude` has the instances, picks or
+        handles it must not be, because they were tried.
+        """
+
+    def finish(self, token: int, ok: bool = True, latency: float | None = None, *, now: int | None = None) -> bool:
+        """Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
+        was finished before or was reaped."""
+
+    def finish_and_pick(
+        self,
+        token: int,
+        ok: bool = True,
+        latency: float | None = None,
+        *,
+        key: str | bytes | None = None,
+        exclude: Iterable[Instance | Pick | int] = (),
+        now: int | None = None,
+    ) -> Pick:
+        """`finish`, then `pick`, in one call."""
+
+    def __next__(self) -> Instance: ...
+    def __iter__(self) -> Self: ...
+    def advance(self, *, now: int | None = None) -> int:
+        """Reaps the picks that were never finished and are due, and returns how many."""
+
+@final
+class Pick:
+    """The chosen instance, until the call is over.
+
+    As a context manager it gives the instance and finishes the pick: well, or badly if the block raises, with the time
+    the block took.
+    """
+
+    @property
+    def instance(self) -> Instance:
+        """The instance."""
+
+    @property
+    def token(self) -> int:
+        """Names the pick to `Balancer.finish`."""
+
+    def finish(self, ok: bool = True, latency: float | None = None, *, now: int | None = None) -> bool:
+        """Tells what became of the call, once. The latency in seconds is the time since the pick when it is not told."""
+
+    def __enter__(self) -> Instance: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...

@@ -1,0 +1,76 @@
+"""Following the registry with asyncio. The core never waits; this turns its polling into `async for`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ._native import View, now
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._native import Registry
+    from ._types import Change, Delta
+
+
+async def changed(registry: Registry, revision: int) -> None:
+    """Return when the registry's revision is no longer `revision`.
+
+    Woken from any thread that changes the registry; also does the registry's timed work when it is due, so that
+    leases end while nobody else calls.
+    """
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(event.set)
+        except RuntimeError:  # The loop was closed while somebody waited: nobody is left to wake.
+            pass
+
+    listener = registry._listen(wake)
+    try:
+        while registry.revision == revision:
+            deadline = registry.deadline
+            delay = None if deadline is None else max(deadline - now(), 0) / 1e6
+            try:
+                await asyncio.wait_for(event.wait(), delay)
+            except asyncio.TimeoutError:
+                registry.advance()
+            event.clear()
+    finally:
+        registry._unlisten(listener)
+
+
+class Watch:
+    """What matches a query, change by change. Made by `Registry.watch`.
+
+    The first changes are an `added` for every instance that matches already. Changes that pass unread are folded
+    into one per instance: a slow reader gets the net difference and never loses state. `poll()` it or iterate over it,
+    not both.
+    """
+
+    __slots__ = ("_pending", "_registry", "_view")
+
+    def __init__(self, registry: Registry, view: View) -> None:
+        self._registry = registry
+        self._view = view
+        self._pending: deque[Change] = deque()
+
+    def poll(self) -> Delta | None:
+        """What is different since the last call; None when nothing is. Never waits."""
+        return self._view.poll()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Change:
+        while not self._pending:
+            revision = self._registry.revision
+            if (delta := self._view.poll()) is not None:
+                self._pending.extend(delta.changes)
+            else:
+                await changed(self._registry, revision)
+        return self._pending.popleft()

@@ -1,0 +1,322 @@
+//! `Balancer` and `Pick`: which one.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use callboard::balance::{self as core, Options, Outcome, Policy, Request};
+use callboard::model::Handle;
+use callboard::{Error, Timestamp};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::clock::{self, Time};
+use crate::convert::{self, Payload, document, pairs, payload, text, whole};
+use crate::errors::Raise as _;
+use crate::query::{Asked, Query};
+use crate::registry::{Registry, handle_of};
+
+struct State {
+    core: core::Balancer,
+    /// The revision of the registry it has followed to.
+    followed: Option<u64>,
+}
+
+/// Chooses an instance for each call, among those that match a query, and learns from what became of the calls.
+///
+/// It follows its registry by itself, and does the registry's timed work when a pick finds it due. Safe to share
+/// between threads; with a balancer of its own, a thread shares no lock.
+#[pyclass(frozen, module = "callboard")]
+pub struct Balancer {
+    registry: Py<Registry>,
+    state: Mutex<State>,
+}
+
+impl Balancer {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state after it took over what changed in the registry.
+    #[inline]
+    fn current(&self) -> MutexGuard<'_, State> {
+        let (registry, mut state) = (self.registry.get(), self.lock());
+        if state.followed != Some(registry.seen()) {
+            let changed = registry.lock();
+            state.core.follow(&changed);
+            state.followed = Some(changed.revision());
+        }
+        state
+    }
+
+    /// Picks through `choose` and finds the object of what was picked.
+    #[inline]
+    fn choose(
+        &self,
+        py: Python<'_>,
+        now: Timestamp,
+        mut choose: impl FnMut(&mut core::Balancer) -> Result<core::Pick, Error>,
+    ) -> PyResult<(Py<PyAny>, u64)> {
+        let registry = self.registry.get();
+        if registry.is_due(now) {
+            registry.change(py, now, |core, now| Ok(core.advance(now)))?;
+        }
+        loop {
+            let chosen = choose(&mut self.current().core);
+            let pick = chosen.raise(py)?;
+            if let Some(object) = registry.fresh(py, pick.handle) {
+                return Ok((object, pick.token));
+            }
+            if let Some(object) = registry.object(py, pick.handle)? {
+                return Ok((object, pick.token));
+            }
+            // Another thread took the instance off the board in between: pick again.
+            self.lock().core.finish(pick.token, Outcome::default(), now);
+        }
+    }
+
+    fn settle(&self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
+        self.lock().core.finish(token, outcome, now)
+    }
+}
+
+/// Handles to exclude: numbers, instances or picks, in any iterable.
+fn excluded(exclude: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Handle>> {
+    let Some(exclude) = exclude else { return Ok(Vec::new()) };
+    let py = exclude.py();
+    let items = exclude
+        .try_iter()
+        .or_else(|_| Err(convert::expected(py, "handles or instances", &exclude.get_type().name()?.to_string(), "exclude")))?;
+    let mut handles = Vec::new();
+    for item in items {
+        let item = item?;
+        let handle = match item.cast::<Pick>() {
+            Ok(pick) => pick.get().instance.bind(py).getattr(intern!(py, "handle"))?,
+            Err(_) => item.getattr_opt(intern!(py, "handle"))?.unwrap_or(item),
+        };
+        handles.push(handle_of(&handle)?);
+        // One more than the core takes: it says which limit that is.
+        if handles.len() > callboard::limits::EXCLUDED {
+            break;
+        }
+    }
+    Ok(handles)
+}
+
+fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>) -> PyResult<Outcome> {
+    match (ok, latency) {
+        (None, None) => Ok(Outcome::default()),
+        (Some(any), _) | (_, Some(any)) => Outcome::from_value(&pairs([("ok", ok), ("latency", latency)])?).raise(any.py()),
+    }
+}
+
+#[pymethods]
+impl Balancer {
+    /// A balancer for the instances of `registry` that match a query, or of the service of that name.
+    #[new]
+    #[pyo3(
+        signature = (registry, query, policy=None, **options),
+        text_signature = "(registry, query, policy='least-request', *, seed=None, reap_after=600)"
+    )]
+    fn new(
+        py: Python<'_>,
+        registry: Bound<'_, Registry>,
+        query: Asked,
+        policy: Option<&Bound<'_, PyAny>>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let policy = policy.map_or_else(|| Ok(Policy::LeastRequest), |policy| Policy::parse(&text(policy, "policy")?).raise(py))?;
+        let document = document([], options)?;
+        let mut options = Options::from_value(&document).raise(py)?;
+        if document.get("seed").is_none() {
+            options.seed = clock::seed();
+        }
+        let core = core::Balancer::new(query.0, policy, options).raise(py)?;
+        Ok(Self { registry: registry.unbind(), state: Mutex::new(State { core, followed: None }) })
+    }
+
+    // Getters.
+
+    /// The registry it follows.
+    #[getter]
+    fn registry(&self, py: Python<'_>) -> Py<Registry> {
+        self.registry.clone_ref(py)
+    }
+
+    /// Who is asked for.
+    #[getter]
+    fn query(&self) -> Query {
+        Query { inner: self.lock().core.query().clone() }
+    }
+
+    /// How an instance is chosen.
+    #[getter]
+    fn policy(&self) -> &'static str {
+        self.lock().core.policy().name()
+    }
+
+    /// How many picks are not finished.
+    #[getter]
+    fn in_flight(&self) -> usize {
+        self.lock().core.in_flight()
+    }
+
+    /// When the oldest unfinished pick is reaped, in microseconds; None while all are finished.
+    #[getter]
+    fn deadline(&self) -> Option<u64> {
+        self.lock().core.deadline().map(Timestamp::as_micros)
+    }
+
+    /// How many instances match the query, whatever their availability.
+    fn __len__(&self) -> usize {
+        self.current().core.len()
+    }
+
+    /// What it has done so far, in sum and by instance, as a dict.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stats = self.current().core.stats();
+        convert::object(py, &stats.to_value())
+    }
+
+    // Mutators.
+
+    /// Chooses the instance a call should go to and counts the call as in flight there until the pick is finished.
+    ///
+    /// The same `key` goes to the same instance under a hashing policy. `exclude` has the instances, picks or
+    /// handles it must not be, because they were tried.
+    #[pyo3(signature = (key=None, *, exclude=None, now=None), text_signature = "($self, key=None, *, exclude=(), now=None)")]
+    fn pick(
+        slf: &Bound<'_, Self>,
+        key: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<Pick> {
+        let key = key.map(|key| payload(key, "key")).transpose()?;
+        let (exclude, at) = (excluded(exclude)?, clock::at(now));
+        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
+        let (instance, token) = slf.get().choose(slf.py(), at, |core| core.pick(&request, at))?;
+        Ok(Pick { balancer: slf.clone().unbind(), instance, token, at, timed: now.is_none() })
+    }
+
+    /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
+    /// was finished before or was reaped.
+    #[pyo3(
+        signature = (token, ok=None, latency=None, *, now=None),
+        text_signature = "($self, token, ok=True, latency=None, *, now=None)"
+    )]
+    fn finish(
+        &self,
+        token: &Bound<'_, PyAny>,
+        ok: Option<&Bound<'_, PyAny>>,
+        latency: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<bool> {
+        let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency)?);
+        Ok(self.settle(token, outcome, clock::at(now)))
+    }
+
+    /// `finish`, then `pick`, in one call.
+    #[pyo3(
+        signature = (token, ok=None, latency=None, *, key=None, exclude=None, now=None),
+        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), now=None)"
+    )]
+    fn finish_and_pick(
+        slf: &Bound<'_, Self>,
+        token: &Bound<'_, PyAny>,
+        ok: Option<&Bound<'_, PyAny>>,
+        latency: Option<&Bound<'_, PyAny>>,
+        key: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<Pick> {
+        Self::finish(slf.get(), token, ok, latency, now)?;
+        Self::pick(slf, key, exclude, now)
+    }
+
+    /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let now = clock::read();
+        let pick = |core: &mut core::Balancer| {
+            let pick = core.pick(&Request::default(), now)?;
+            core.finish(pick.token, Outcome::default(), now);
+            Ok(pick)
+        };
+        self.choose(py, now, pick).map(|(instance, _)| instance)
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    // Polling.
+
+    /// Reaps the picks that were never finished and are due, and returns how many.
+    #[pyo3(signature = (*, now=None))]
+    fn advance(&self, now: Option<Time>) -> u32 {
+        self.lock().core.advance(clock::at(now))
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let (query, policy) = (self.query().into_pyobject(py)?.repr()?, self.policy());
+        Ok(format!("<Balancer {query} policy={policy:?}>"))
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.registry)
+    }
+}
+
+/// The chosen instance, until the call is over.
+///
+/// As a context manager it gives the instance and finishes the pick: well, or badly if the block raises, with the time
+/// the block took.
+#[pyclass(frozen, module = "callboard")]
+pub struct Pick {
+    balancer: Py<Balancer>,
+    /// The instance.
+    #[pyo3(get)]
+    instance: Py<PyAny>,
+    /// Names the pick to `Balancer.finish`.
+    #[pyo3(get)]
+    token: u64,
+    at: Timestamp,
+    /// Whether the time of the pick was read here, and so can be compared with another reading.
+    timed: bool,
+}
+
+impl Pick {
+    fn end(&self, ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, now: Option<Time>) -> PyResult<bool> {
+        let mut outcome = outcome(ok, latency)?;
+        let now = if now.is_none() && !self.timed { self.at } else { clock::at(now) };
+        if latency.is_none() && now > self.at {
+            outcome.latency = Some(now.saturating_since(self.at));
+        }
+        Ok(self.balancer.get().settle(self.token, outcome, now))
+    }
+}
+
+#[pymethods]
+impl Pick {
+    /// Tells what became of the call, once. The latency in seconds is the time since the pick when it is not told.
+    #[pyo3(signature = (ok=None, latency=None, *, now=None), text_signature = "($self, ok=True, latency=None, *, now=None)")]
+    fn finish(&self, ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, now: Option<Time>) -> PyResult<bool> {
+        self.end(ok, latency, now)
+    }
+
+    fn __enter__(&self, py: Python<'_>) -> Py<PyAny> {
+        self.instance.clone_ref(py)
+    }
+
+    #[pyo3(signature = (kind, error, traceback, /))]
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>, traceback: &Bound<'_, PyAny>) -> PyResult<()> {
+        let _ = (error, traceback);
+        let now = if self.timed { clock::read() } else { self.at };
+        let latency = self.timed.then(|| now.saturating_since(self.at));
+        self.balancer.get().settle(self.token, Outcome { ok: kind.is_none(), latency }, now);
+        Ok(())
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<Pick {} token={}>", self.instance.bind(py).repr()?, self.token))
+    }
+}

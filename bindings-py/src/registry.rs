@@ -1,0 +1,510 @@
+//! `Registry`: who is here now.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use callboard::formats::Feed;
+use callboard::model::{DEFAULT_NAMESPACE, Handle, Health, Override, Registration};
+use callboard::registry::{self as core, Config, Listing, Position, Put};
+use callboard::{Error, Timestamp, Value};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::cache::{Cache, Found};
+use crate::clock::{self, Time};
+use crate::convert::{self, Document, bytes, document, pairs, payload, text, whole};
+use crate::errors::Raise as _;
+use crate::listeners::Listeners;
+use crate::python::{self, result};
+use crate::query::Asked;
+use crate::view::View;
+
+/// In place of a deadline: there is none, and no time is as late.
+const NEVER: u64 = u64::MAX;
+/// In place of a deadline: it has to be asked for, and every time is as late.
+const UNKNOWN: u64 = 0;
+
+/// Who is here now: registrations with their leases, other registries' listings, and every change in order.
+///
+/// Does no I/O. Every method that takes `now` reads the monotonic clock when none is passed: whole microseconds,
+/// see `callboard.now()`. Safe to share between threads.
+#[pyclass(frozen, weakref, module = "callboard")]
+pub struct Registry {
+    core: Mutex<core::Registry>,
+    /// Copies for those who only ask whether there is something to do, such as a pick.
+    revision: AtomicU64,
+    deadline: AtomicU64,
+    cache: Cache,
+    listeners: Listeners,
+}
+
+impl Registry {
+    fn holding(core: core::Registry) -> Self {
+        let registry = Self {
+            core: Mutex::new(core),
+            revision: AtomicU64::new(0),
+            deadline: AtomicU64::new(UNKNOWN),
+            cache: Cache::default(),
+            listeners: Listeners::default(),
+        };
+        registry.publish(&registry.lock());
+        registry
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, core::Registry> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The revision, without the lock.
+    pub fn seen(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Whether `advance` has something to do.
+    #[inline]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        now.as_micros() >= self.deadline.load(Ordering::Acquire) && self.is_really_due(now)
+    }
+
+    #[cold]
+    fn is_really_due(&self, now: Timestamp) -> bool {
+        self.fresh_deadline(&self.lock()).is_some_and(|deadline| now >= deadline)
+    }
+
+    fn fresh_deadline(&self, core: &core::Registry) -> Option<Timestamp> {
+        let deadline = core.deadline();
+        self.deadline.store(deadline.map_or(NEVER, Timestamp::as_micros), Ordering::Release);
+        deadline
+    }
+
+    /// Notes that there may be a new revision, and tells whether there is.
+    fn publish(&self, core: &core::Registry) -> bool {
+        self.revision.swap(core.revision(), Ordering::AcqRel) != core.revision()
+    }
+
+    /// The one way to change the registry: under the lock, then tells who listens.
+    pub fn change<T>(
+        &self,
+        py: Python<'_>,
+        now: Timestamp,
+        act: impl FnOnce(&mut core::Registry, Timestamp) -> Result<T, Error>,
+    ) -> PyResult<T> {
+        // Asked for when it is needed: to find it costs more than most changes.
+        self.renewal(py, now, |core, now| {
+            let result = act(core, now);
+            self.deadline.store(UNKNOWN, Ordering::Release);
+            result
+        })
+    }
+
+    /// A change that brings no deadline nearer.
+    fn renewal<T>(
+        &self,
+        py: Python<'_>,
+        now: Timestamp,
+        act: impl FnOnce(&mut core::Registry, Timestamp) -> Result<T, Error>,
+    ) -> PyResult<T> {
+        let (result, changed) = {
+            let mut core = self.lock();
+            let result = act(&mut core, now);
+            (result, self.publish(&core))
+        };
+        if changed {
+            self.listeners.call(py);
+        }
+        result.raise(py)
+    }
+
+    /// What stands in an answer for a handle. Called under the lock of `core`; `Cache::object` makes the rest after it.
+    pub fn find(&self, py: Python<'_>, core: &core::Registry, handle: Handle) -> Option<Found> {
+        let (revision, seen) = (core.instance_revision(handle)?, core.revision());
+        match self.cache.get(py, handle, revision, seen) {
+            Some(object) => Some(Found::Object(object)),
+            None => core.instance(handle).map(|record| Found::Record(Box::new(record), seen)),
+        }
+    }
+
+    /// The objects of what was found. Not to be called while a lock is held.
+    pub fn objects<'py>(&self, py: Python<'py>, found: Vec<Found>) -> PyResult<Bound<'py, PyTuple>> {
+        let objects = found.into_iter().map(|found| self.cache.object(py, found)).collect::<PyResult<Vec<_>>>()?;
+        PyTuple::new(py, objects)
+    }
+
+    /// The `Instance` of a handle; the same object for as long as the record does not change.
+    pub fn object(&self, py: Python<'_>, handle: Handle) -> PyResult<Option<Py<PyAny>>> {
+        let found = self.find(py, &self.lock(), handle);
+        found.map(|found| self.cache.object(py, found)).transpose()
+    }
+
+    /// The `Instance` of a handle, when it was made and nothing has changed since: costs no look at the registry.
+    #[inline]
+    pub fn fresh(&self, py: Python<'_>, handle: Handle) -> Option<Py<PyAny>> {
+        self.cache.fresh(py, handle, self.seen())
+    }
+}
+
+/// A namespace as an argument has it.
+fn namespace_of(namespace: Option<&Bound<'_, PyAny>>) -> PyResult<String> {
+    namespace.map_or_else(|| Ok(DEFAULT_NAMESPACE.to_owned()), |namespace| text(namespace, "namespace"))
+}
+
+/// An instance key as arguments have it.
+fn key(namespace: Option<&Bound<'_, PyAny>>, service: &Bound<'_, PyAny>, id: &Bound<'_, PyAny>) -> PyResult<[String; 3]> {
+    Ok([namespace_of(namespace)?, text(service, "service")?, text(id, "id")?])
+}
+
+/// A handle as an argument has it.
+pub fn handle_of(handle: &Bound<'_, PyAny>) -> PyResult<Handle> {
+    let bits = whole(Some(handle), "handle")?.unwrap_or_default();
+    Handle::from_bits(bits).raise(handle.py())
+}
+
+/// The settings of a registry. What the core cannot know the host fills in: a seed that nobody guesses, and an epoch
+/// that is larger in each life.
+fn config(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
+    let settings = document([], settings)?;
+    let mut config = Config::from_value(&settings).raise(py)?;
+    if settings.get("seed").is_none() {
+        config.seed = clock::seed();
+    }
+    if settings.get("epoch").is_none() {
+        config.epoch = clock::epoch();
+    }
+    Ok(config)
+}
+
+#[pymethods]
+impl Registry {
+    /// A registry with the given settings; durations are seconds, a setting that is not named has its default.
+    #[new]
+    #[pyo3(
+        signature = (**settings),
+        text_signature = "(*, seed=None, epoch=None, timer_slack=1, eviction_interval=1, protection_limit=600, eviction_percent=15, renewal_percent=85, confirm_repeats=3, confirm_after=10, log_capacity=16384, allow_local_addresses=False, max_instances=1000000, max_services=100000, max_instances_per_service=100000, max_overrides=100000)"
+    )]
+    fn new(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        core::Registry::new(config(py, settings)?).raise(py).map(Self::holding)
+    }
+
+    /// The registry of a snapshot, in a new epoch. Leases start anew at `now`.
+    #[staticmethod]
+    #[pyo3(
+        signature = (snapshot, *, now=None, **settings),
+        text_signature = "(snapshot, *, now=None, seed=None, epoch=None, timer_slack=1, eviction_interval=1, protection_limit=600, eviction_percent=15, renewal_percent=85, confirm_repeats=3, confirm_after=10, log_capacity=16384, allow_local_addresses=False, max_instances=1000000, max_services=100000, max_instances_per_service=100000, max_overrides=100000)"
+    )]
+    fn restore(py: Python<'_>, snapshot: &Bound<'_, PyAny>, now: Option<Time>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let (config, now, bytes) = (config(py, settings)?, clock::at(now), bytes(snapshot, "snapshot")?);
+        py.detach(|| core::Registry::restore(bytes, config, now)).raise(py).map(Self::holding)
+    }
+
+    // Getters.
+
+    /// Names this life of the registry: a restored one has another.
+    #[getter]
+    fn epoch(&self) -> u64 {
+        self.lock().epoch()
+    }
+
+    /// How many batches of changes were committed. Renewals make none.
+    #[getter]
+    fn revision(&self) -> u64 {
+        self.seen()
+    }
+
+    /// Epoch and revision: where `changes` can go on from.
+    #[getter]
+    fn position<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let position = self.lock().position();
+        result(py, "Position", &position.to_value())
+    }
+
+    /// When `advance` has something to do next, in microseconds: the host's only timer. None while nothing is due.
+    #[getter]
+    fn deadline(&self) -> Option<u64> {
+        self.fresh_deadline(&self.lock()).map(Timestamp::as_micros)
+    }
+
+    fn __len__(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Counts of what is held and of what was done, as a dict.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let stats = self.lock().stats();
+        convert::object(py, &stats.to_value())
+    }
+
+    /// The instance of a key, or None.
+    #[pyo3(signature = (service, id, *, namespace=None), text_signature = "($self, service, id, *, namespace='default')")]
+    fn lookup(
+        &self,
+        py: Python<'_>,
+        service: &Bound<'_, PyAny>,
+        id: &Bound<'_, PyAny>,
+        namespace: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let [namespace, service, id] = key(namespace, service, id)?;
+        let handle = self.lock().lookup(&namespace, &service, &id);
+        handle.map_or(Ok(None), |handle| self.object(py, handle))
+    }
+
+    /// The instance of a handle, or None when that record is gone.
+    fn instance(&self, py: Python<'_>, handle: &Bound<'_, PyAny>) -> PyResult<Option<Py<PyAny>>> {
+        self.object(py, handle_of(handle)?)
+    }
+
+    /// The services by namespace and name, each a dict.
+    #[pyo3(signature = (namespace=None))]
+    fn services<'py>(&self, py: Python<'py>, namespace: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let namespace = namespace.map(|namespace| text(namespace, "namespace")).transpose()?;
+        let services = self.lock().services(namespace.as_deref());
+        convert::object(py, &Value::List(services.iter().map(core::ServiceSummary::to_value).collect()))
+    }
+
+    /// What matches: a query, or the name of a service.
+    fn query<'py>(&self, py: Python<'py>, query: Asked) -> PyResult<Bound<'py, PyAny>> {
+        let (answer, found) = {
+            let core = self.lock();
+            let answer = core.query(&query.0);
+            let found: Vec<_> = answer.handles.iter().filter_map(|handle| self.find(py, &core, *handle)).collect();
+            (answer, found)
+        };
+        python::answer(py, self.objects(py, found)?, &answer)
+    }
+
+    /// What happened after a position, in order and without a gap.
+    fn changes<'py>(&self, py: Python<'py>, since: Document) -> PyResult<Bound<'py, PyAny>> {
+        let since = Position::from_value(&since.0).raise(py)?;
+        let changes = self.lock().changes(since);
+        result(py, "Changes", &changes.to_value())
+    }
+
+    /// A strong hash over the sorted (id, revision) of a service; None when there is no such service.
+    #[pyo3(signature = (service, *, namespace=None), text_signature = "($self, service, *, namespace='default')")]
+    fn digest(&self, service: &Bound<'_, PyAny>, namespace: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+        let [namespace, service] = [namespace_of(namespace)?, text(service, "service")?];
+        Ok(self.lock().digest(&namespace, &service))
+    }
+
+    // Mutators.
+
+    /// Puts a provider on the board, or changes what it says of itself. `mode` is upsert, create or update.
+    #[pyo3(
+        signature = (service, *, mode=None, if_revision=None, now=None, **registration),
+        text_signature = "($self, service, *, id, endpoints=(), version=None, metadata=None, tags=(), locality=None, weight=1, health='healthy', ttl=None, grace=None, incarnation=0, namespace='default', mode='upsert', if_revision=None, now=None)"
+    )]
+    fn register<'py>(
+        &self,
+        py: Python<'py>,
+        service: &Bound<'py, PyAny>,
+        mode: Option<Bound<'py, PyAny>>,
+        if_revision: Option<Bound<'py, PyAny>>,
+        now: Option<Time>,
+        registration: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let registration = Registration::from_value(&document([("service", service)], registration)?).raise(py)?;
+        let put = Put::from_value(&pairs([("mode", mode.as_ref()), ("if_revision", if_revision.as_ref())])?).raise(py)?;
+        let done = self.change(py, clock::at(now), |core, now| core.register(&registration, put, now))?;
+        result(py, "Registered", &done.to_value())
+    }
+
+    /// Renews a lease and returns the handle. `unknown-lease` says: register again.
+    #[pyo3(
+        signature = (service, id, *, namespace=None, incarnation=None, now=None),
+        text_signature = "($self, service, id, *, namespace='default', incarnation=0, now=None)"
+    )]
+    fn renew(
+        &self,
+        py: Python<'_>,
+        service: &Bound<'_, PyAny>,
+        id: &Bound<'_, PyAny>,
+        namespace: Option<&Bound<'_, PyAny>>,
+        incarnation: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<u64> {
+        let [namespace, service, id] = key(namespace, service, id)?;
+        let incarnation = whole(incarnation, "incarnation")?.unwrap_or_default();
+        let handle = self.renewal(py, clock::at(now), |core, now| core.renew(&namespace, &service, &id, incarnation, now))?;
+        Ok(handle.to_bits())
+    }
+
+    /// Renews a lease by handle: the cheapest heartbeat.
+    #[pyo3(signature = (handle, *, incarnation=None, now=None), text_signature = "($self, handle, *, incarnation=0, now=None)")]
+    fn renew_handle(
+        &self,
+        py: Python<'_>,
+        handle: &Bound<'_, PyAny>,
+        incarnation: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<()> {
+        let (handle, incarnation) = (handle_of(handle)?, whole(incarnation, "incarnation")?.unwrap_or_default());
+        self.renewal(py, clock::at(now), |core, now| core.renew_handle(handle, incarnation, now))
+    }
+
+    /// Takes a provider off the board and returns the revision.
+    #[pyo3(
+        signature = (service, id, *, namespace=None, incarnation=None, now=None),
+        text_signature = "($self, service, id, *, namespace='default', incarnation=None, now=None)"
+    )]
+    fn deregister(
+        &self,
+        py: Python<'_>,
+        service: &Bound<'_, PyAny>,
+        id: &Bound<'_, PyAny>,
+        namespace: Option<&Bound<'_, PyAny>>,
+        incarnation: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<u64> {
+        let ([namespace, service, id], incarnation) = (key(namespace, service, id)?, whole(incarnation, "incarnation")?);
+        self.change(py, clock::at(now), |core, now| core.deregister(&namespace, &service, &id, incarnation, now))
+    }
+
+    /// Reports the health of an instance and returns the revision.
+    #[pyo3(
+        signature = (service, id, health, *, namespace=None, incarnation=None, now=None),
+        text_signature = "($self, service, id, health, *, namespace='default', incarnation=None, now=None)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn set_health(
+        &self,
+        py: Python<'_>,
+        service: &Bound<'_, PyAny>,
+        id: &Bound<'_, PyAny>,
+        health: &Bound<'_, PyAny>,
+        namespace: Option<&Bound<'_, PyAny>>,
+        incarnation: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<u64> {
+        let ([namespace, service, id], incarnation) = (key(namespace, service, id)?, whole(incarnation, "incarnation")?);
+        let health = Health::parse(&text(health, "health")?).raise(py)?;
+        self.change(py, clock::at(now), |core, now| core.set_health(&namespace, &service, &id, health, incarnation, now))
+    }
+
+    /// The operator's word about an instance, which may not be there yet: enabled, draining or disabled, for `ttl`
+    /// seconds or until it is lifted with None. Returns the revision.
+    #[pyo3(
+        signature = (service, id, state, *, namespace=None, now=None, **details),
+        text_signature = "($self, service, id, state, *, ttl=None, reason='', namespace='default', now=None)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn set_admin(
+        &self,
+        py: Python<'_>,
+        service: &Bound<'_, PyAny>,
+        id: &Bound<'_, PyAny>,
+        state: &Bound<'_, PyAny>,
+        namespace: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+        details: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<u64> {
+        let ([namespace, service, id], now) = (key(namespace, service, id)?, clock::at(now));
+        let details = document([("state", state)], details)?;
+        let admin = if state.is_none() { None } else { Some(Override::from_value(&details, now).raise(py)?) };
+        self.change(py, now, |core, now| core.set_admin(&namespace, &service, &id, admin, now))
+    }
+
+    /// Several operations as one: all of them in one revision, which is returned, or none.
+    #[pyo3(signature = (ops, *, now=None))]
+    fn apply(&self, py: Python<'_>, ops: &Bound<'_, PyAny>, now: Option<Time>) -> PyResult<u64> {
+        let now = clock::at(now);
+        let ops = core::Op::list_from_value(&convert::value(ops, "ops")?, now).raise(py)?;
+        self.change(py, now, |core, now| core.apply(&ops, now))
+    }
+
+    /// Takes over the full listing of a source as the smallest change. What a listing that is suddenly short no
+    /// longer names is held until it is confirmed, unless `removed` names it.
+    #[pyo3(
+        signature = (source, instances, *, now=None, **scope),
+        text_signature = "($self, source, instances, *, namespace='default', service=None, removed=(), now=None)"
+    )]
+    fn reconcile<'py>(
+        &self,
+        py: Python<'py>,
+        source: &Bound<'py, PyAny>,
+        instances: &Bound<'py, PyAny>,
+        now: Option<Time>,
+        scope: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let listing = document([("source", source), ("instances", instances)], scope)?;
+        let (listing, skipped) = Listing::from_value(&listing).raise(py)?;
+        let mut done = self.change(py, clock::at(now), |core, now| core.reconcile(&listing, now))?;
+        done.skipped.extend(skipped);
+        result(py, "Reconciled", &done.to_value())
+    }
+
+    /// Takes over a payload of another registry, as bytes or text, by the rules of `reconcile`.
+    #[pyo3(
+        signature = (source, body, *, format=None, now=None, **scope),
+        text_signature = "($self, source, body, *, format='consul-health', namespace='default', service=None, now=None)"
+    )]
+    fn feed<'py>(
+        &self,
+        py: Python<'py>,
+        source: &Bound<'py, PyAny>,
+        body: &Bound<'py, PyAny>,
+        format: Option<Bound<'py, PyAny>>,
+        now: Option<Time>,
+        scope: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let format = format.unwrap_or_else(|| intern!(py, "consul-health").clone().into_any());
+        let feed = Feed::from_value(&document([("source", source), ("format", &format)], scope)?).raise(py)?;
+        let body = payload(body, "body")?;
+        let done = self.change(py, clock::at(now), |core, now| feed.push(core, body.as_bytes(), now))?;
+        result(py, "Reconciled", &done.to_value())
+    }
+
+    /// Confirms the short listing of a source: what it no longer names is removed.
+    #[pyo3(signature = (source, *, now=None))]
+    fn acknowledge<'py>(&self, py: Python<'py>, source: &Bound<'py, PyAny>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
+        let source = text(source, "source")?;
+        let done = self.change(py, clock::at(now), |core, now| core.acknowledge(&source, now))?;
+        result(py, "Reconciled", &done.to_value())
+    }
+
+    // Polling.
+
+    /// Does what is due at `now`: ends leases, overrides and drains.
+    #[pyo3(signature = (*, now=None))]
+    fn advance<'py>(&self, py: Python<'py>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
+        let done = self.change(py, clock::at(now), |core, now| Ok(core.advance(now)))?;
+        result(py, "Advanced", &done.to_value())
+    }
+
+    /// Follows a query: `poll()` it, or `async for change in` it.
+    fn watch<'py>(slf: &Bound<'py, Self>, query: Asked) -> PyResult<Bound<'py, PyAny>> {
+        let view = View::new(slf, query)?;
+        python::watch(slf, Bound::new(slf.py(), view)?)
+    }
+
+    /// Calls `callable` after every new revision, from the thread that made it, until `_unlisten` gets the number.
+    fn _listen(&self, callable: Py<PyAny>) -> u64 {
+        self.listeners.add(callable)
+    }
+
+    fn _unlisten(&self, listener: u64) {
+        // Dropped here, after the lock.
+        let _callable = self.listeners.remove(listener);
+    }
+
+    // Persistence.
+
+    /// The registry as bytes, for `Registry.restore`.
+    fn snapshot<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = self.lock().snapshot();
+        PyBytes::new(py, &bytes)
+    }
+
+    fn __repr__(&self) -> String {
+        let core = self.lock();
+        format!("<Registry epoch={} revision={} instances={}>", core.epoch(), core.revision(), core.len())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.listeners.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        let _callables = self.listeners.clear();
+    }
+}

@@ -1,0 +1,234 @@
+"""The vectors in tests/vectors, done with the Python package; their README has the format and the verbs."""
+
+import json
+from pathlib import Path
+
+import callboard
+import pytest
+from callboard import Balancer, Query, Registry
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+FILES = json.loads((VECTORS / "index.json").read_text())["files"]
+
+
+def cases():
+    for file in FILES:
+        vector = json.loads((VECTORS / file).read_text())
+        for case in vector["cases"]:
+            yield pytest.param(case, id=f"{vector['name']}/{case['name']}")
+
+
+@pytest.mark.parametrize("case", list(cases()))
+def test_vector(case):
+    host = Host(case.get("config", {}))
+    now = 0
+    for number, step in enumerate(case["steps"]):
+        now = step.get("at", now)
+        verb, args = step["do"], host.resolve(step.get("args", {}))
+        where = f"step {number}: {verb}"
+        expected = host.resolve(step.get("expect"))
+        fails = isinstance(expected, dict) and set(expected) == {"error"}
+        try:
+            result = host.perform(verb, args, step.get("as"), now)
+        except callboard.Error as error:
+            found = {"code": error.code, "kind": type(error).__name__, "field": error.field, "limit": error.limit}
+            assert fails, f"{where} failed: {error}"
+            assert matches(expected["error"], found), f"{where}: expected {expected['error']}, found {found}"
+            continue
+        assert not fails, f"{where}: expected {expected}, found {result}"
+        if expected is not None:
+            assert matches(expected, result), f"{where}:\nexpected {expected}\nfound    {result}"
+        if "as" in step:
+            host.kept[step["as"]] = result
+
+
+def matches(expected, found):
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(matches(value, found.get(key)) for key, value in expected.items())
+    if isinstance(expected, list):
+        return isinstance(found, list) and len(expected) == len(found) and all(map(matches, expected, found))
+    if isinstance(expected, bool) or isinstance(found, bool):
+        return expected is found
+    return expected == found
+
+
+class Host:
+    """What one case works on."""
+
+    def __init__(self, config):
+        # The core's own defaults, where the package would draw a seed and an epoch.
+        self.config = {"seed": 0, "epoch": 1, **config}
+        self.registry = Registry(**self.config)
+        self.kept, self.snapshots, self.waits, self.watches, self.balancers = {}, {}, {}, {}, {}
+
+    def resolve(self, value):
+        if isinstance(value, list):
+            return [self.resolve(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if set(value) != {"$"}:
+            return {key: self.resolve(item) for key, item in value.items()}
+        name, *path = value["$"].split(".")
+        found = self.kept[name]
+        for part in path:
+            found = found[int(part)] if isinstance(found, list) else found.get(part)
+        return found
+
+    def perform(self, verb, args, keep, now):
+        return getattr(self, "do_" + verb)(args, keep, now)
+
+    # Query
+
+    def do_parse_selector(self, args, keep, now):
+        return {"text": Query(selector=args["text"]).selector or ""}
+
+    def do_match(self, args, keep, now):
+        return {"match": Query.from_dict(args["query"]).matches(args["instance"])}
+
+    def do_version_match(self, args, keep, now):
+        registration = {"service": "s", "id": "i", "version": args["version"]}
+        query = Query("s", version=args["range"])
+        return {"match": query.matches(registration)}
+
+    # Registry
+
+    def do_register(self, args, keep, now):
+        fields = dict(args["instance"])
+        options = {name: args[name] for name in ("mode", "if_revision") if name in args}
+        return self.registry.register(fields.pop("service", None), **fields, **options, now=now).to_dict()
+
+    def do_renew(self, args, keep, now):
+        return {"handle": self.registry.renew(**args, now=now)}
+
+    def do_renew_handle(self, args, keep, now):
+        self.registry.renew_handle(**args, now=now)
+        return {}
+
+    def do_deregister(self, args, keep, now):
+        return {"revision": self.registry.deregister(**args, now=now)}
+
+    def do_set_health(self, args, keep, now):
+        return {"revision": self.registry.set_health(**args, now=now)}
+
+    def do_set_admin(self, args, keep, now):
+        args = dict(args)
+        admin = dict(args.pop("admin") or {})
+        return {"revision": self.registry.set_admin(**args, state=admin.pop("state", None), **admin, now=now)}
+
+    def do_apply(self, args, keep, now):
+        return {"revision": self.registry.apply(args["ops"], now=now)}
+
+    def do_reconcile(self, args, keep, now):
+        args = {"source": None, "instances": None, **args}
+        return self.registry.reconcile(**args, now=now).to_dict()
+
+    def do_acknowledge(self, args, keep, now):
+        return self.registry.acknowledge(**args, now=now).to_dict()
+
+    def do_advance(self, args, keep, now):
+        return self.registry.advance(now=now).to_dict()
+
+    def do_deadline(self, args, keep, now):
+        return {"deadline": self.registry.deadline}
+
+    def do_lookup(self, args, keep, now):
+        instance = self.registry.lookup(**args)
+        return {"instance": instance and instance.to_dict()}
+
+    def do_query(self, args, keep, now):
+        return self.registry.query(Query.from_dict(args["query"])).to_dict()
+
+    def do_services(self, args, keep, now):
+        return {"services": self.registry.services(**args)}
+
+    def do_position(self, args, keep, now):
+        return self.registry.position.to_dict()
+
+    def do_changes(self, args, keep, now):
+        return self.registry.changes(args["since"]).to_dict()
+
+    def do_digest(self, args, keep, now):
+        return {"digest": self.registry.digest(**args)}
+
+    def do_stats(self, args, keep, now):
+        return self.registry.stats()
+
+    def do_snapshot(self, args, keep, now):
+        snapshot = self.registry.snapshot()
+        self.snapshots[keep or "snapshot"] = snapshot
+        return {"bytes": len(snapshot)}
+
+    def do_restore(self, args, keep, now):
+        if "hex" in args:
+            snapshot = bytearray.fromhex(args["hex"])
+        else:
+            snapshot = bytearray(self.snapshots[args.get("from", "snapshot")])
+            snapshot = snapshot[: len(snapshot) - args.get("cut", 0)]
+        if "flip" in args:
+            bit = args["flip"] % (8 * len(snapshot))
+            snapshot[bit // 8] ^= 1 << bit % 8
+        config = {**self.config, **args["config"]} if "config" in args else self.config
+        self.registry = Registry.restore(bytes(snapshot), now=now, **config)
+        return self.registry.position.to_dict()
+
+    # Watch
+
+    def do_watch(self, args, keep, now):
+        self.watches[args.get("watch", "watch")] = self.registry.watch(Query.from_dict(args["query"]))
+        return {}
+
+    def do_poll(self, args, keep, now):
+        delta = self.watches[args.get("watch", "watch")].poll()
+        return {"delta": delta and delta.to_dict()}
+
+    # Balance
+
+    def do_balancer(self, args, keep, now):
+        query = Query.from_dict(args["query"])
+        options = {"seed": 0, **args.get("options", {})}
+        self.balancers[args.get("balancer", "balancer")] = Balancer(self.registry, query, args["policy"], **options)
+        return {}
+
+    def balancer(self, args):
+        return self.balancers[args.get("balancer", "balancer")]
+
+    def request(self, args):
+        """The key and the handles to exclude, which vectors name by id."""
+        balancer = self.balancer(args)
+        query = balancer.query
+        found = (self.registry.lookup(query.service, id, namespace=query.namespace) for id in args.get("exclude", ()))
+        return {"key": args.get("key"), "exclude": [instance for instance in found if instance]}
+
+    def do_pick(self, args, keep, now):
+        return picked(self.balancer(args).pick(**self.request(args), now=now))
+
+    def do_picks(self, args, keep, now):
+        balancer, ids, counts = self.balancer(args), [], {}
+        for _ in range(args["count"]):
+            pick = balancer.pick(args.get("key"), now=now)
+            ids.append(pick.instance.id)
+            counts[pick.instance.id] = counts.get(pick.instance.id, 0) + 1
+            if "finish" in args:
+                balancer.finish(pick.token, **args["finish"], now=now)
+        return {"ids": ids, "counts": counts}
+
+    def do_finish(self, args, keep, now):
+        return {"known": self.balancer(args).finish(args["token"], **(args.get("outcome") or {}), now=now)}
+
+    def do_finish_and_pick(self, args, keep, now):
+        outcome = args.get("outcome") or {}
+        return picked(self.balancer(args).finish_and_pick(args["token"], **outcome, **self.request(args), now=now))
+
+    def do_reap(self, args, keep, now):
+        return {"reaped": self.balancer(args).advance(now=now)}
+
+    def do_balancer_deadline(self, args, keep, now):
+        return {"deadline": self.balancer(args).deadline}
+
+    def do_balancer_stats(self, args, keep, now):
+        return self.balancer(args).stats()
+
+
+def picked(pick):
+    instance = pick.instance
+    return {"id": instance.id, "service": instance.service, "handle": instance.handle, "token": pick.token}
