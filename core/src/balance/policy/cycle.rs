@@ -17,10 +17,10 @@ pub(super) struct Cycle {
 }
 
 impl Cycle {
-    /// A cycle that is worth it, or none: comparing a few groups costs no more than reading.
-    pub(super) fn new(total: i64, groups: usize) -> Option<Self> {
+    /// A cycle for this sum of weights, unless it is too long.
+    pub(super) fn new(total: i64) -> Option<Self> {
         let length = usize::try_from(total).ok()?;
-        (groups > 8 && total <= LONGEST).then(|| Self { picks: Vec::with_capacity(length), length, next: None })
+        (total > 0 && total <= LONGEST).then(|| Self { picks: Vec::with_capacity(length), length, next: None })
     }
 
     /// The next pick, when a round is written down.

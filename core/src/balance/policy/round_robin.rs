@@ -7,8 +7,8 @@
 //! nginx looks at every peer for every pick. Here the peers of equal weight form a group: a pick adds the same to
 //! all of them, so their order among themselves changes only for the one that is picked, and it is enough to
 //! compare the front of each group. A pick costs the number of distinct weights: with equal weights it is O(1),
-//! and the sequence is still nginx's, from any state and through any exclusion. With many distinct weights a round
-//! that is not too long is written down once and then read off ([`Cycle`]).
+//! and the sequence is still nginx's, from any state and through any exclusion. A round that is not
+//! too long is written down once and then read off ([`Cycle`]), which costs next to nothing.
 //!
 //! What nginx does not say: weights count in units of their greatest common divisor. A change of the pool keeps
 //! the turns of those that stay: current weights are carried over as a fraction of the sum of the weights, and
@@ -114,7 +114,7 @@ impl Turns {
                 turns.step();
             }
         }
-        turns.cycle = Cycle::new(total, turns.groups.len());
+        turns.cycle = Cycle::new(total);
         turns
     }
 
@@ -346,8 +346,7 @@ mod tests {
                 assert_eq!(turns.pick(&candidates).unwrap() as usize, nginx.pick(tried), "round {round}, pick {pick}");
                 reading += u32::from(turns.cycle.as_ref().is_some_and(|cycle| cycle.clone().read().is_some()));
             }
-            let distinct: std::collections::BTreeSet<u32> = weights.iter().copied().collect();
-            assert!(distinct.len() <= 8 || reading > total, "{reading}");
+            assert!(reading > total, "{reading}");
             // What is parked is where nginx stands.
             turns.park(&slots, &mut members);
             for (slot, (_, current)) in slots.iter().zip(&nginx.0) {
@@ -374,6 +373,7 @@ mod tests {
         let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]) };
         let mut plain = Turns::build(&slots, &members, 0);
         let mut wrapping = plain.clone();
+        wrapping.cycle = None;
         for group in &mut wrapping.groups {
             group.lift = i64::MAX - 20;
             for turn in &mut group.queue {
