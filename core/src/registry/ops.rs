@@ -86,6 +86,8 @@ impl Key {
 }
 
 /// One operation of an atomic batch.
+// Most operations are registrations; a box each would cost more than it saves.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// As [`Registry::register`].

@@ -1,5 +1,7 @@
 //! `/v1/instances`: sign in, renew, sign out, report, override, look up, follow.
 
+use alloc::boxed::Box;
+
 use super::{Call, Watched};
 use super::{Reply, Response, Wait};
 use crate::error::{Code, Error};
@@ -105,7 +107,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     {
         let mut view = View::new(query)?;
         view.poll(call.registry);
-        return Ok(Reply::Wait(Wait { until, watched: Watched::Answer(view) }));
+        return Ok(Reply::Wait(Wait { until, watched: Watched::Answer(Box::new(view)) }));
     }
     Ok(Reply::Response(answer(call.registry, &query)))
 }

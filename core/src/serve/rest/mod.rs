@@ -11,6 +11,7 @@ mod registry;
 #[cfg(test)]
 mod tests;
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -68,7 +69,7 @@ pub struct Wait {
 #[derive(Clone, Debug)]
 enum Watched {
     /// The answer of a query.
-    Answer(View),
+    Answer(Box<View>),
     /// The change log.
     Changes(Position),
 }
@@ -161,7 +162,8 @@ impl Call<'_> {
                 let until = self.now.saturating_add(Duration::from_secs(wait.unwrap_or(0)));
                 Ok(Some((Position { epoch, revision }, until)))
             }
-            (None, None, None) => Ok(None),
+            // A reader that knows nothing yet has nothing to wait for.
+            (None, None, _) => Ok(None),
             _ => Err(Error::new(Code::MissingField, if epoch.is_none() { "epoch" } else { "revision" })
                 .message("a long poll names epoch and revision")),
         }

@@ -102,7 +102,7 @@ fn what_is_wrong_is_named_and_changes_nothing() {
         ("GET /v1/instances/default/web?selector=(", "", (400, "invalid-selector", "selector")),
         ("GET /v1/instances/default/web?verison=1", "", (400, "unknown-field", "verison")),
         ("GET /v1/instances/default/web?limit=-1", "", (400, "invalid-argument", "limit")),
-        ("GET /v1/instances/default/web?wait=1", "", (400, "missing-field", "epoch")),
+        ("GET /v1/instances/default/web?wait=1&revision=1", "", (400, "missing-field", "epoch")),
         ("GET /v1/instances/default/web?epoch=1&revision=1&wait=301", "", (413, "limit-exceeded", "wait")),
         ("GET /v1/changes", "", (400, "missing-field", "epoch")),
         ("GET /v1/health?a=1&a=2", "", (400, "duplicate-key", "a")),

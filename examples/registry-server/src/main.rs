@@ -1,0 +1,116 @@
+//! A registry server: callboard's HTTP API on axum.
+//!
+//! ```text
+//! registry-server [--listen 127.0.0.1:7400] [--snapshot FILE]
+//! ```
+//! Everything that is decided is decided by the core; this program brings the socket, the clock, the disk and the entropy.
+//! With `--snapshot`, a change is acknowledged only after a snapshot that holds it is on the disk: no registration that
+//! was acknowledged is lost. Renewals are not written; after a restart every lease begins anew.
+
+mod board;
+mod disk;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use board::Board;
+use callboard::limits;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+struct Arguments {
+    listen: String,
+    snapshot: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("registry-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let arguments = arguments()?;
+    let board = Arc::new(Board::open(arguments.snapshot.map(Into::into))?);
+    let listener = TcpListener::bind(&arguments.listen).await?;
+    // On stdout and first, so that whoever asked for port 0 can read which it is.
+    println!("registry-server: listening on http://{}", listener.local_addr()?);
+    eprintln!("registry-server: {}", board.summary());
+
+    let timer = tokio::spawn(Arc::clone(&board).keep_time());
+    let writer = tokio::spawn(Arc::clone(&board).keep_on_disk());
+    let app = Router::new().fallback(answer).with_state(Arc::clone(&board));
+    let stopping = Arc::clone(&board);
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            wait_for_signal().await;
+            eprintln!("registry-server: stopping");
+            stopping.stop();
+        })
+        .await?;
+    timer.abort();
+    writer.await??;
+    eprintln!("registry-server: stopped; {}", board.summary());
+    Ok(())
+}
+
+/// One request, however long it has to wait.
+async fn answer(State(board): State<Arc<Board>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, limits::PAYLOAD_BYTES).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or was cut short\n").into_response();
+    };
+    let request = callboard::serve::Request {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or(""),
+        body: &body,
+    };
+    match board.answer(&request).await {
+        Ok(response) => {
+            let mut built = Response::builder().status(response.status);
+            for (name, value) in response.headers {
+                built = built.header(name, value);
+            }
+            built.body(response.body.into()).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+        }
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut arguments = Arguments { listen: "127.0.0.1:7400".into(), snapshot: None };
+    let mut given = std::env::args().skip(1);
+    while let Some(name) = given.next() {
+        let value = given.next().ok_or_else(|| format!("{name} needs a value"));
+        match name.as_str() {
+            "--listen" => arguments.listen = value?,
+            "--snapshot" => arguments.snapshot = Some(value?),
+            _ => return Err(format!("unknown argument {name}; usage: registry-server [--listen ADDRESS:PORT] [--snapshot FILE]")),
+        }
+    }
+    Ok(arguments)
+}
+
+async fn wait_for_signal() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => signals.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
