@@ -13,6 +13,7 @@ mod listeners;
 mod python;
 mod query;
 mod registry;
+mod serve;
 mod view;
 
 use pyo3::prelude::*;
@@ -34,6 +35,8 @@ mod _native {
     use crate::query::Query;
     #[pymodule_export]
     use crate::registry::Registry;
+    #[pymodule_export]
+    use crate::serve::Wait;
     #[pymodule_export]
     use crate::view::View;
 }

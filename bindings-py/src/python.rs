@@ -4,7 +4,7 @@ use callboard::Value;
 use callboard::registry::{Answer, Delta};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyModule, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyModule, PyTuple, PyType};
 
 use crate::convert;
 use crate::registry::Registry;
@@ -35,7 +35,7 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
 
 /// Makes a result of a class of `callboard._types` from its document. Not to be called while a lock is held.
 pub fn result<'py>(py: Python<'py>, name: &str, document: &Value) -> PyResult<Bound<'py, PyAny>> {
-    class(py, name)?.call_method1("_read", (convert::object(py, document)?,))
+    class(py, name)?.call_method1("from_dict", (convert::object(py, document)?,))
 }
 
 /// An answer: the instances, where they stand and how far that can be trusted.
@@ -50,6 +50,12 @@ pub fn delta<'py>(py: Python<'py>, added: Bound<'py, PyTuple>, updated: Bound<'p
     let removed = PyTuple::new(py, removed.collect::<PyResult<Vec<_>>>()?)?;
     let position = delta.position;
     class(py, "Delta")?.call1((added, updated, removed, position.epoch, position.revision, delta.reset, delta.rung))
+}
+
+/// A response of the HTTP API.
+pub fn response<'py>(py: Python<'py>, status: u16, headers: &[(&str, String)], body: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    let headers = PyTuple::new(py, headers.iter().map(|(name, value)| (*name, value.as_str())))?;
+    class(py, "Response")?.call1((status, headers, body))
 }
 
 /// A view for asyncio.

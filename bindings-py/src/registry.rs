@@ -19,6 +19,7 @@ use crate::errors::Raise as _;
 use crate::listeners::Listeners;
 use crate::python::{self, result};
 use crate::query::Asked;
+use crate::serve;
 use crate::view::View;
 
 /// In place of a deadline: there is none, and no time is as late.
@@ -475,6 +476,24 @@ impl Registry {
     fn watch<'py>(slf: &Bound<'py, Self>, query: Asked) -> PyResult<Bound<'py, PyAny>> {
         let view = View::new(slf, query)?;
         python::watch(slf, Bound::new(slf.py(), view)?)
+    }
+
+    /// Answers a request to callboard's HTTP API (`GET /v1/openapi.json` describes it): a response, or a `Wait` for a long
+    /// poll. `path` and `query` are as they were sent, not decoded.
+    #[pyo3(
+        signature = (method, path, query=None, body=None, *, now=None),
+        text_signature = "($self, method, path, query='', body=b'', *, now=None)"
+    )]
+    fn handle<'py>(
+        slf: &Bound<'py, Self>,
+        method: &Bound<'py, PyAny>,
+        path: &Bound<'py, PyAny>,
+        query: Option<Bound<'py, PyAny>>,
+        body: Option<Bound<'py, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let nothing = intern!(slf.py(), "").as_any();
+        serve::handle(slf, [method, path, query.as_ref().unwrap_or(nothing), body.as_ref().unwrap_or(nothing)], now)
     }
 
     /// Calls `callable` after every new revision, from the thread that made it, until `_unlisten` gets the number.

@@ -228,6 +228,37 @@ class Host:
     def do_balancer_stats(self, args, keep, now):
         return self.balancer(args).stats()
 
+    # Formats, REST
+
+    def do_decode(self, args, keep, now):
+        args = dict(args)
+        return callboard.decode(payload(args.pop("body")), **args)
+
+    def do_feed(self, args, keep, now):
+        args = dict(args)
+        return self.registry.feed(body=payload(args.pop("body")), **args, now=now).to_dict()
+
+    def do_request(self, args, keep, now):
+        body = payload(args["body"]) if "body" in args else b""
+        reply = self.registry.handle(args["method"], args["path"], args.get("query", ""), body, now=now)
+        return self.replied(reply, keep or "request")
+
+    def do_resume(self, args, keep, now):
+        name = args.get("from", "request")
+        return self.replied(self.waits[name].resume(now=now), keep or name)
+
+    def replied(self, reply, name):
+        if isinstance(reply, callboard.Wait):
+            self.waits[name] = reply
+            return {"wait": {"until": reply.until}}
+        headers = dict(reply.headers)
+        body = json.loads(reply.body) if headers.get("content-type") == "application/json" else reply.body
+        return {"status": reply.status, "headers": headers, "body": body}
+
+
+def payload(body):
+    return body if isinstance(body, str) else json.dumps(body)
+
 
 def picked(pick):
     instance = pick.instance

@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Pick, Query, Registry, codes, decode, now
+from ._native import Balancer, Pick, Query, Registry, Wait, codes, decode, now
 from ._types import (
     Admin,
     Advanced,
@@ -29,9 +29,10 @@ from ._types import (
     Position,
     Reconciled,
     Registered,
+    Response,
     Skipped,
 )
-from ._watch import Watch
+from ._watch import Watch, respond
 
 __all__ = [
     "Admin",
@@ -58,12 +59,15 @@ __all__ = [
     "Reconciled",
     "Registered",
     "Registry",
+    "Response",
     "Skipped",
     "UnavailableError",
     "UsageError",
+    "Wait",
     "Watch",
     "__version__",
     "codes",
     "decode",
     "now",
+    "respond",
 ]

@@ -5,10 +5,10 @@ from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, TypeAlias
 
-from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Health, Instance, Locality, Position, Reconciled, Registered
+from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Health, Instance, Locality, Position, Reconciled, Registered, Response
 from ._watch import Watch
 
-__all__ = ["Balancer", "Pick", "Query", "Registry", "View", "__VERSION__", "codes", "decode", "now"]
+__all__ = ["Balancer", "Pick", "Query", "Registry", "View", "Wait", "__VERSION__", "codes", "decode", "now"]
 
 __VERSION__: Final[str]
 
@@ -265,6 +265,10 @@ class Registry:
     def watch(self, query: _Asked) -> Watch:
         """Follows a query: `poll()` it, or `async for change in` it."""
 
+    def handle(self, method: str, path: str, query: str = "", body: bytes | str = b"", *, now: int | None = None) -> Response | Wait:
+        """Answers a request to callboard's HTTP API (`GET /v1/openapi.json` describes it): a response, or a `Wait` for a long
+        poll. `path` and `query` are as they were sent, not decoded."""
+
     def _listen(self, callable: Callable[[], object]) -> int: ...
     def _unlisten(self, listener: int) -> None: ...
     def snapshot(self) -> bytes:
@@ -371,3 +375,15 @@ class Pick:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
+
+@final
+class Wait:
+    """A request that has no answer yet: a long poll."""
+
+    @property
+    def until(self) -> int:
+        """When it is answered all the same, in microseconds."""
+
+    def resume(self, *, now: int | None = None) -> Response | Wait:
+        """Asks again: when the registry's revision has changed, and at the latest at `until`. Gives the response, or this
+        object when there is still none."""

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 _T = TypeVar("_T", bound="Document")
 
-Health = Literal["unknown", "starting", "healthy", "degraded", "unhealthy"]
-AdminState = Literal["enabled", "draining", "disabled"]
-Availability = Literal["available", "degraded", "draining", "unavailable"]
-LeaseState = Literal["persistent", "live", "suspect"]
+Health: TypeAlias = Literal["unknown", "starting", "healthy", "degraded", "unhealthy"]
+AdminState: TypeAlias = Literal["enabled", "draining", "disabled"]
+Availability: TypeAlias = Literal["available", "degraded", "draining", "unavailable"]
+LeaseState: TypeAlias = Literal["persistent", "live", "suspect"]
 
 
 def _plain(value: object) -> Any:
     if isinstance(value, Document):
         return value.to_dict()
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in cast("Mapping[str, object]", value).items()}
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item) for item in cast("tuple[object, ...]", value)]
     return value
 
 
@@ -31,7 +31,8 @@ class Document:
     __slots__ = ()
 
     @classmethod
-    def _read(cls: type[_T], document: Mapping[str, Any]) -> _T:
+    def from_dict(cls: type[_T], document: Mapping[str, Any]) -> _T:
+        """Reads the result from the dict that `to_dict` writes."""
         return cls(**document)
 
     def to_dict(self) -> dict[str, Any]:
@@ -47,7 +48,7 @@ class Document:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self)._read, (self.to_dict(),)
+        return type(self).from_dict, (self.to_dict(),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class Instance(Document):
     admin: Admin = field(default_factory=Admin)
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Instance:
+    def from_dict(cls, document: Mapping[str, Any]) -> Instance:
         parts = dict(document)
         parts["endpoints"] = tuple([Endpoint(**endpoint) for endpoint in parts["endpoints"]])
         parts["locality"] = Locality(**parts["locality"])
@@ -161,8 +162,10 @@ class Answer(Document):
     """Whether protection holds overdue instances of a service in scope."""
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Answer:
-        return cls(**{**document, "instances": tuple([Instance._read(one) for one in document["instances"]])})
+    def from_dict(cls, document: Mapping[str, Any]) -> Answer:
+        parts = dict(document)
+        parts["instances"] = tuple([Instance.from_dict(one) for one in parts["instances"]])
+        return cls(**parts)
 
     def __iter__(self) -> Iterator[Instance]:
         return iter(self.instances)
@@ -267,8 +270,10 @@ class Changes(Document):
         return Position(self.epoch, self.revision)
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Changes:
-        return cls(**{**document, "events": tuple([Event(**event) for event in document.get("events", ())])})
+    def from_dict(cls, document: Mapping[str, Any]) -> Changes:
+        parts = dict(document)
+        parts["events"] = tuple([Event(**event) for event in parts.get("events", ())])
+        return cls(**parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,5 +322,17 @@ class Reconciled(Document):
     revision: int
 
     @classmethod
-    def _read(cls, document: Mapping[str, Any]) -> Reconciled:
-        return cls(**{**document, "skipped": tuple([Skipped(**one) for one in document["skipped"]])})
+    def from_dict(cls, document: Mapping[str, Any]) -> Reconciled:
+        parts = dict(document)
+        parts["skipped"] = tuple([Skipped(**one) for one in parts["skipped"]])
+        return cls(**parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response of the HTTP API."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    """Names in lower case, and values."""
+    body: bytes

@@ -1,4 +1,4 @@
-"""Following the registry with asyncio. The core never waits; this turns its polling into `async for`."""
+"""The registry with asyncio. The core never waits; this turns its polling into `async for` and `await`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ._native import View, now
+from ._native import Wait, now
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._native import Registry
-    from ._types import Change, Delta
+    from ._native import Registry, View
+    from ._types import Change, Delta, Response
 
 
-async def changed(registry: Registry, revision: int) -> None:
-    """Return when the registry's revision is no longer `revision`.
+async def _changed(registry: Registry, revision: int, until: int | None = None) -> None:
+    """Return when the registry's revision is no longer `revision`, or at `until`.
 
     Woken from any thread that changes the registry; also does the registry's timed work when it is due, so that
     leases end while nobody else calls.
@@ -32,9 +32,9 @@ async def changed(registry: Registry, revision: int) -> None:
 
     listener = registry._listen(wake)
     try:
-        while registry.revision == revision:
-            deadline = registry.deadline
-            delay = None if deadline is None else max(deadline - now(), 0) / 1e6
+        while registry.revision == revision and (until is None or now() < until):
+            due = [time for time in (registry.deadline, until) if time is not None]
+            delay = max(min(due) - now(), 0) / 1e6 if due else None
             try:
                 await asyncio.wait_for(event.wait(), delay)
             except asyncio.TimeoutError:
@@ -42,6 +42,17 @@ async def changed(registry: Registry, revision: int) -> None:
             event.clear()
     finally:
         registry._unlisten(listener)
+
+
+async def respond(registry: Registry, method: str, path: str, query: str = "", body: bytes | str = b"") -> Response:
+    """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up."""
+    revision = registry.revision
+    reply = registry.handle(method, path, query, body)
+    while isinstance(reply, Wait):
+        await _changed(registry, revision, reply.until)
+        revision = registry.revision
+        reply = reply.resume()
+    return reply
 
 
 class Watch:
@@ -72,5 +83,5 @@ class Watch:
             if (delta := self._view.poll()) is not None:
                 self._pending.extend(delta.changes)
             else:
-                await changed(self._registry, revision)
+                await _changed(self._registry, revision)
         return self._pending.popleft()

@@ -1,0 +1,114 @@
+"""The HTTP API as plain calls, and payloads of other registries."""
+
+import asyncio
+import json
+
+import callboard
+import pytest
+from callboard import Registry, Response, Wait, respond
+
+SECOND = 1_000_000
+PATH = "/v1/instances/default/billing"
+CONSUL = """[{"Node": {"Node": "n1", "Address": "10.0.0.9"}, "Checks": [{"Status": "passing"}],
+              "Service": {"ID": "w1", "Service": "web", "Address": "10.0.0.9", "Port": 80, "Meta": {"env": "prod"}}}]"""
+
+
+def raises(code, field, call, *args, **kwargs):
+    with pytest.raises(callboard.Error) as caught:
+        call(*args, **kwargs)
+    assert (caught.value.code, caught.value.field) == (code, field), str(caught.value)
+
+
+def test_a_request_gets_a_response():
+    registry = Registry()
+    done = registry.handle("PUT", PATH + "/b1", "mode=create", json.dumps({"ttl": 30}), now=0)
+    assert isinstance(done, Response) and done.status == 201
+    assert json.loads(done.body)["handle"] == registry.lookup("billing", "b1").handle
+    answer = registry.handle("GET", PATH, now=0)
+    assert [one["id"] for one in json.loads(answer.body)["instances"]] == ["b1"]
+    assert dict(answer.headers)["x-callboard-revision"] == "1"
+    assert registry.handle("GET", "/nowhere").status == 404
+    assert registry.handle("PUT", PATH + "/b1", "", b"\xff{").status == 400
+    assert json.loads(registry.handle("GET", "/v1/openapi.json").body)["openapi"].startswith("3.")
+
+
+def test_a_long_poll_waits_until_something_changes():
+    registry = Registry()
+    registry.register("billing", id="b1", now=0)
+    position = f"epoch={registry.epoch}&revision={registry.revision}&wait=10"
+    wait = registry.handle("GET", PATH, position, now=0)
+    assert isinstance(wait, Wait) and wait.until == 10 * SECOND and "until" in repr(wait)
+    registry.register("other", id="o1", now=SECOND)
+    assert wait.resume(now=SECOND) is wait
+    registry.register("billing", id="b2", now=2 * SECOND)
+    assert len(json.loads(wait.resume(now=2 * SECOND).body)["instances"]) == 2
+
+
+def test_a_long_poll_ends_in_time():
+    registry = Registry()
+    position = f"epoch={registry.epoch}&revision={registry.revision}&wait=10"
+    wait = registry.handle("GET", PATH, position, now=0)
+    assert wait.resume(now=10 * SECOND - 1) is wait
+    assert wait.resume(now=10 * SECOND).status == 200
+
+
+def test_asyncio_answers_a_long_poll():
+    registry = Registry()
+
+    def position(wait):
+        return f"epoch={registry.epoch}&revision={registry.revision}&wait={wait}"
+
+    async def main():
+        poll = asyncio.create_task(respond(registry, "GET", PATH, position(60)))
+        await asyncio.sleep(0.01)
+        registry.register("other", id="o1")
+        await asyncio.sleep(0.01)
+        assert not poll.done()
+        assert (await respond(registry, "PUT", PATH + "/b1", body=b"{}")).status == 201
+        found = await asyncio.wait_for(poll, 10)
+        late = await asyncio.wait_for(respond(registry, "GET", PATH, position(1)), 10)
+        return found, late
+
+    found, late = asyncio.run(main())
+    assert len(json.loads(found.body)["instances"]) == 1 and late.status == 200
+
+
+def test_hostile_requests():
+    registry = Registry()
+    for bad in (None, 1, b"GET", "\ud800"):
+        raises("invalid-argument", "method", registry.handle, bad, "/")
+        raises("invalid-argument", "path", registry.handle, "GET", bad)
+        if bad is not None:
+            raises("invalid-argument", "query", registry.handle, "GET", "/", bad)
+    for body in (1, bytearray(b"{}"), "\ud800", {}):
+        raises("invalid-argument", "body", registry.handle, "PUT", "/", "", body)
+    raises("invalid-time", "now", registry.handle, "GET", "/v1/health", now=-1)
+    with pytest.raises(TypeError):
+        Wait()
+
+
+def test_a_payload_of_consul_is_fed():
+    registry = Registry()
+    done = registry.feed("consul:dc1", CONSUL, now=0)
+    assert (done.added, done.skipped) == (1, ())
+    web = registry.lookup("web", "n1/w1")
+    assert (web.source, web.url, web.metadata["env"]) == ("consul:dc1", "http://10.0.0.9:80", "prod")
+    assert registry.feed("consul:dc1", CONSUL.encode(), service="web", now=0).added == 0
+    assert registry.feed("consul:dc1", b"[]", service="web", now=0).held == 1
+    assert callboard.decode(CONSUL)["instances"][0]["id"] == "w1"
+
+
+def test_hostile_payloads():
+    registry = Registry()
+    before = registry.position
+    for body in ("", "{", "[{]", b"\xff", '{"a":1,"a":2}', "[" * 100):
+        for call in (lambda: registry.feed("s", body, service="web"), lambda: callboard.decode(body)):
+            with pytest.raises((callboard.DataError, callboard.LimitError)):
+                call()
+    raises("invalid-argument", "format", registry.feed, "s", "[]", format="yaml")
+    raises("invalid-argument", "format", callboard.decode, "[]", 1)
+    raises("invalid-argument", "body", registry.feed, "s", None)
+    raises("missing-field", "service", registry.feed, "s", "[]")
+    raises("unknown-field", "sevice", registry.feed, "s", "[]", sevice="web")
+    raises("invalid-name", "namespace", callboard.decode, "[]", namespace="__proto__")
+    assert registry.position == before
