@@ -95,7 +95,7 @@ def test_a_payload_of_consul_is_fed():
     assert (web.source, web.url, web.metadata["env"]) == ("consul:dc1", "http://10.0.0.9:80", "prod")
     assert registry.feed("consul:dc1", CONSUL.encode(), service="web", now=0).added == 0
     assert registry.feed("consul:dc1", b"[]", service="web", now=0).held == 1
-    assert callboard.decode(CONSUL)["instances"][0]["id"] == "w1"
+    assert callboard.decode(CONSUL)["instances"][0]["id"] == "n1/w1"
 
 
 def test_hostile_payloads():
