@@ -46,3 +46,8 @@ pub mod value;
 pub use error::{Code, Error, Kind};
 pub use time::Timestamp;
 pub use value::Value;
+
+/// The examples of the front page, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
