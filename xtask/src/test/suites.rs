@@ -71,6 +71,14 @@ pub const SUITES: &[Suite] = &[
         skip: never,
     },
     Suite {
+        name: "server",
+        what: "the example registry server, killed and started again",
+        format: Format::Cargo,
+        needs: &[],
+        command: || cargo(&["test", "--locked", "--profile", "demo", "--package", "registry-server"]),
+        skip: never,
+    },
+    Suite {
         name: "xtask",
         what: "this program",
         format: Format::Cargo,
