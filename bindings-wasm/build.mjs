@@ -1,10 +1,11 @@
 // The JavaScript half of `cargo xtask wasm`: wasm-opt, one script per runtime, type declarations, sizes.
 // Reads pkg/{core,full} (wasm-bindgen's output) and js/*.ts, writes dist/.
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
@@ -20,13 +21,13 @@ if (existsSync("dist/.stamp") && readFileSync("dist/.stamp", "utf8") === stamp) 
   report();
 } else {
   rmSync("dist", { recursive: true, force: true });
-  for (const variant of VARIANTS) optimise(variant);
+  await Promise.all(VARIANTS.map(optimise));
   await Promise.all(VARIANTS.map(bundle)).catch((error) => {
     // esbuild has printed it already.
     console.error(error.errors ? "esbuild failed" : error);
     process.exit(1);
   });
-  declarations();
+  await declarations();
   writeFileSync("dist/.stamp", stamp);
   report();
 }
@@ -42,20 +43,20 @@ function fingerprint() {
   return hash.digest("hex");
 }
 
-function tool(name, ...args) {
+async function tool(name, ...args) {
   try {
-    execFileSync(join("node_modules/.bin", name), args, { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
+    await promisify(execFile)(join("node_modules/.bin", name), args);
   } catch (error) {
     console.error(`${name} failed:\n${error.stdout}${error.stderr}`);
     process.exit(1);
   }
 }
 
-function optimise({ name, out }) {
+async function optimise({ name, out }) {
   mkdirSync(out, { recursive: true });
   // What every engine of the last years has, and rustc emits by default.
   const features = ["bulk-memory", "sign-ext", "mutable-globals", "nontrapping-float-to-int", "reference-types", "multivalue"];
-  tool("wasm-opt", "-Os", ...features.map((feature) => `--enable-${feature}`), `pkg/${name}/callboard_bg.wasm`, "-o", `${out}/callboard.wasm`);
+  await tool("wasm-opt", "-Os", ...features.map((feature) => `--enable-${feature}`), `pkg/${name}/callboard_bg.wasm`, "-o", `${out}/callboard.wasm`);
   const base64 = readFileSync(`${out}/callboard.wasm`).toString("base64");
   writeFileSync(`pkg/${name}/bytes.js`, `export default "${base64}";\n`);
   // The CommonJS entry keeps its bytes in a file of their own, which Node's scan for export names then skips.
@@ -83,9 +84,9 @@ async function bundle({ name, facade, out }) {
 }
 
 /** One declaration file per entry, so that ESM and CommonJS can each have theirs without imports between them. */
-function declarations() {
+async function declarations() {
   rmSync("pkg/types", { recursive: true, force: true });
-  tool("tsc", "--project", "tsconfig.json");
+  await tool("tsc", "--project", "tsconfig.json");
   for (const { facade, out } of VARIANTS) {
     const index = flatten(facade.slice(3, -3), new Set());
     const slim = readFileSync("pkg/types/slim.d.ts", "utf8").replace(/^export \* from .*$/m, "").trim() + "\n" + index;

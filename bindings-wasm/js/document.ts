@@ -107,7 +107,15 @@ export function frozenCamel(value: unknown): unknown {
 }
 
 const camel = (name: string): string => name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+/** @internal */
+export const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** A copied document with its own keys in the core's spelling. @internal */
+export function snaked(given: object): Record<string, unknown> {
+  const document = Object.create(null) as Record<string, unknown>;
+  for (const [name, value] of Object.entries(given)) document[snake(name)] = value;
+  return document;
+}
 
 /**
  * Reads settings whose names are in camel case and hands them to `use`, which calls the module, in the core's own;
@@ -115,9 +123,8 @@ const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${l
  */
 export function settings<T>(value: object | undefined, use: (document: object) => T): T {
   if (value === null || typeof (value ?? {}) !== "object" || Array.isArray(value)) expected("a map", value, "");
-  const given = plain(value ?? {}) as Record<string, unknown>;
-  const document = Object.create(null) as Record<string, unknown>;
-  for (const name of Object.keys(given)) document[snake(name)] = given[name];
+  const given = plain(value ?? {}) as object;
+  const document = snaked(given);
   try {
     return call(() => use(document));
   } catch (error) {

@@ -73,20 +73,30 @@ export function fail(kind: string, details: Details, options?: ErrorOptions): Ca
 }
 
 /**
- * Calls into the module, and into nothing else; what it throws becomes an error of this package. Anything but an
- * error of the core is a trap, a bug of ours: the memory of the module may be half-written, so from then on every
- * use of it says so. @internal
+ * What the module threw, as an error of this package. Anything but an error of the core is a trap, a bug of ours: the
+ * memory of the module may be half-written, so from then on every use of it says so. @internal
  */
+export function caught(thrown: unknown): CallboardError {
+  if (thrown instanceof CallboardError) return thrown;
+  const kind = (thrown as { kind?: unknown } | null)?.kind;
+  if (typeof kind === "string" && kind in CLASSES) return fail(kind, thrown as Details);
+  trap = thrown ?? "a trap";
+  return poisoned();
+}
+
+/** Calls into the module, and into nothing else. @internal */
 export function call<T>(act: () => T): T {
   if (trap !== undefined) throw poisoned();
   try {
     return act();
   } catch (thrown) {
-    const kind = (thrown as { kind?: unknown } | null)?.kind;
-    if (typeof kind === "string" && kind in CLASSES) throw fail(kind, thrown as Details);
-    trap = thrown ?? "a trap";
-    throw poisoned();
+    throw caught(thrown);
   }
+}
+
+/** Throws when the module has trapped before. @internal */
+export function sound(): void {
+  if (trap !== undefined) throw poisoned();
 }
 
 function poisoned(): CallboardError {

@@ -1,4 +1,5 @@
 // What `import ... from "callboard"` gives.
+export { Balancer, Pick } from "./balancer.ts";
 export { limits } from "./document.ts";
 export {
   CallboardError, ConflictError, DataError, InvalidError, LimitError, NotFoundError, UnavailableError, UsageError, codes,
@@ -6,4 +7,6 @@ export {
 export type { ErrorCode } from "./errors.ts";
 export { now, version } from "./meta.ts";
 export { Query } from "./query.ts";
+export { Registry } from "./registry.ts";
+export { Watch } from "./watch.ts";
 export type * from "./types.ts";

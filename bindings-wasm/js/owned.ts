@@ -1,4 +1,4 @@
-import { fail } from "./errors.ts";
+import { fail, sound } from "./errors.ts";
 
 /** A thing that lives in the module until it is disposed of, or until the garbage collector gets to it. @internal */
 export class Owned<T extends { free(): void }> {
@@ -12,6 +12,7 @@ export class Owned<T extends { free(): void }> {
 
   /** The thing; an error after `dispose`. */
   get(): T {
+    sound();
     return this.#thing ?? this.#gone();
   }
 

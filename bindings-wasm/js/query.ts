@@ -5,8 +5,8 @@ import { call } from "./errors.ts";
 import { Owned } from "./owned.ts";
 import type { QueryDocument, Registration } from "./types.ts";
 
-/** The parsed query behind an argument. @internal */
-export let rawQuery: (query: string | QueryDocument | Query) => raw.Query;
+/** Calls the module with the parsed query behind an argument. @internal */
+export let withQuery: <T>(query: string | QueryDocument | Query, use: (query: raw.Query) => T) => T;
 
 /**
  * Who is asked for: the instances of a service of which every condition holds, or, without a service, those of every
@@ -16,7 +16,7 @@ export let rawQuery: (query: string | QueryDocument | Query) => raw.Query;
 export class Query {
   readonly #raw: Owned<raw.Query>;
 
-  constructor(query: string | QueryDocument) {
+  constructor(query: string | QueryDocument | Query) {
     const document = typeof query === "string" ? { service: query } : plain(query);
     if (document === null || typeof document !== "object") expected("a map", query, "");
     this.#raw = new Owned("Query", call(() => new raw.Query(document)));
@@ -50,6 +50,14 @@ export class Query {
 
   /** @internal */
   static {
-    rawQuery = (query) => (query instanceof Query ? query : new Query(query)).#raw.get();
+    withQuery = (query, use) => {
+      if (query instanceof Query) return use(query.#raw.get());
+      const parsed = new Query(query);
+      try {
+        return use(parsed.#raw.get());
+      } finally {
+        parsed.dispose();
+      }
+    };
   }
 }

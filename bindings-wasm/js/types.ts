@@ -110,3 +110,245 @@ export interface QueryDocument {
   /** Asked in turn while nothing is found. */
   readonly fallbacks?: readonly Omit<QueryDocument, "fallbacks">[];
 }
+
+/** Settings of a registry; durations are seconds. */
+export interface Config {
+  /** Keys its hash tables; drawn from the runtime's entropy at the first use when absent, where the runtime gives any. */
+  readonly seed?: number;
+  /** Names this life of the registry, larger at every start: the wall clock's microseconds when absent. */
+  readonly epoch?: number;
+  /** How late `advance` may come before every lease counts as renewed, because nobody was watching; default 1. */
+  readonly timerSlack?: number;
+  /** Between two passes that evict; default 1. */
+  readonly evictionInterval?: number;
+  /** How long instances may be protected from eviction; default 600. */
+  readonly protectionLimit?: number;
+  /** The share of a service's instances that one pass may evict; default 15. */
+  readonly evictionPercent?: number;
+  /** The share of instances that must renew, lest the others be protected; default 85. */
+  readonly renewalPercent?: number;
+  /** How often a shrunk listing must be repeated before it counts; default 3. */
+  readonly confirmRepeats?: number;
+  /** How long it must be repeated; default 10. */
+  readonly confirmAfter?: number;
+  /** How many changes can be asked for; default 16384. */
+  readonly logCapacity?: number;
+  /** Takes loopback, link-local, multicast and unspecified addresses from other sources too; default false. */
+  readonly allowLocalAddresses?: boolean;
+  readonly maxInstances?: number;
+  readonly maxServices?: number;
+  readonly maxInstancesPerService?: number;
+  readonly maxOverrides?: number;
+}
+
+/** The time of a call: whole microseconds. */
+export interface Timed {
+  readonly now?: number;
+}
+
+export interface TimedIncarnation extends Timed {
+  /** A number older than the record's is refused. */
+  readonly incarnation?: number;
+}
+
+export interface PutOptions extends Timed {
+  /** Default `upsert`. */
+  readonly mode?: "create" | "update" | "upsert";
+  /** Only if the record is still at this revision. */
+  readonly ifRevision?: number;
+}
+
+/** Where a reader of changes stands. */
+export interface Position {
+  readonly epoch: number;
+  readonly revision: number;
+}
+
+/** What a query found. */
+export interface Answer {
+  readonly instances: readonly Instance[];
+  readonly revision: number;
+  readonly epoch: number;
+  /** Which rung of the query found them: 0 is the query itself, 1 its first fallback. */
+  readonly rung: number;
+  /** A source of these instances could not be read, or its last listing is held back. */
+  readonly stale: boolean;
+  /** Silent instances are kept, because too many fell silent at once. */
+  readonly protected: boolean;
+}
+
+/** What became of a registration. */
+export interface Registered {
+  readonly handle: number;
+  readonly revision: number;
+  readonly created: boolean;
+  readonly changed: boolean;
+}
+
+/** What was due. */
+export interface Advanced {
+  readonly expired: number;
+  readonly revision: number;
+}
+
+/** One change of one instance. */
+export interface Change extends Required<InstanceKey> {
+  readonly revision: number;
+  readonly kind: "added" | "updated" | "removed";
+  readonly cause: "register" | "deregister" | "expire" | "health" | "admin" | "reconcile" | "lease" | "restore";
+  readonly handle: number;
+}
+
+/** What `changes` answers: what happened, or that the whole state has to be read anew; go on from `epoch` and `revision`. */
+export interface Changes extends Position {
+  /** `compacted`: the log no longer reaches back so far; `new-epoch`: the position is of another life of the registry. */
+  readonly status: "events" | "compacted" | "new-epoch";
+  /** In order and without gaps. */
+  readonly events?: readonly Change[];
+  /** The oldest revision that can be read on from, when the log was compacted. */
+  readonly oldest?: number;
+}
+
+/** What is different in what a watch follows, as true of `epoch` and `revision`. Each list is by service and id. */
+export interface Delta extends Position {
+  /** New, or another record under a name that is in `removed`. */
+  readonly added: readonly Instance[];
+  readonly updated: readonly Instance[];
+  /** Gone, or matching no more. */
+  readonly removed: readonly { readonly handle: number; readonly service: string; readonly id: string }[];
+  /** Read anew: the first time, after a restore, or because the log did not reach back. */
+  readonly reset: boolean;
+  /** Which rung of the query finds the instances: 0 is the query itself, 1 its first fallback. */
+  readonly rung: number;
+}
+
+/** One operation of a batch; each means what the method of its name means. */
+export type Op =
+  | { readonly op: "register"; readonly instance: Registration; readonly mode?: "create" | "update" | "upsert"; readonly ifRevision?: number }
+  | (InstanceKey & { readonly op: "renew" | "deregister"; readonly incarnation?: number })
+  | (InstanceKey & { readonly op: "setHealth"; readonly health: Health; readonly incarnation?: number })
+  | (InstanceKey & { readonly op: "setAdmin"; readonly admin: AdminChange | null });
+
+/** What an operator says about an instance. */
+export interface AdminChange {
+  readonly state: AdminState;
+  /** Seconds from now: then a drain turns into `disabled`, anything else is lifted. */
+  readonly ttl?: number;
+  readonly reason?: string;
+}
+
+/** A service on record. */
+export interface ServiceSummary {
+  readonly namespace: string;
+  readonly service: string;
+  readonly instances: number;
+  /** Those without a caveat. */
+  readonly available: number;
+  /** The last revision that changed one of them. */
+  readonly revision: number;
+  /** Whether evictions are held. */
+  readonly protected: boolean;
+}
+
+/** Counters of a registry. */
+export interface RegistryStats extends Position {
+  readonly instances: number;
+  readonly leased: number;
+  readonly suspect: number;
+  readonly services: number;
+  readonly protected: number;
+  readonly overrides: number;
+  readonly sources: number;
+  readonly expired: number;
+  /** How often the time ran backwards. */
+  readonly backwards: number;
+  /** How often nobody had watched the time, and every lease counted as renewed. */
+  readonly gaps: number;
+  /** Changes that can be asked for. */
+  readonly log: number;
+}
+
+/** All that a source has to say of a namespace, or of one service there: the records it does not name are gone. */
+export interface Listing {
+  /** Such as `consul:dc1`. */
+  readonly source: string;
+  readonly namespace?: string;
+  readonly service?: string;
+  /** They may leave out the namespace and the service. */
+  readonly instances: readonly (Omit<Registration, "service"> & { readonly service?: string })[];
+  /** What is gone for sure: ids, or with their service. */
+  readonly removed?: readonly (string | { readonly service?: string; readonly id: string })[];
+}
+
+/** What became of a listing. */
+export interface Reconciled {
+  readonly added: number;
+  readonly updated: number;
+  readonly removed: number;
+  /** Records that the listing does not name and that stay, until it is confirmed. */
+  readonly held: number;
+  /** Instances that were not taken, and why. */
+  readonly skipped: readonly Skipped[];
+  readonly revision: number;
+}
+
+/** An instance of a listing that was not taken. */
+export interface Skipped {
+  readonly index: number;
+  readonly id: string;
+  readonly error: { readonly code: string; readonly field: string };
+}
+
+/** The name of a balancing policy. */
+export type Policy = "first" | "random" | "round-robin" | "least-request" | "rendezvous";
+
+/** Settings of a balancer; durations are seconds. */
+export interface BalancerOptions {
+  readonly policy: Policy;
+  /** For the same picks again; drawn from the runtime's entropy at the first use when absent. */
+  readonly seed?: number;
+  /** How long a pick may stay unfinished: 0.001 to 86400, default 600. */
+  readonly reapAfter?: number;
+}
+
+/** What is known of a call that needs an instance. */
+export interface PickRequest extends Timed {
+  /** What the call is about, for policies that send the same key to the same instance. */
+  readonly key?: string;
+  /** Instances, or their handles, that it must not go to, because it was tried on them. */
+  readonly exclude?: readonly (number | Instance)[];
+}
+
+/** What became of a call. */
+export interface Outcome {
+  /** Whether the instance did its job; default true. */
+  readonly ok?: boolean;
+  /** Seconds. */
+  readonly latency?: number;
+}
+
+/** What a balancer counted. */
+export interface Tally {
+  readonly picks: number;
+  readonly inflight: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly reaped: number;
+  /** The mean, in seconds. */
+  readonly latency?: number;
+}
+
+/** What a balancer knows of one instance. */
+export interface InstanceStats extends Tally {
+  readonly handle: number;
+  readonly service: string;
+  readonly id: string;
+  readonly availability: Availability;
+}
+
+/** What a balancer has done. */
+export interface BalancerStats extends Tally {
+  readonly policy: Policy;
+  readonly backwards: number;
+  readonly instances: readonly InstanceStats[];
+}

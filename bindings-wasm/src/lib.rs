@@ -4,9 +4,11 @@
 //! facade in `../js`, which keeps these classes to itself. Documents cross as JS values, everything on the way of a
 //! pick as numbers and strings.
 
+mod balancer;
 mod convert;
 mod errors;
 mod query;
+mod registry;
 
 use callboard::{Value, limits};
 use wasm_bindgen::prelude::*;

@@ -1,14 +1,37 @@
-// The package as a whole: what it exports, and that its error classes are the core's catalogue.
+// The package as a whole: its version, and that its tables are the core's.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import test from "node:test";
 import * as core from "../../bindings-wasm/dist/index.js";
 import * as full from "../../bindings-wasm/dist/full/index.js";
-import * as raw from "../../bindings-wasm/pkg/full/callboard_bg.js";
 
 const manifest = createRequire(import.meta.url)("../../bindings-wasm/package.json");
+const read = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
 
 test("the version is the package's", () => {
   assert.equal(core.version(), manifest.version);
   assert.equal(full.version(), manifest.version);
+});
+
+test("the error codes and classes are the catalogue's", () => {
+  const catalogue = JSON.parse(read("../errors.json"));
+  assert.deepEqual({ ...core.codes() }, Object.fromEntries(catalogue.map(({ code, kind }) => [code, kind])));
+  for (const { kind } of catalogue) {
+    assert.ok(core[kind].prototype instanceof core.CallboardError, kind);
+    assert.ok(core.CallboardError.prototype instanceof Error);
+  }
+  const declared = read("../../bindings-wasm/dist/index.d.ts").match(/type ErrorCode = ([^;]*);/)[1];
+  assert.deepEqual(declared.match(/"([a-z-]+)"/g).map((text) => JSON.parse(text)).sort(), catalogue.map(({ code }) => code).sort());
+});
+
+test("the limits of the copy are the core's", () => {
+  const limits = core.limits();
+  const source = read("../../bindings-wasm/js/document.ts").match(/const LIMITS = \{(.*)\};/)[1];
+  const [depth, nodes, string] = source.match(/[\d_]+/g).map((text) => Number(text.replaceAll("_", "")));
+  assert.deepEqual({ depth, nodes, string }, { depth: limits["document-depth"], nodes: limits["document-nodes"], string: limits["document-string-bytes"] });
+});
+
+test("the larger module has everything of the smaller one", () => {
+  assert.deepEqual(Object.keys(core).filter((name) => !(name in full)), []);
 });

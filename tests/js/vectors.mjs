@@ -19,6 +19,7 @@ export function runVectors(callboard, files) {
   return { passed, failures };
 }
 
+const DEFAULTS = { seed: 0, epoch: 1 };
 const FULL_ONLY = new Set(["decode", "feed", "request", "resume"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
@@ -61,8 +62,8 @@ class Host {
   constructor(callboard, config) {
     this.callboard = callboard;
     this.config = config;
-    // The vectors expect the default seed of the core, 0; the package would draw one.
-    this.registry = callboard.Registry && new callboard.Registry({ seed: 0, ...camels(config) });
+    // The vectors expect the defaults of the core where the package asks the runtime.
+    this.registry = callboard.Registry && new callboard.Registry({ ...DEFAULTS, ...camels(config) });
     this.watches = new Map();
     this.balancers = new Map();
     this.bytes = new Map();
@@ -163,7 +164,7 @@ const VERBS = {
       const bit = flip < 0 ? bytes.length * 8 + flip : flip;
       bytes[Math.floor(bit / 8)] ^= 1 << (bit % 8);
     }
-    const registry = this.callboard.Registry.restore(bytes.subarray(0, bytes.length - cut), { seed: 0, ...camels(config) }, { now });
+    const registry = this.callboard.Registry.restore(bytes.subarray(0, bytes.length - cut), { ...DEFAULTS, ...camels(config) }, { now });
     this.registry.dispose();
     this.registry = registry;
     return registry.position;
@@ -174,8 +175,7 @@ const VERBS = {
     return {};
   },
   poll({ watch = "watch" }) {
-    const changes = named(this.watches, watch).poll();
-    return { delta: changes.length === 0 ? null : changes };
+    return { delta: named(this.watches, watch).poll() ?? null };
   },
 
   balancer({ query, policy, options = {}, balancer = "balancer" }) {

@@ -26,6 +26,14 @@ impl Outcome {
         Self { ok: false, latency: None }
     }
 
+    /// What a host measured, the latency in seconds.
+    ///
+    /// # Errors
+    /// [`Code::InvalidDuration`](crate::Code::InvalidDuration).
+    pub fn measured(ok: bool, latency: Option<f64>) -> Result<Self, Error> {
+        Ok(Self { ok, latency: latency.map(|latency| duration_from_secs("latency", latency)).transpose()? })
+    }
+
     /// Reads `{ok?, latency?}`: `ok` is true when absent, the latency is in seconds.
     ///
     /// # Errors
@@ -33,8 +41,7 @@ impl Outcome {
     /// [`Code::UnknownField`](crate::Code::UnknownField).
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", &["ok", "latency"])?;
-        let latency = fields.f64("latency")?.map(|latency| duration_from_secs("latency", latency)).transpose()?;
-        Ok(Self { ok: fields.bool("ok")?.unwrap_or(true), latency })
+        Self::measured(fields.bool("ok")?.unwrap_or(true), fields.f64("latency")?)
     }
 
     /// Writes `{ok, latency?}`.

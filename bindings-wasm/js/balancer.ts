@@ -1,0 +1,227 @@
+// Which one.
+import * as raw from "#glue";
+import { expected, frozen, frozenCamel, known, plain, settings } from "./document.ts";
+import { call, caught } from "./errors.ts";
+import { at } from "./meta.ts";
+import { Owned } from "./owned.ts";
+import { Query, withQuery } from "./query.ts";
+import { type Inside, type Registry, entropy, inside, numberOf } from "./registry.ts";
+import type { BalancerOptions, BalancerStats, Instance, Outcome, PickRequest, QueryDocument, Timed } from "./types.ts";
+
+let made: (balancer: Balancer, instance: Instance, token: number, started: number) => Pick;
+
+/** The instance a call should go to. Tell what became of the call with `finish`. */
+export class Pick {
+  readonly instance: Instance;
+  /** Names the pick; it is good once. */
+  readonly token: number;
+  readonly #balancer: Balancer;
+  readonly #started: number;
+
+  /** Picks are made by a balancer only. */
+  private constructor(balancer: Balancer, instance: Instance, token: number, started: number) {
+    this.instance = instance;
+    this.token = token;
+    this.#balancer = balancer;
+    this.#started = started;
+  }
+
+  /**
+   * Tells what became of the call: a success unless it says otherwise. The latency is measured from the pick to now,
+   * unless the outcome has one. False when the pick was finished before or was reaped: then nothing is counted.
+   */
+  finish(outcome?: Outcome, options?: Timed): boolean {
+    known(options, ["now"]);
+    const time = numberOf(at(options?.now), "now");
+    const { ok, latency } = outcomeOf(outcome);
+    return this.#balancer.finish(this.token, { ok: ok ?? true, latency: latency ?? Math.max(time - this.#started, 0) / 1e6 }, { now: time });
+  }
+
+  /** @internal */
+  static {
+    made = (...parts) => new Pick(...parts);
+  }
+}
+
+/**
+ * Chooses instances of a registry for calls, among those that match a query. It follows the registry by itself. The
+ * same changes, requests, outcomes and times give the same picks for the same seed, in every language.
+ */
+export class Balancer {
+  /** Who is asked for. */
+  readonly query: Query;
+  readonly #registry: Registry;
+  readonly #inside: Inside;
+  readonly #owned: Owned<raw.Balancer>;
+  /** What makes it, until the first pick draws the seed: some runtimes give no entropy while modules load. */
+  #unseeded: BalancerOptions | undefined;
+  #followed = -1;
+
+  constructor(registry: Registry, query: string | QueryDocument | Query, options: BalancerOptions) {
+    this.#registry = registry;
+    this.#inside = inside(registry);
+    this.query = new Query(query);
+    this.#owned = new Owned("Balancer", this.#make(options));
+    if (options.seed === undefined) this.#unseeded = options;
+  }
+
+  /** How many instances match, whatever their availability and weight. */
+  get size(): number {
+    const balancer = this.#ready(-Infinity);
+    return call(() => balancer.size());
+  }
+
+  /** When the oldest unfinished pick is reaped; undefined while all are finished. */
+  get deadline(): number | undefined {
+    const deadline = this.#owned.get().deadline();
+    return deadline === Infinity ? undefined : deadline;
+  }
+
+  /** Counters, in sum and by instance. */
+  stats(): BalancerStats {
+    const balancer = this.#ready(-Infinity);
+    return frozenCamel(call(() => balancer.stats())) as unknown as BalancerStats;
+  }
+
+  /**
+   * Chooses the instance a call should go to, and counts the call as in flight there until it is finished. It is never
+   * an excluded, disabled, unhealthy or expired one: when there is no other, that is an `UnavailableError`.
+   */
+  pick(request?: PickRequest): Pick {
+    const time = timeOf(request);
+    const key = keyOf(request);
+    const exclude = excludeOf(request);
+    const balancer = this.#ready(time);
+    let token: number;
+    try {
+      token = balancer.pick(key, exclude, time);
+    } catch (thrown) {
+      throw caught(thrown);
+    }
+    return this.#picked(balancer, token, time);
+  }
+
+  /** Tells what became of a pick. False when it was finished before or was reaped: then nothing is counted. */
+  finish(pick: Pick | number, outcome?: Outcome, options?: Timed): boolean {
+    known(options, ["now"]);
+    const [token, time] = [tokenOf(pick), numberOf(at(options?.now), "now")];
+    const { ok, latency } = outcomeOf(outcome);
+    const balancer = this.#raw();
+    return call(() => balancer.finish(token, ok ?? true, latency, time));
+  }
+
+  /** `finish`, then `pick`, in one crossing. When it throws, the finish has happened all the same. */
+  finishAndPick(pick: Pick | number, outcome?: Outcome, request?: PickRequest): Pick {
+    const time = timeOf(request);
+    const [before, key, exclude] = [tokenOf(pick), keyOf(request), excludeOf(request)];
+    const { ok, latency } = outcomeOf(outcome);
+    const balancer = this.#ready(time);
+    let token: number;
+    try {
+      token = balancer.finish_and_pick(before, ok ?? true, latency, key, exclude, time);
+    } catch (thrown) {
+      throw caught(thrown);
+    }
+    return this.#picked(balancer, token, time);
+  }
+
+  /** Picks an instance, calls `act` with it and finishes the pick: a success when `act` resolves, a failure when it throws. */
+  async run<T>(act: (instance: Instance) => T | PromiseLike<T>, request?: PickRequest): Promise<T> {
+    const pick = this.pick(request);
+    let ok = false;
+    try {
+      const result = await act(pick.instance);
+      ok = true;
+      return result;
+    } finally {
+      pick.finish({ ok });
+    }
+  }
+
+  /** Reaps the picks that are due at `now`; returns how many. */
+  advance(now?: number): number {
+    const time = numberOf(at(now), "now");
+    const balancer = this.#raw();
+    return call(() => balancer.advance(time));
+  }
+
+  /** Frees its memory. Every later use is an error. */
+  dispose(): void {
+    this.#owned.dispose();
+    this.query.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #make(options: BalancerOptions): raw.Balancer {
+    return withQuery(this.query, (query) => settings(options, (document) => new raw.Balancer(query, document)));
+  }
+
+  #raw(): raw.Balancer {
+    const balancer = this.#owned.get();
+    if (this.#unseeded === undefined) return balancer;
+    const seeded = { ...this.#unseeded, seed: entropy() };
+    this.#unseeded = undefined;
+    this.#owned.set(this.#make(seeded));
+    return this.#owned.get();
+  }
+
+  /** The balancer, after it has taken over what changed by `time`; that costs a comparison when nothing did. */
+  #ready(time: number): raw.Balancer {
+    const balancer = this.#raw();
+    const registry = this.#inside.raw;
+    if (time >= this.#inside.deadline) this.#registry.advance(time);
+    if (this.#followed !== this.#inside.revision) {
+      call(() => balancer.follow(registry));
+      this.#followed = this.#inside.revision;
+    }
+    return balancer;
+  }
+
+  #picked(balancer: raw.Balancer, token: number, time: number): Pick {
+    // The balancer has just followed the registry, so the record is there.
+    return made(this, this.#inside.instance(balancer.picked()) as Instance, token, time);
+  }
+}
+
+const REQUEST = ["key", "exclude", "now"];
+
+function timeOf(request: PickRequest | undefined): number {
+  if (request === undefined) return at(undefined);
+  known(request, REQUEST);
+  return numberOf(at(request.now), "now");
+}
+
+function keyOf(request: PickRequest | undefined): string | undefined {
+  const key = request?.key;
+  return key === undefined || typeof key === "string" ? key : expected("a string", key, "key");
+}
+
+function excludeOf(request: PickRequest | undefined): Float64Array | undefined {
+  const exclude = request?.exclude;
+  if (exclude === undefined) return undefined;
+  if (!Array.isArray(exclude)) expected("a list", exclude, "exclude");
+  return Float64Array.from(exclude as readonly (number | Instance)[], (one, place) => {
+    return numberOf(typeof one === "object" && one !== null ? one.handle : one, `exclude[${place}]`);
+  });
+}
+
+function tokenOf(pick: Pick | number): number {
+  return pick instanceof Pick ? pick.token : numberOf(pick, "token");
+}
+
+const SUCCESS: Outcome = {};
+
+/** The common outcomes as they are; any other is read by the core, which knows what is wrong with it. */
+function outcomeOf(outcome: Outcome | undefined): { readonly ok?: boolean | undefined; readonly latency?: number | undefined } {
+  if (outcome === undefined) return SUCCESS;
+  if (outcome !== null && typeof outcome === "object" && Object.keys(outcome).every((name) => isPart(name, outcome))) return outcome;
+  const document = plain(outcome);
+  return frozen(call(() => raw.outcome(document))) as Outcome;
+}
+
+function isPart(name: string, outcome: Outcome): boolean {
+  return (name === "ok" && typeof outcome.ok === "boolean") || (name === "latency" && typeof outcome.latency === "number");
+}

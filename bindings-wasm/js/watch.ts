@@ -1,0 +1,65 @@
+// Following a query, change by change.
+import * as raw from "#glue";
+import { frozen } from "./document.ts";
+import { call } from "./errors.ts";
+import { Owned } from "./owned.ts";
+import { type Query, withQuery } from "./query.ts";
+import { type Registry, inside } from "./registry.ts";
+import type { Delta, Instance, QueryDocument } from "./types.ts";
+
+/** A delta with handles in the place of instances. */
+type RawDelta = Omit<Delta, "added" | "updated"> & { readonly added: readonly number[]; readonly updated: readonly number[] };
+
+/**
+ * What matches a query, change by change; made by `Registry.watch`. The first delta adds every instance that matches
+ * already. Changes that pass unread are folded into one for each instance: a slow reader gets the net difference and
+ * never loses state.
+ *
+ * `poll` never waits; `for await (const delta of watch)` does, and ends when the watch is disposed of.
+ */
+export class Watch implements AsyncIterable<Delta> {
+  readonly #registry: Registry;
+  readonly #view: Owned<raw.View>;
+  #done = false;
+
+  /** @internal */
+  constructor(registry: Registry, query: string | QueryDocument | Query) {
+    this.#registry = registry;
+    this.#view = new Owned("Watch", withQuery(query, (asked) => call(() => new raw.View(asked))));
+  }
+
+  /** What is different since the last call; undefined when nothing is. */
+  poll(): Delta | undefined {
+    const view = this.#view.get();
+    const registry = inside(this.#registry);
+    const raw = registry.raw;
+    const delta = frozen(call(() => view.poll(raw))) as RawDelta | undefined;
+    if (delta === undefined) return undefined;
+    const instances = (handles: readonly number[]) => Object.freeze(handles.map((handle) => registry.instance(handle) as Instance));
+    return Object.freeze({ ...delta, added: instances(delta.added), updated: instances(delta.updated) });
+  }
+
+  /** Waits for what is different and yields it, again and again. A `signal` ends the waiting with its reason. */
+  async *deltas(signal?: AbortSignal): AsyncGenerator<Delta, void, undefined> {
+    while (!this.#done) {
+      const revision = this.#registry.revision;
+      const delta = this.poll();
+      if (delta) yield delta;
+      else await this.#registry.changed({ revision, ...(signal ? { signal } : {}) });
+    }
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Delta, void, undefined> {
+    return this.deltas();
+  }
+
+  /** Frees its memory and ends the iterations over it at their next step. */
+  dispose(): void {
+    this.#done = true;
+    this.#view.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
