@@ -2,6 +2,7 @@
 //!
 //! One file per command; each is a row of [`COMMANDS`]. `ui` shows progress, `sh` runs other programs.
 
+mod bench;
 #[cfg(unix)]
 mod demo;
 mod purity;
@@ -27,6 +28,7 @@ const COMMANDS: &[Command] = &[
     #[cfg(unix)]
     ("demo [--ci]", "run the main job: a registry, providers, consumers in four runtimes, a crash, a drain", demo::command),
     ("sim [--seeds N]", "compare the registry with a naive model on random operations (--help)", sim::command),
+    ("bench NAME.. [--quick]", "measure ours beside the peers: registry, pick", bench::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
 ];
 

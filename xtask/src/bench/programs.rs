@@ -1,0 +1,61 @@
+//! The programs that measure.
+
+use std::process::Command;
+
+use crate::setup::{Part, apt, python};
+use crate::{Result, sh};
+
+/// Something that prints rows.
+pub struct Program {
+    pub name: &'static str,
+    /// Builds it and whatever it needs; the error says what is missing.
+    pub prepare: fn() -> Result<Command>,
+}
+
+pub const REGISTRY: Program = Program { name: "registry", prepare: || rust("registry", "registry") };
+pub const PICK: Program = Program { name: "pick in Rust", prepare: pick };
+pub const PYTHON: Program = Program { name: "pick in Python", prepare: pick_in_python };
+pub const NODE: Program = Program { name: "pick in Node", prepare: pick_in_node };
+
+/// A program of `tests/bench`, built on first use.
+fn rust(name: &str, features: &str) -> Result<Command> {
+    let target = sh::root().join("target/bench-build");
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--locked", "--release", "--manifest-path", "tests/bench/Cargo.toml", "--bin", name, "--features", features]);
+    cargo.arg("--target-dir").arg(&target);
+    sh::must(&format!("bench: build {name} and its peers"), &mut cargo)?;
+    Ok(sh::command(target.join("release").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))))
+}
+
+fn pick() -> Result<Command> {
+    if sh::which("cmake").is_none()
+        && let Err(error) = apt::install("bench: cmake", &["cmake"])
+    {
+        println!("bench: without pingora-load-balancing, which needs CMake to build: {error}");
+        return rust("pick", "pick");
+    }
+    rust("pick", "pick,pingora")
+}
+
+/// In the virtual environment, with the package that `pip` builds.
+fn pick_in_python() -> Result<Command> {
+    Part::Python.ensure()?;
+    let mut pip = sh::command(python::program("python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "./bindings-py"]);
+    sh::must("bench: build the Python package", &mut pip)?;
+    let mut script = sh::command(python::program("python"));
+    script.arg("tests/bench/pick.py");
+    Ok(script)
+}
+
+/// With the npm package as it is packed, and the peer from npm.
+fn pick_in_node() -> Result<Command> {
+    Part::Node.ensure()?;
+    crate::wasm::command(&[])?;
+    let mut npm = sh::command("npm");
+    npm.current_dir(sh::root().join("tests/bench")).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    sh::must("bench: npm ci", &mut npm)?;
+    let mut script = sh::command("node");
+    script.arg("tests/bench/pick.mjs");
+    Ok(script)
+}
