@@ -5,13 +5,17 @@
 //! | id | `Node.Node` `/` `Service.ID`: a service id alone is not unique among nodes |
 //! | service | `Service.Service` |
 //! | endpoint | `http`, `Service.Address` or, when that is empty, `Node.Address`; `Service.Port`, none when it is 0 |
-//! | health | the worst of `Checks`: critical is unhealthy, warning is degraded, passing or no check is healthy; a maintenance check is critical |
+//! | health | the worst of `Checks`: critical is unhealthy, warning is degraded, passing or no check is healthy |
+//! | maintenance | a check of maintenance mode, of the service or of the node, is critical: health, and no override, so that it never undoes the word of an operator of ours |
 //! | weight | `Service.Weights.Warning` when degraded, else `.Passing`; 1 when absent; 0 when a check has a status nobody knows (consul#4468) |
 //! | region | `Service.Locality.Region`, `Node.Locality.Region`, or `Node.Datacenter` |
 //! | zone | `Service.Locality.Zone`, `Node.Locality.Zone`, or the metadata `zone` of the service or the node |
 //! | node | `Node.Node` |
-//! | version | the metadata `version` or a tag `version=...`, when it is a semantic version, with or without a `v` |
-//! | tags, metadata | `Service.Tags`, `Service.Meta`; one that is outside our limits is left out, the instance is not |
+//! | version | the first that is a semantic version, with or without a `v`: the metadata `version`, then the tags `version=...` |
+//! | tags, metadata | `Service.Tags`, `Service.Meta` |
+//!
+//! A tag, a pair of metadata or a part of the locality that is outside our limits is left out; the instance is not. What decides where calls
+//! go (names, id, address, port, weight) is never guessed: an entry that is wrong there is skipped.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -20,7 +24,7 @@ use alloc::vec::Vec;
 use super::Decoded;
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::model::{Endpoint, Health, Metadata, Registration, Tags, Version, Weight};
+use crate::model::{Endpoint, Health, Locality, Metadata, Registration, Tags, Version, Weight};
 use crate::registry::Skipped;
 use crate::value::Value;
 
@@ -76,25 +80,38 @@ fn entry(entry: &Value, namespace: &str) -> Result<Registration, Error> {
     registration.health = health;
     registration.weight = if known { weight(service, health)? } else { Weight::ZERO };
 
-    let places = [service.get("Locality"), node.get("Locality")];
-    let place = |key| places.into_iter().flatten().map(|place| text(place, key)).find(|text| !text.is_empty()).unwrap_or_default();
-    let meta =
-        |key| [service.get("Meta"), node.get("Meta")].into_iter().flatten().map(|meta| text(meta, key)).find(|text| !text.is_empty());
-    let locality = &mut registration.locality;
-    locality.region = Some(place("Region")).filter(|region| !region.is_empty()).unwrap_or_else(|| text(node, "Datacenter")).into_owned();
-    locality.zone = Some(place("Zone")).filter(|zone| !zone.is_empty()).or_else(|| meta("zone")).unwrap_or_default().into_owned();
-    locality.node = text(node, "Node").into_owned();
-
-    let tags: Vec<&str> = service.get("Tags").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str).collect();
-    let tagged = || tags.iter().find_map(|tag| tag.strip_prefix("version=")).map(Cow::Borrowed);
-    let own_version = service.get("Meta").map(|meta| text(meta, "version")).filter(|version| !version.is_empty());
-    let version = own_version.or_else(tagged);
-    registration.version = version.and_then(|version| Version::parse(version.strip_prefix('v').unwrap_or(&version)).ok());
-    let fits = |tag: &&&str| Tags::new([**tag]).is_ok();
-    registration.tags = Tags::new(tags.iter().filter(fits).take(limits::TAGS).copied())?;
+    registration.locality = locality(node, service);
+    let tags = service.get("Tags").and_then(Value::as_list).unwrap_or_default();
+    let tags: Vec<Cow<'_, str>> = tags.iter().filter_map(scalar).collect();
+    let own = service.get("Meta").map(|meta| text(meta, "version")).unwrap_or_default();
+    let tagged = tags.iter().filter_map(|tag| tag.strip_prefix("version="));
+    let version = |text: &str| Version::parse(text.strip_prefix('v').unwrap_or(text)).ok();
+    registration.version = core::iter::once(&*own).chain(tagged).find_map(version);
+    let fits = |tag: &&str| Tags::new([*tag]).is_ok();
+    registration.tags = Tags::new(tags.iter().map(|tag| &**tag).filter(fits).take(limits::TAGS))?;
     registration.metadata = metadata(service)?;
     registration.validate()?;
     Ok(registration)
+}
+
+fn locality(node: &Value, service: &Value) -> Locality {
+    let places = [service.get("Locality"), node.get("Locality")];
+    let place = |key| places.into_iter().flatten().map(|place| text(place, key)).find(|text| !text.is_empty());
+    let meta =
+        |key| [service, node].into_iter().filter_map(|own| own.get("Meta")).map(|meta| text(meta, key)).find(|text| !text.is_empty());
+    let mut locality = Locality {
+        region: place("Region").unwrap_or_else(|| text(node, "Datacenter")).into_owned(),
+        zone: place("Zone").or_else(|| meta("zone")).unwrap_or_default().into_owned(),
+        subzone: String::new(),
+        node: text(node, "Node").into_owned(),
+    };
+    for part in [&mut locality.region, &mut locality.zone, &mut locality.node] {
+        let alone = Locality { node: core::mem::take(part), ..Locality::default() };
+        if alone.validate().is_ok() {
+            *part = alone.node;
+        }
+    }
+    locality
 }
 
 fn metadata(service: &Value) -> Result<Metadata, Error> {
@@ -109,11 +126,16 @@ fn worst(checks: &[Value]) -> (Health, bool) {
     let mut worst = Health::Healthy;
     let mut known = true;
     for check in checks {
+        let id = text(check, "CheckID");
+        if id == "_node_maintenance" || id.starts_with("_service_maintenance") {
+            worst = Health::Unhealthy;
+            continue;
+        }
         match &*text(check, "Status") {
             "passing" | "" => {}
             "warning" if worst == Health::Healthy => worst = Health::Degraded,
             "warning" => {}
-            "critical" | "maintenance" => worst = Health::Unhealthy,
+            "critical" => worst = Health::Unhealthy,
             _ => known = false,
         }
     }
@@ -122,17 +144,28 @@ fn worst(checks: &[Value]) -> (Health, bool) {
 
 fn weight(service: &Value, health: Health) -> Result<Weight, Error> {
     let key = if health == Health::Degraded { "Warning" } else { "Passing" };
-    let Some(value) = service.get("Weights").and_then(|weights| weights.get(key)) else { return Ok(Weight::ONE) };
-    let number = value.as_f64().or_else(|| value.as_str()?.parse::<u32>().ok().map(f64::from)).unwrap_or(f64::NAN);
-    Weight::new(number).map_err(|error| error.within("Service.Weights"))
+    match service.get("Weights").and_then(|weights| number(weights, key)) {
+        Some(weight) => Weight::new(weight).map_err(|error| error.within("Service.Weights")),
+        None => Ok(Weight::ONE),
+    }
 }
 
 fn port(service: &Value) -> Result<Option<u16>, Error> {
-    let Some(value) = service.get("Port") else { return Ok(None) };
-    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-    let port = number.and_then(|number| u16::try_from(number).ok());
-    let wrong = || Error::new(Code::InvalidAddress, "Service.Port").limit(65_535).message("a port is 0 to 65535");
-    Ok(Some(port.ok_or_else(wrong)?).filter(|port| *port != 0))
+    let Some(number) = number(service, "Port") else { return Ok(None) };
+    let port = number as u16;
+    if f64::from(port) != number {
+        return Err(Error::new(Code::InvalidAddress, "Service.Port").limit(65_535).message("a port is 0 to 65535"));
+    }
+    Ok(Some(port).filter(|port| *port != 0))
+}
+
+/// The number at a key, also when text spells it; NaN when something else stands there; none when nothing does.
+fn number(map: &Value, key: &str) -> Option<f64> {
+    match map.get(key)? {
+        Value::Text(text) if text.is_empty() => None,
+        Value::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => Some(text.parse().unwrap_or(f64::NAN)),
+        other => Some(other.as_f64().unwrap_or(f64::NAN)),
+    }
 }
 
 /// The text at a key; a number as its digits; empty for anything else.
@@ -209,6 +242,150 @@ mod tests {
             assert_eq!(push(&mut registry, body).unwrap().held, 2);
         }
         assert_eq!(registry.query(&Query::service("web")).handles.len(), 2);
+    }
+
+    /// One entry with one part of it replaced by JSON text.
+    fn one(part: &str, json: &str) -> Result<Registration, Error> {
+        let mut parts = [("Node", r#"{"Node":"n1","Address":"10.1.0.1","Datacenter":"dc1"}"#), ("Service", "null"), ("Checks", "null")];
+        let service = r#"{"ID":"w","Service":"web","Port":80}"#;
+        parts[1].1 = service;
+        for own in &mut parts {
+            if own.0 == part {
+                own.1 = json;
+            }
+        }
+        let text: Vec<String> = parts.iter().map(|(name, json)| format!("\"{name}\":{json}")).collect();
+        let mut decoded = health(format!("[{{{}}}]", text.join(",")).as_bytes(), "default").unwrap();
+        decoded.instances.pop().ok_or_else(|| decoded.skipped.remove(0).error)
+    }
+
+    fn service(more: &str) -> Result<Registration, Error> {
+        one("Service", &format!(r#"{{"ID":"w","Service":"web",{more}}}"#))
+    }
+
+    #[test]
+    fn ports_are_numbers_or_texts_and_none_when_zero() {
+        for (json, port) in [("80", Some(80)), ("\"80\"", Some(80)), ("80.0", Some(80)), ("65535", Some(65_535)), ("1", Some(1))] {
+            assert_eq!(service(&format!("\"Port\":{json}")).unwrap().endpoints[0].port, port, "{json}");
+        }
+        for json in ["0", "\"0\"", "null", "\"\""] {
+            assert_eq!(service(&format!("\"Port\":{json}")).unwrap().endpoints[0].port, None, "{json}");
+        }
+        for json in ["65536", "-1", "80.5", "\"http\"", "\" 80\"", "\"1e3\"", "\"inf\"", "[80]", "{}", "true", "1e300", "\"65536\""] {
+            let error = service(&format!("\"Port\":{json}")).unwrap_err();
+            assert_eq!((error.code(), error.field(), error.limit_value()), (Code::InvalidAddress, "Service.Port", Some(65_535)), "{json}");
+        }
+    }
+
+    #[test]
+    fn health_is_the_worst_check() {
+        let statuses = |list: &[&str]| -> (Health, Weight) {
+            let checks: Vec<String> = list.iter().map(|status| format!(r#"{{"Status":"{status}"}}"#)).collect();
+            let own = one("Checks", &format!("[{}]", checks.join(","))).unwrap();
+            (own.health, own.weight)
+        };
+        assert_eq!(statuses(&[]), (Health::Healthy, Weight::ONE));
+        assert_eq!(statuses(&["passing", "passing"]), (Health::Healthy, Weight::ONE));
+        assert_eq!(statuses(&["warning", "passing"]), (Health::Degraded, Weight::ONE));
+        assert_eq!(statuses(&["critical", "warning", "passing"]), (Health::Unhealthy, Weight::ONE));
+        assert_eq!(statuses(&["warning", "critical"]), (Health::Unhealthy, Weight::ONE));
+        assert_eq!(statuses(&["passing", "sleepy"]), (Health::Healthy, Weight::ZERO));
+        for id in ["_node_maintenance", "_service_maintenance:w", "_service_maintenance"] {
+            let checks = format!(r#"[{{"CheckID":"{id}","Status":"critical"}},{{"CheckID":"serfHealth","Status":"passing"}}]"#);
+            assert_eq!(one("Checks", &checks).unwrap().health, Health::Unhealthy, "{id}");
+        }
+    }
+
+    #[test]
+    fn weights_go_by_health_and_may_be_texts() {
+        let weigh = |json: &str| service(&format!("\"Weights\":{json}")).map(|own| own.weight.as_f64());
+        for (json, weight) in [
+            ("{\"Passing\":5}", 5.0),
+            ("{\"Passing\":\"5\"}", 5.0),
+            ("{\"Passing\":0}", 0.0),
+            ("{}", 1.0),
+            ("null", 1.0),
+            ("{\"Passing\":null}", 1.0),
+        ] {
+            assert_eq!(weigh(json), Ok(weight), "{json}");
+        }
+        for json in ["-1", "65536", "\"many\"", "[1]"] {
+            assert_eq!(weigh(&format!("{{\"Passing\":{json}}}")).unwrap_err().code(), Code::InvalidWeight, "{json}");
+        }
+    }
+
+    #[test]
+    fn what_only_describes_is_left_out_when_it_does_not_fit() {
+        let long = "x".repeat(600);
+        let own = service(&format!(
+            r#""Tags":["ok","{long}","a b",7,null,{{}},"version=nope","version=2.0.0"],
+               "Meta":{{"a":"{long}","b c":"1","d":true,"e":1.5,"f":[1],"g":"line\nbreak","version":"latest","zone":"my zone"}},
+               "Locality":{{"Region":"{long}","Zone":""}}"#
+        ))
+        .unwrap();
+        assert_eq!(own.tags.iter().collect::<Vec<_>>(), ["7", "ok", "version=2.0.0", "version=nope"]);
+        assert_eq!(own.metadata.iter().collect::<Vec<_>>(), [("d", "true"), ("version", "latest"), ("zone", "my zone")]);
+        assert_eq!(own.version, Version::parse("2.0.0").ok());
+        assert_eq!(own.locality, Locality { node: "n1".into(), ..Locality::default() });
+        let many: Vec<String> = (0..100).map(|i| format!("\"k{i:03}\":\"v\"")).collect();
+        let tags: Vec<String> = (0..100).map(|i| format!("\"t{i:03}\"")).collect();
+        let own = service(&format!("\"Meta\":{{{}}},\"Tags\":[{}]", many.join(","), tags.join(","))).unwrap();
+        assert_eq!((own.metadata.len(), own.tags.iter().count()), (limits::METADATA_PAIRS, limits::TAGS));
+        let own = one("Node", r#"{"Node":"n1","Address":"10.1.0.1","Datacenter":"dc1","Locality":{"Region":"r","Zone":"z"}}"#).unwrap();
+        assert_eq!((own.locality.region.as_str(), own.locality.zone.as_str()), ("r", "z"));
+    }
+
+    #[test]
+    fn what_decides_is_never_guessed() {
+        for (part, json, code, field) in [
+            ("Node", "null", Code::MissingField, "Node"),
+            ("Node", "[]", Code::MissingField, "Node"),
+            ("Node", r#"{"Address":"10.1.0.1"}"#, Code::MissingField, "Node.Node"),
+            ("Node", r#"{"Node":"n1"}"#, Code::MissingField, "Service.host"),
+            ("Node", r#"{"Node":"n 1","Address":"10.1.0.1"}"#, Code::InvalidName, "id"),
+            ("Service", "\"web\"", Code::MissingField, "Service"),
+            ("Service", r#"{"ID":"w"}"#, Code::MissingField, "service"),
+            ("Service", r#"{"ID":"w","Service":"a web"}"#, Code::InvalidName, "service"),
+            ("Service", r#"{"ID":"w","Service":"__proto__"}"#, Code::InvalidName, "service"),
+            ("Service", r#"{"ID":"w","Service":"web","Address":"http://10.0.0.1:80"}"#, Code::InvalidAddress, "Service.host"),
+            ("Service", r#"{"ID":"w","Service":"web","Address":"/run/web.sock"}"#, Code::InvalidAddress, "Service.host"),
+        ] {
+            let error = one(part, json).unwrap_err();
+            assert_eq!((error.code(), error.field()), (code, field), "{part} {json}");
+        }
+        let long = format!(r#"{{"ID":"{}","Service":"web"}}"#, "i".repeat(limits::ID_BYTES));
+        assert_eq!(one("Service", &long).unwrap_err().limit_value(), Some(limits::ID_BYTES as u64));
+    }
+
+    #[test]
+    fn what_is_skipped_is_told_by_its_place_in_the_payload() {
+        let entry = |id: &str, host: &str| {
+            format!(r#"{{"Node":{{"Node":"n","Address":"{host}"}},"Service":{{"ID":"{id}","Service":"web","Port":80}}}}"#)
+        };
+        let body = [
+            entry("a", "nowhere at all"),
+            entry("b", "10.0.0.1"),
+            entry("c", "127.0.0.1"),
+            entry("b", "10.0.0.2"),
+            "null".into(),
+            entry("d", "169.254.1.1"),
+        ];
+        let mut registry = Registry::new(Config::default()).unwrap();
+        let feed = Feed { source: "consul:dc1".into(), format: Format::ConsulHealth, namespace: "default".into(), service: None };
+        // The first entry that was read names the service.
+        let outcome = feed.push(&mut registry, format!("[{}]", body.join(",")).as_bytes(), Timestamp::ZERO).unwrap();
+        let told: Vec<_> = outcome.skipped.iter().map(|skipped| (skipped.index, skipped.error.code())).collect();
+        assert_eq!(
+            told,
+            [
+                (0, Code::InvalidAddress),
+                (2, Code::AddressRefused),
+                (3, Code::DuplicateKey),
+                (4, Code::MissingField),
+                (5, Code::AddressRefused)
+            ]
+        );
+        assert_eq!((outcome.added, registry.len()), (1, 1));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod consul;
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -54,6 +55,13 @@ pub struct Decoded {
 }
 
 impl Decoded {
+    /// The places in the payload of the entries that were taken.
+    fn taken(&self) -> Vec<usize> {
+        let skipped: BTreeSet<usize> = self.skipped.iter().map(|skipped| skipped.index).collect();
+        let all = self.instances.len().saturating_add(skipped.len());
+        (0..all).filter(|index| !skipped.contains(index)).collect()
+    }
+
     /// Writes `{instances, skipped}`.
     pub fn to_value(&self) -> Value {
         Value::map([
@@ -109,6 +117,7 @@ impl Feed {
     /// As [`decode`] and [`Registry::reconcile`]; [`Code::MissingField`] when neither the feed nor the payload names the service. Nothing has changed.
     pub fn push(&self, registry: &mut Registry, bytes: &[u8], now: Timestamp) -> Result<Reconciled, Error> {
         let decoded = decode(self.format, bytes, &self.namespace)?;
+        let taken = decoded.taken();
         let named = || decoded.instances.first().map(|instance| instance.service.clone());
         let service = self.service.clone().or_else(named);
         let service =
@@ -122,7 +131,12 @@ impl Feed {
             kept: decoded.kept,
         };
         let mut outcome = registry.reconcile(&listing, now)?;
+        // What the registry does not take is told by its place in the payload, not in the listing.
+        for skipped in &mut outcome.skipped {
+            skipped.index = taken.get(skipped.index).copied().unwrap_or(skipped.index);
+        }
         outcome.skipped.extend(decoded.skipped);
+        outcome.skipped.sort_by_key(|skipped| skipped.index);
         Ok(outcome)
     }
 }
