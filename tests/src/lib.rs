@@ -1,12 +1,15 @@
 //! What the tests of callboard share.
 //!
 //! - [`vector`] reads the step scripts of `tests/vectors` and [`host`] runs them; [`document`] compares results.
+//! - [`simulator`] compares the registry with [`model`] on random scripts.
 //! - [`schema`] checks the scripts against their JSON Schema.
 //! - [`source`] reads the core's sources for the tidy tests.
 
 pub mod document;
 pub mod host;
+pub mod model;
 pub mod schema;
+pub mod simulator;
 pub mod source;
 pub mod vector;
 

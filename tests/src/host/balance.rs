@@ -1,0 +1,72 @@
+//! The verbs of balancers.
+
+use callboard::balance::{Balancer, Outcome, Pick, Request};
+use callboard::model::Handle;
+use callboard::{Error, Timestamp, Value};
+
+use super::{Host, number, one, text, text_or};
+
+impl Host {
+    pub(super) fn balance(&mut self, verb: &str, args: &Value, now: Timestamp) -> Result<Value, Error> {
+        let name = text_or(args, "balancer", "balancer")?;
+        if verb == "balancer" {
+            let pairs = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "balancer").cloned();
+            self.balancers.insert(name.to_owned(), Balancer::from_value(&Value::map(pairs))?);
+            return Ok(Value::Map(Vec::new()));
+        }
+        let registry = &self.registry;
+        let balancer = self.balancers.get_mut(name).unwrap_or_else(|| panic!("no balancer {name:?}"));
+        if verb.contains("pick") {
+            balancer.follow(registry);
+        }
+        let service = balancer.query().service.clone().unwrap_or_default();
+        let namespace = balancer.query().namespace.clone();
+        let ids = args.get("exclude").and_then(Value::as_list).unwrap_or_default().iter().filter_map(Value::as_str);
+        // An id that nobody has excludes nobody, like a handle that is gone.
+        let exclude: Vec<Handle> = ids.filter_map(|id| registry.lookup(&namespace, &service, id)).collect();
+        let key = args.get("key").map(|_| text(args, "key")).transpose()?;
+        let request = Request { key: key.map(str::as_bytes), exclude: &exclude };
+        let outcome = |field: &str| args.get(field).map(Outcome::from_value).transpose();
+        let document = |pick: Pick| {
+            let instance = registry.instance(pick.handle).expect("a pick is of an instance on record");
+            Value::map([
+                ("id", instance.registration.id.into()),
+                ("service", instance.registration.service.into()),
+                ("handle", pick.handle.to_bits().into()),
+                ("token", pick.token.into()),
+            ])
+        };
+        match verb {
+            "pick" => balancer.pick(&request, now).map(document),
+            "picks" => {
+                let (finish, mut ids, mut counts) = (outcome("finish")?, Vec::new(), Vec::<(String, u64)>::new());
+                for _ in 0..number(args, "count")?.unwrap_or(0) {
+                    let pick = balancer.pick(&request, now)?;
+                    let id = registry.instance(pick.handle).expect("on record").registration.id;
+                    if let Some(outcome) = finish {
+                        balancer.finish(pick.token, outcome, now);
+                    }
+                    match counts.iter_mut().find(|(known, _)| *known == id) {
+                        Some((_, count)) => *count += 1,
+                        None => counts.push((id.clone(), 1)),
+                    }
+                    ids.push(id);
+                }
+                let counts = Value::map(counts.into_iter().map(|(id, count)| (id, count.into())));
+                Ok(Value::map([("ids", ids.into()), ("counts", counts)]))
+            }
+            "finish" => {
+                let token = number(args, "token")?.unwrap_or(u64::MAX);
+                Ok(one("known", balancer.finish(token, outcome("outcome")?.unwrap_or_default(), now)))
+            }
+            "finish_and_pick" => {
+                let token = number(args, "token")?.unwrap_or(u64::MAX);
+                balancer.finish_and_pick(token, outcome("outcome")?.unwrap_or_default(), &request, now).map(document)
+            }
+            "reap" => Ok(one("reaped", u64::from(balancer.advance(now)))),
+            "balancer_deadline" => Ok(one("deadline", balancer.deadline().map(Timestamp::as_micros))),
+            "balancer_stats" => Ok(balancer.stats().to_value()),
+            other => panic!("no verb {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! A naive registry: one sorted list, looked through from end to end for everything.
+//!
+//! Written from the documented rules and not from the registry's code, to be compared with it (see
+//! [`simulator`](crate::simulator)). Slow and obvious on purpose: what is suspect, due or overdue is worked out from the
+//! times each time it is asked, never kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::time::Duration;
+
+use callboard::model::{AddressClass, AdminState, Availability, Health, Lease, LeaseState, Override, Registration};
+use callboard::registry::{Config, Listing, Mode, Op, Put};
+use callboard::{Code, Timestamp};
+
+/// Namespace, service, id.
+pub type Key = (String, String, String);
+
+/// One record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// What the provider said, with the health and incarnation last heard.
+    pub registration: Registration,
+    /// Whose it is.
+    pub source: String,
+    /// The revision that last changed it.
+    pub revision: u64,
+    /// The last renewal, microseconds.
+    pub beat: u64,
+    /// Tells records of one key apart, as handles do.
+    pub born: u64,
+}
+
+/// What became of a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Records made.
+    pub added: u32,
+    /// Records changed.
+    pub updated: u32,
+    /// Records removed.
+    pub removed: u32,
+    /// Records that should be gone and stay.
+    pub held: u32,
+    /// Instances that were not taken.
+    pub skipped: usize,
+}
+
+/// A listing that is not believed yet: what it drops, since when, how often.
+#[derive(Clone)]
+struct Doubt {
+    drops: Vec<(Key, u64)>,
+    first: u64,
+    repeats: u32,
+}
+
+/// A source and what it speaks of.
+type Scope = (String, String, Option<String>);
+
+/// One change: revision, kind, cause, key.
+pub type Change = (u64, &'static str, &'static str, Key);
+
+/// What passes over one service remember.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passes {
+    since: Option<u64>,
+    next: Option<u64>,
+    held: usize,
+}
+
+/// The naive registry.
+#[derive(Clone)]
+pub struct Model {
+    /// Its settings.
+    pub config: Config,
+    /// The latest time it was told.
+    pub now: u64,
+    /// Its life.
+    pub epoch: u64,
+    /// Its revision.
+    pub revision: u64,
+    /// The records by key.
+    pub records: BTreeMap<Key, Record>,
+    /// The operator's words by key.
+    pub overrides: BTreeMap<Key, Override>,
+    /// Every change there ever was.
+    pub log: Vec<Change>,
+    /// How often time ran backwards.
+    pub backwards: u64,
+    /// How many leases ended.
+    pub expired: u64,
+    /// How often nobody was watching.
+    pub gaps: u64,
+    /// Everybody who ever spoke for others.
+    pub sources: BTreeSet<String>,
+    doubts: BTreeMap<Scope, Doubt>,
+    born: u64,
+    /// Leases renewed before this count as renewed then.
+    floor: u64,
+    passes: BTreeMap<(String, String), Passes>,
+    /// Changes under the next revision.
+    pending: Vec<(&'static str, &'static str, Key)>,
+}
+
+/// A refusal: the code is what the comparison is about.
+pub type Refused = Code;
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros() as u64
+}
+
+impl Model {
+    /// An empty one.
+    pub fn new(config: Config) -> Self {
+        Self {
+            epoch: config.epoch,
+            config,
+            now: 0,
+            revision: 0,
+            records: BTreeMap::new(),
+            overrides: BTreeMap::new(),
+            log: Vec::new(),
+            backwards: 0,
+            expired: 0,
+            gaps: 0,
+            sources: BTreeSet::new(),
+            doubts: BTreeMap::new(),
+            born: 0,
+            floor: 0,
+            passes: BTreeMap::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// What a restored registry knows: records and overrides; every lease begins anew.
+    pub fn restored(&self, epoch: u64, now: u64) -> Self {
+        let mut restored = Self::new(self.config.clone());
+        (restored.epoch, restored.revision, restored.now) = (epoch, self.revision, now);
+        restored.records = self.records.clone();
+        restored.sources = self.sources.clone();
+        restored.overrides = self.overrides.clone();
+        for until in restored.overrides.values_mut().filter_map(|own| own.until.as_mut()) {
+            // What was left of it is left of it.
+            *until = Timestamp::from_micros(now + until.as_micros().saturating_sub(self.now)).expect("a time");
+        }
+        for record in restored.records.values_mut() {
+            record.beat = now;
+        }
+        restored
+    }
+
+    // What time has to do with it.
+
+    /// When the lease of a record counts from.
+    fn beat(&self, record: &Record) -> u64 {
+        record.beat.max(self.floor)
+    }
+
+    /// When it stops being live, and when it ends.
+    fn ends(&self, record: &Record) -> Option<(u64, u64)> {
+        let Lease { ttl, grace } = record.registration.lease?;
+        let live = self.beat(record) + micros(ttl);
+        Some((live, live + micros(grace)))
+    }
+
+    fn is_suspect(&self, record: &Record) -> bool {
+        self.ends(record).is_some_and(|(live, _)| live <= self.now)
+    }
+
+    fn is_overdue(&self, record: &Record) -> bool {
+        self.ends(record).is_some_and(|(_, end)| end <= self.now)
+    }
+
+    fn suspects(&self) -> BTreeSet<Key> {
+        self.records.iter().filter(|(_, record)| self.is_suspect(record)).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn next_pass(&self, key: &Key) -> Option<u64> {
+        self.passes.get(&(key.0.clone(), key.1.clone())).and_then(|passes| passes.next)
+    }
+
+    /// The earliest time at which something happens by itself.
+    pub fn deadline(&self) -> Option<u64> {
+        let leases = self.records.iter().filter_map(|(key, record)| {
+            let (live, end) = self.ends(record)?;
+            match () {
+                () if live > self.now => Some(live),
+                () if end > self.now || self.next_pass(key).is_none() => Some(end),
+                // It waits for the pass.
+                () => None,
+            }
+        });
+        let overrides = self.overrides.values().filter_map(|own| own.until.map(Timestamp::as_micros));
+        let passes = self.passes.values().filter_map(|passes| passes.next);
+        leases.chain(overrides).chain(passes).min()
+    }
+
+    /// Lets time pass; tells how many leases ended.
+    pub fn observe(&mut self, now: u64) -> u64 {
+        if now < self.now {
+            self.backwards += 1;
+            return 0;
+        }
+        let Some(due) = self.deadline().filter(|due| *due <= now) else {
+            self.now = now;
+            return 0;
+        };
+        let before = self.suspects();
+        self.now = now;
+        // Nobody was watching: every lease counts as renewed now.
+        if now - due > micros(self.config.timer_slack) {
+            self.floor = now;
+            self.gaps += 1;
+            for key in before.iter().filter(|key| !self.is_suspect(&self.records[*key])) {
+                self.pending.push(("updated", "lease", key.clone()));
+            }
+        }
+        self.end_overrides();
+        let expired = self.run_passes();
+        for key in self.suspects().difference(&before) {
+            self.pending.push(("updated", "lease", key.clone()));
+        }
+        self.expired += expired;
+        self.commit();
+        expired
+    }
+
+    /// A drain turns into disabled, anything else is lifted.
+    fn end_overrides(&mut self) {
+        let mut ended: Vec<_> = self.overrides.iter().filter_map(|(key, own)| Some((own.until?.as_micros(), key.clone()))).collect();
+        ended.retain(|(until, _)| *until <= self.now);
+        ended.sort();
+        for (_, key) in ended {
+            let mut own = self.overrides.remove(&key).expect("it was listed");
+            if own.state == AdminState::Draining {
+                (own.state, own.until) = (AdminState::Disabled, None);
+                self.overrides.insert(key.clone(), own);
+            }
+            self.touched(key, "admin");
+        }
+    }
+
+    /// A pass over each service that has overdue instances, unless its next one is later.
+    fn run_passes(&mut self) -> u64 {
+        let overdue = self.records.iter().filter(|(_, record)| self.is_overdue(record)).map(|(key, _)| (key.0.clone(), key.1.clone()));
+        let called = self.passes.iter().filter(|(_, passes)| passes.next.is_some_and(|next| next <= self.now)).map(|(name, _)| name.clone());
+        let services: BTreeSet<_> = overdue.chain(called).collect();
+        services.into_iter().map(|service| self.pass(service)).sum()
+    }
+
+    fn pass(&mut self, service: (String, String)) -> u64 {
+        let mut passes = self.passes.get(&service).copied().unwrap_or_default();
+        if passes.next.is_some_and(|next| next > self.now) {
+            return 0;
+        }
+        let leased: Vec<_> = self
+            .records
+            .iter()
+            .filter(|(key, record)| (&key.0, &key.1) == (&service.0, &service.1) && record.registration.lease.is_some())
+            .collect();
+        let fresh = leased.iter().filter(|(_, record)| !self.is_suspect(record)).count();
+        let newest = leased.iter().map(|(_, record)| self.beat(record)).max().unwrap_or(0);
+        let mut overdue: Vec<_> = leased.iter().filter(|(_, record)| self.is_overdue(record)).collect();
+        // Those that are overdue the longest go first; of one time, in order of id, as they stand already.
+        overdue.sort_by_key(|(_, record)| self.ends(record).map(|(_, end)| end));
+        let gate_open = fresh * 100 >= leased.len() * usize::from(self.config.renewal_percent) || leased.len() - fresh <= 1;
+        let (count, all) = (leased.len(), overdue.len());
+        let mut going: Vec<Key> = if gate_open {
+            passes.since = None;
+            overdue.iter().map(|(key, _)| (*key).clone()).collect()
+        } else {
+            let since = *passes.since.get_or_insert(self.now);
+            let over = self.now - since >= micros(self.config.protection_limit);
+            // Silent for longer than its ttl at the time when a peer was last heard.
+            let isolated = |record: &Record| self.ends(record).is_some_and(|(live, _)| newest > live);
+            overdue.iter().filter(|(_, record)| over || isolated(record)).map(|(key, _)| (*key).clone()).collect()
+        };
+        passes.held = all - going.len();
+        going.truncate((count * usize::from(self.config.eviction_percent) / 100).max(1));
+        if going.len() < all {
+            passes.next = Some(self.now + micros(self.config.eviction_interval));
+        } else {
+            passes = Passes { held: passes.held, ..Passes::default() };
+        }
+        self.passes.insert(service, passes);
+        for key in &going {
+            self.remove(key, "expire");
+        }
+        going.len() as u64
+    }
+
+    /// Whether protection holds back instances of a service.
+    pub fn is_protected(&self, namespace: &str, service: &str) -> bool {
+        self.passes.get(&(namespace.into(), service.into())).is_some_and(|passes| passes.held > 0)
+    }
+
+    // What can be asked of a record.
+
+    /// Where it stands in its lease.
+    pub fn lease_state(&self, record: &Record) -> LeaseState {
+        match record.registration.lease {
+            None => LeaseState::Persistent,
+            Some(_) if self.is_suspect(record) => LeaseState::Suspect,
+            Some(_) => LeaseState::Live,
+        }
+    }
+
+    /// Whether it may be given a call.
+    pub fn availability(&self, key: &Key, record: &Record) -> Availability {
+        let admin = self.overrides.get(key).map_or(AdminState::Enabled, |own| own.state);
+        match (admin, record.registration.health, self.lease_state(record)) {
+            (AdminState::Disabled, ..) | (_, Health::Unhealthy | Health::Starting, _) => Availability::Unavailable,
+            (AdminState::Draining, ..) => Availability::Draining,
+            (_, Health::Degraded, _) | (.., LeaseState::Suspect) => Availability::Degraded,
+            _ => Availability::Available,
+        }
+    }
+
+    // Operations. Each is checked on a copy, so that a batch is done whole or not at all.
+
+    /// Does a batch as one revision.
+    pub fn apply(&mut self, ops: &[Op], now: u64) -> Result<u64, Refused> {
+        self.observe(now);
+        // The log only grows, and is long.
+        let log = std::mem::take(&mut self.log);
+        let mut copy = self.clone();
+        self.log = log;
+        ops.iter().try_for_each(|op| copy.operate(op))?;
+        copy.log = std::mem::take(&mut self.log);
+        copy.commit();
+        *self = copy;
+        Ok(self.revision)
+    }
+
+    fn operate(&mut self, op: &Op) -> Result<(), Refused> {
+        match op {
+            Op::Register { registration, put } => self.register(registration, *put, "local", "register"),
+            Op::Renew { key, incarnation } => {
+                let key = owned(key);
+                if !self.records.contains_key(&key) {
+                    return Err(Code::UnknownLease);
+                }
+                self.touch(&key, Some(*incarnation))?;
+                self.renew(&key);
+                Ok(())
+            }
+            Op::Deregister { key, incarnation } => {
+                let key = owned(key);
+                self.touch(&key, *incarnation)?;
+                self.remove(&key, "deregister");
+                Ok(())
+            }
+            Op::SetHealth { key, health, incarnation } => {
+                let key = owned(key);
+                self.touch(&key, *incarnation)?;
+                let record = self.records.get_mut(&key).expect("it may be touched");
+                if record.registration.health != *health {
+                    record.registration.health = *health;
+                    self.touched(key, "health");
+                }
+                Ok(())
+            }
+            Op::SetAdmin { key, admin } => {
+                let key = owned(key);
+                if self.overrides.get(&key) == admin.as_ref() {
+                    return Ok(());
+                }
+                if !self.overrides.contains_key(&key) && self.overrides.len() >= self.config.max_overrides as usize {
+                    return Err(Code::QuotaExceeded);
+                }
+                match admin {
+                    Some(own) => self.overrides.insert(key.clone(), own.clone()),
+                    None => self.overrides.remove(&key),
+                };
+                self.touched(key, "admin");
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a local caller of this incarnation may change the record; takes note of the incarnation.
+    fn touch(&mut self, key: &Key, incarnation: Option<u64>) -> Result<(), Refused> {
+        let record = self.records.get_mut(key).ok_or(Code::UnknownInstance)?;
+        if record.source != "local" {
+            return Err(Code::NotOwner);
+        }
+        if let Some(incarnation) = incarnation {
+            if incarnation < record.registration.incarnation {
+                return Err(Code::StaleIncarnation);
+            }
+            record.registration.incarnation = incarnation;
+        }
+        Ok(())
+    }
+
+    fn register(&mut self, registration: &Registration, put: Put, source: &str, cause: &'static str) -> Result<(), Refused> {
+        let key = (registration.namespace.clone(), registration.service.clone(), registration.id.clone());
+        let known = self.records.get(&key);
+        match (known, put.mode) {
+            (Some(_), Mode::Create) => return Err(Code::AlreadyExists),
+            (None, Mode::Update) => return Err(Code::UnknownInstance),
+            _ => {}
+        }
+        // A record that the same batch has changed already has the revision to come.
+        let revision = |record: &Record| if self.pending.iter().any(|(.., other)| *other == key) { self.revision + 1 } else { record.revision };
+        if put.if_revision.is_some_and(|wanted| known.map(revision) != Some(wanted)) {
+            return Err(Code::RevisionMismatch);
+        }
+        if let Some(known) = known {
+            if known.source != source {
+                return Err(Code::NotOwner);
+            }
+            if registration.incarnation < known.registration.incarnation {
+                return Err(Code::StaleIncarnation);
+            }
+        } else {
+            self.room(&key)?;
+        }
+        self.put(registration, source, cause);
+        Ok(())
+    }
+
+    fn room(&self, key: &Key) -> Result<(), Refused> {
+        let of_service = self.records.keys().filter(|other| (&other.0, &other.1) == (&key.0, &key.1)).count();
+        let services: BTreeSet<_> = self.records.keys().map(|key| (&key.0, &key.1)).collect();
+        let full = self.records.len() >= self.config.max_instances as usize
+            || of_service >= self.config.max_instances_per_service as usize
+            || (of_service == 0 && services.len() >= self.config.max_services as usize);
+        if full { Err(Code::QuotaExceeded) } else { Ok(()) }
+    }
+
+    /// Writes a registration that was let in.
+    fn put(&mut self, registration: &Registration, source: &str, cause: &'static str) {
+        let key = (registration.namespace.clone(), registration.service.clone(), registration.id.clone());
+        let kind = match self.records.get(&key) {
+            Some(known) if known.registration == *registration => return self.renew(&key),
+            Some(_) => "updated",
+            None => "added",
+        };
+        self.born += 1;
+        let born = self.records.get(&key).map_or(self.born, |known| known.born);
+        let record = Record { registration: registration.clone(), source: source.into(), revision: 0, beat: self.now, born };
+        self.records.insert(key.clone(), record);
+        self.pending.push((kind, cause, key));
+    }
+
+    fn renew(&mut self, key: &Key) {
+        let suspect = self.is_suspect(&self.records[key]);
+        self.records.get_mut(key).expect("it is there").beat = self.now;
+        if suspect {
+            self.touched(key.clone(), "lease");
+        }
+    }
+
+    /// Takes a record out.
+    fn remove(&mut self, key: &Key, cause: &'static str) {
+        if self.records.remove(key).is_some() {
+            self.pending.push(("removed", cause, key.clone()));
+            // A service without instances is forgotten, and what its passes knew.
+            if !self.records.keys().any(|other| (&other.0, &other.1) == (&key.0, &key.1)) {
+                self.passes.remove(&(key.0.clone(), key.1.clone()));
+            }
+        }
+    }
+
+    /// Notes that something about a record is different, if there is such a record.
+    fn touched(&mut self, key: Key, cause: &'static str) {
+        if self.records.contains_key(&key) {
+            self.pending.push(("updated", cause, key));
+        }
+    }
+
+    // Listings of foreign sources.
+
+    /// Makes the records of a source in a scope what its listing says, as far as it is believed.
+    pub fn reconcile(&mut self, listing: &Listing, now: u64) -> Result<Reconciled, Refused> {
+        self.observe(now);
+        if !self.sources.contains(&listing.source) && self.sources.len() + 1 >= callboard::limits::SOURCES {
+            return Err(Code::QuotaExceeded);
+        }
+        self.sources.insert(listing.source.clone());
+        let in_scope = |key: &Key| key.0 == listing.namespace && listing.service.as_ref().is_none_or(|service| *service == key.1);
+        let mut outcome = Reconciled::default();
+        let before: Vec<(Key, u64)> = self
+            .records
+            .iter()
+            .filter(|(key, record)| in_scope(key) && record.source == listing.source)
+            .map(|(key, record)| (key.clone(), record.born))
+            .collect();
+        let mut named = BTreeSet::new();
+        for registration in &listing.instances {
+            let key = (registration.namespace.clone(), registration.service.clone(), registration.id.clone());
+            let ordinary = registration.endpoints.iter().all(|endpoint| endpoint.host.class() == AddressClass::Ordinary);
+            let new = named.insert((key.1.clone(), key.2.clone()));
+            let (known, pending) = (self.records.contains_key(&key), self.pending.len());
+            if !in_scope(&key)
+                || !new
+                || !(ordinary || self.config.allow_local_addresses)
+                || self.register(registration, Put::default(), &listing.source, "reconcile").is_err()
+            {
+                outcome.skipped += 1;
+            } else if !known {
+                outcome.added += 1;
+            } else if self.pending.len() > pending {
+                outcome.updated += 1;
+            }
+        }
+        let is_named = |key: &Key| named.contains(&(key.1.clone(), key.2.clone()));
+        let is_told = |key: &Key| listing.removed.contains(&(key.1.clone(), key.2.clone()));
+        let unnamed = before.iter().filter(|(key, _)| !is_named(key));
+        let (told, dropped): (Vec<_>, Vec<_>) = unnamed.cloned().partition(|(key, _)| is_told(key));
+        for (key, _) in &told {
+            self.remove(key, "reconcile");
+        }
+        outcome.removed = told.len() as u32;
+        let left = before.len() - told.len();
+        let scope = (listing.source.clone(), listing.namespace.clone(), listing.service.clone());
+        if !dropped.is_empty() && (dropped.len() == left || dropped.len() * 2 > left) && !self.confirms(&scope, &dropped) {
+            outcome.held = dropped.len() as u32;
+        } else {
+            self.doubts.remove(&scope);
+            for (key, _) in &dropped {
+                self.remove(key, "reconcile");
+            }
+            outcome.removed += dropped.len() as u32;
+        }
+        self.commit();
+        Ok(outcome)
+    }
+
+    /// Whether a source has said often and for long enough that these are gone.
+    fn confirms(&mut self, scope: &Scope, drops: &[(Key, u64)]) -> bool {
+        let first = Doubt { drops: drops.to_vec(), first: self.now, repeats: 0 };
+        let doubt = self.doubts.entry(scope.clone()).or_insert_with(|| first.clone());
+        if doubt.drops != drops {
+            *doubt = first;
+        }
+        doubt.repeats += 1;
+        doubt.repeats >= self.config.confirm_repeats && self.now - doubt.first >= micros(self.config.confirm_after)
+    }
+
+    /// Believes a source; tells how many records are gone for it.
+    pub fn acknowledge(&mut self, source: &str, now: u64) -> u32 {
+        self.observe(now);
+        let mut removed = 0;
+        let believed: Vec<Scope> = self.doubts.keys().filter(|scope| scope.0 == source).cloned().collect();
+        for scope in believed {
+            for (key, born) in self.doubts.remove(&scope).map(|doubt| doubt.drops).unwrap_or_default() {
+                if self.records.get(&key).is_some_and(|record| record.born == born) {
+                    self.remove(&key, "reconcile");
+                    removed += 1;
+                }
+            }
+        }
+        self.commit();
+        removed
+    }
+
+    /// Whether an answer about a service, or about all of a namespace, rests on a listing that is doubted.
+    pub fn is_stale(&self, namespace: &str, service: Option<&str>) -> bool {
+        let meets = |own: &Option<String>| service.is_none() || own.is_none() || own.as_deref() == service;
+        self.doubts.keys().any(|(_, own, of)| own == namespace && meets(of))
+    }
+
+    /// Makes what is pending one revision.
+    fn commit(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        self.revision += 1;
+        for (kind, cause, key) in std::mem::take(&mut self.pending) {
+            if let Some(record) = self.records.get_mut(&key) {
+                record.revision = self.revision;
+            }
+            self.log.push((self.revision, kind, cause, key));
+        }
+    }
+}
+
+fn owned(key: &callboard::registry::Key) -> Key {
+    (key.namespace.clone(), key.service.clone(), key.id.clone())
+}
