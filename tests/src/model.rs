@@ -135,7 +135,7 @@ impl Model {
     pub fn restored(&self, epoch: u64, now: u64) -> Self {
         let mut restored = Self::new(self.config.clone());
         (restored.epoch, restored.revision, restored.now) = (epoch, self.revision, now);
-        restored.records = self.records.clone();
+        (restored.records, restored.born) = (self.records.clone(), self.born);
         restored.sources = self.sources.clone();
         restored.overrides = self.overrides.clone();
         for until in restored.overrides.values_mut().filter_map(|own| own.until.as_mut()) {
@@ -196,10 +196,8 @@ impl Model {
 
     /// Lets time pass; tells how many leases ended.
     pub fn observe(&mut self, now: u64) -> u64 {
-        if now < self.now {
-            self.backwards += 1;
-            return 0;
-        }
+        self.backwards += u64::from(now < self.now);
+        let now = now.max(self.now);
         let Some(due) = self.deadline().filter(|due| *due <= now) else {
             self.now = now;
             return 0;
@@ -210,9 +208,8 @@ impl Model {
         if now - due > micros(self.config.timer_slack) {
             self.floor = now;
             self.gaps += 1;
-            for key in before.iter().filter(|key| !self.is_suspect(&self.records[*key])) {
-                self.pending.push(("updated", "lease", key.clone()));
-            }
+            let still = self.suspects();
+            self.pending.extend(before.difference(&still).map(|key| ("updated", "lease", key.clone())));
         }
         self.end_overrides();
         let expired = self.run_passes();
@@ -242,7 +239,8 @@ impl Model {
     /// A pass over each service that has overdue instances, unless its next one is later.
     fn run_passes(&mut self) -> u64 {
         let overdue = self.records.iter().filter(|(_, record)| self.is_overdue(record)).map(|(key, _)| (key.0.clone(), key.1.clone()));
-        let called = self.passes.iter().filter(|(_, passes)| passes.next.is_some_and(|next| next <= self.now)).map(|(name, _)| name.clone());
+        let called =
+            self.passes.iter().filter(|(_, passes)| passes.next.is_some_and(|next| next <= self.now)).map(|(name, _)| name.clone());
         let services: BTreeSet<_> = overdue.chain(called).collect();
         services.into_iter().map(|service| self.pass(service)).sum()
     }
@@ -361,6 +359,11 @@ impl Model {
             }
             Op::SetAdmin { key, admin } => {
                 let key = owned(key);
+                let mut admin = admin.clone();
+                // One that ends in the past ends at once, and nobody is late for it.
+                for until in admin.iter_mut().filter_map(|own| own.until.as_mut()) {
+                    *until = (*until).max(Timestamp::from_micros(self.now).expect("a time"));
+                }
                 if self.overrides.get(&key) == admin.as_ref() {
                     return Ok(());
                 }
@@ -368,7 +371,7 @@ impl Model {
                     return Err(Code::QuotaExceeded);
                 }
                 match admin {
-                    Some(own) => self.overrides.insert(key.clone(), own.clone()),
+                    Some(own) => self.overrides.insert(key.clone(), own),
                     None => self.overrides.remove(&key),
                 };
                 self.touched(key, "admin");
@@ -400,9 +403,8 @@ impl Model {
             (None, Mode::Update) => return Err(Code::UnknownInstance),
             _ => {}
         }
-        // A record that the same batch has changed already has the revision to come.
-        let revision = |record: &Record| if self.pending.iter().any(|(.., other)| *other == key) { self.revision + 1 } else { record.revision };
-        if put.if_revision.is_some_and(|wanted| known.map(revision) != Some(wanted)) {
+        // The revision from before the batch; a record that the batch has made has none.
+        if put.if_revision.is_some_and(|wanted| wanted == 0 || known.map(|known| known.revision) != Some(wanted)) {
             return Err(Code::RevisionMismatch);
         }
         if let Some(known) = known {
@@ -437,8 +439,8 @@ impl Model {
             None => "added",
         };
         self.born += 1;
-        let born = self.records.get(&key).map_or(self.born, |known| known.born);
-        let record = Record { registration: registration.clone(), source: source.into(), revision: 0, beat: self.now, born };
+        let (born, revision) = self.records.get(&key).map_or((self.born, 0), |known| (known.born, known.revision));
+        let record = Record { registration: registration.clone(), source: source.into(), revision, beat: self.now, born };
         self.records.insert(key.clone(), record);
         self.pending.push((kind, cause, key));
     }
@@ -514,7 +516,10 @@ impl Model {
         outcome.removed = told.len() as u32;
         let left = before.len() - told.len();
         let scope = (listing.source.clone(), listing.namespace.clone(), listing.service.clone());
-        if !dropped.is_empty() && (dropped.len() == left || dropped.len() * 2 > left) && !self.confirms(&scope, &dropped) {
+        // What was doubted stays so, though what came since may make it a smaller part.
+        let again = self.doubts.get(&scope).is_some_and(|doubt| doubt.drops == dropped);
+        let doubtful = again || dropped.len() == left || dropped.len() * 2 > left;
+        if !dropped.is_empty() && doubtful && !self.confirms(&scope, &dropped) {
             outcome.held = dropped.len() as u32;
         } else {
             self.doubts.remove(&scope);

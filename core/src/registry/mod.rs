@@ -159,7 +159,7 @@ impl Registry {
     /// When [`advance`](Self::advance) must be called next. Never later than the next thing that time will do, and exact unless
     /// thousands of leases were renewed since the last call of `advance`; an early call is harmless.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let waits = self.leased > 0 || self.overrides.deadline().is_some();
+        let waits = self.leased > 0 || self.overrides.deadline().is_some() || !self.passes.is_empty();
         self.promised.filter(|_| waits).map(|promised| self.sharpen(promised))
     }
 
@@ -374,16 +374,18 @@ impl Registry {
                 }
             }
             Op::SetAdmin { key, admin } => {
+                let mut admin = admin.clone();
+                // One that ends in the past ends at once; its end was not missed.
+                if let Some(until) = admin.as_mut().and_then(|own| own.until.as_mut()) {
+                    *until = (*until).max(self.now);
+                    let until = *until;
+                    self.promise(until);
+                }
                 if self.overrides.get(&key.namespace, &key.service, &key.id) == admin.as_ref() {
                     return;
                 }
                 match admin {
-                    Some(own) => {
-                        if let Some(until) = own.until {
-                            self.promise(until);
-                        }
-                        self.overrides.set(key, own.clone());
-                    }
+                    Some(own) => self.overrides.set(key, own),
                     None => {
                         self.overrides.lift(key);
                     }
@@ -400,8 +402,8 @@ impl Registry {
         if let Some(slot) = known
             && self.store.registration(slot).as_ref() == Some(registration)
         {
-            self.renew_slot(slot, registration.incarnation);
-            return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed: self.dirty };
+            let changed = self.renew_slot(slot, registration.incarnation);
+            return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed };
         }
         let admin = self.overrides.get(namespace, service, id).map_or(AdminState::Enabled, |own| own.state);
         let row = Row { registration, source, admin, revision: self.revision.saturating_add(1), renewed: self.now };
@@ -419,20 +421,29 @@ impl Registry {
         Registered { handle: self.store.handle(slot), revision: self.revision, created: known.is_none(), changed: true }
     }
 
-    /// Renews a lease that was checked.
-    fn renew_slot(&mut self, slot: u32, incarnation: u64) {
+    /// Renews a lease that was checked; whether the record is live again for it.
+    fn renew_slot(&mut self, slot: u32, incarnation: u64) -> bool {
         if incarnation > 0 {
             self.store.set_incarnation(slot, incarnation);
         }
         self.store.set_renewed(slot, self.now);
-        if self.store.lease_state(slot) == LeaseState::Suspect {
+        let suspect = self.store.lease_state(slot) == LeaseState::Suspect;
+        if suspect {
             self.revive(slot);
         }
+        suspect
     }
 
     fn remove(&mut self, slot: u32, cause: Cause) {
         self.record(slot, ChangeKind::Removed, cause);
         self.leased = self.leased.saturating_sub(usize::from(self.store.lease(slot).is_some()));
+        // With its last member a service is forgotten, and its next pass with it.
+        let number = self.store.service(slot);
+        if let Some(service) = self.store.services.get(number).filter(|service| service.members.len() == 1)
+            && let Some(due) = service.protection.next_pass
+        {
+            self.passes.remove(&(due, number));
+        }
         self.store.remove(slot);
     }
 

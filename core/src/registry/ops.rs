@@ -43,7 +43,8 @@ impl Mode {
 pub struct Put {
     /// Make or change.
     pub mode: Mode,
-    /// Only if the record has this revision; [`Code::RevisionMismatch`] otherwise, and when there is no record.
+    /// Only if the record has this revision; [`Code::RevisionMismatch`] otherwise, and when there is no record. In a batch, the
+    /// revision it had before the batch.
     pub if_revision: Option<u64>,
 }
 
@@ -194,14 +195,26 @@ pub(super) struct Check<'a> {
     registry: &'a Registry,
     /// What the operations so far would have changed; empty for a single operation.
     ahead: BTreeMap<(&'a str, &'a str, &'a str), Facts>,
+    /// By how much they would change the count of instances, of each service's and of services.
     instances: i64,
     services: BTreeMap<(&'a str, &'a str), i64>,
-    overrides: usize,
+    service_count: i64,
+    /// Which overrides they would set and lift, and by how much that changes the count.
+    overrides: BTreeMap<(&'a str, &'a str, &'a str), bool>,
+    override_count: i64,
 }
 
 impl<'a> Check<'a> {
     pub(super) fn new(registry: &'a Registry) -> Self {
-        Self { registry, ahead: BTreeMap::new(), instances: 0, services: BTreeMap::new(), overrides: 0 }
+        Self {
+            registry,
+            ahead: BTreeMap::new(),
+            instances: 0,
+            services: BTreeMap::new(),
+            service_count: 0,
+            overrides: BTreeMap::new(),
+            override_count: 0,
+        }
     }
 
     /// Whether the operation may follow those that were checked before.
@@ -210,7 +223,7 @@ impl<'a> Check<'a> {
             Op::Register { registration, put } => self.register(registration, *put, LOCAL),
             Op::Renew { key, incarnation } => self.renew(&key.namespace, &key.service, &key.id, *incarnation),
             Op::Deregister { key, incarnation } => self.deregister(&key.namespace, &key.service, &key.id, *incarnation),
-            Op::SetHealth { key, incarnation, .. } => self.existing(&key.namespace, &key.service, &key.id, *incarnation).map(|_| ()),
+            Op::SetHealth { key, incarnation, .. } => self.set_health(&key.namespace, &key.service, &key.id, *incarnation),
             Op::SetAdmin { key, admin } => self.set_admin(&key.namespace, &key.service, &key.id, admin.as_ref()),
         }
     }
@@ -224,7 +237,7 @@ impl<'a> Check<'a> {
             (false, Mode::Update) => return Err(Error::new(Code::UnknownInstance, "id")),
             _ => {}
         }
-        if put.if_revision.is_some_and(|wanted| !facts.present || wanted != facts.revision) {
+        if put.if_revision.is_some_and(|wanted| !facts.present || wanted == 0 || wanted != facts.revision) {
             return Err(Error::new(Code::RevisionMismatch, "if_revision"));
         }
         if facts.present {
@@ -234,7 +247,8 @@ impl<'a> Check<'a> {
             self.room(namespace, service)?;
             self.count(namespace, service, 1);
         }
-        let revision = self.registry.revision.saturating_add(1);
+        // One that the batch has made has no revision yet; they start at 1.
+        let revision = if facts.present { facts.revision } else { 0 };
         self.ahead.insert((namespace, service, id), Facts { present: true, source, incarnation: *incarnation, revision });
         Ok(())
     }
@@ -258,8 +272,16 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    fn set_health(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: Option<u64>) -> Result<(), Error> {
+        let facts = self.existing(namespace, service, id, incarnation)?;
+        let incarnation = incarnation.unwrap_or(facts.incarnation);
+        self.ahead.insert((namespace, service, id), Facts { incarnation, ..facts });
+        Ok(())
+    }
+
     /// The record of a local instance that this incarnation may touch.
     fn existing(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: Option<u64>) -> Result<Facts, Error> {
+        crate::model::check_incarnation(incarnation.unwrap_or(0))?;
         let facts = self.facts(namespace, service, id);
         if !facts.present {
             return Err(Error::new(Code::UnknownInstance, "id"));
@@ -269,19 +291,20 @@ impl<'a> Check<'a> {
         Ok(facts)
     }
 
-    pub(super) fn set_admin(&mut self, namespace: &str, service: &str, id: &str, admin: Option<&Override>) -> Result<(), Error> {
+    pub(super) fn set_admin(&mut self, namespace: &'a str, service: &'a str, id: &'a str, admin: Option<&Override>) -> Result<(), Error> {
         crate::model::check_name("namespace", namespace)?;
         crate::model::check_name("service", service)?;
         crate::model::check_id("id", id)?;
-        let Some(admin) = admin else { return Ok(()) };
-        admin.validate()?;
-        if self.registry.overrides.get(namespace, service, id).is_none() {
-            let limit = self.registry.config.max_overrides;
-            if self.registry.overrides.len().saturating_add(self.overrides) >= limit as usize {
-                return Err(Error::new(Code::QuotaExceeded, "overrides").limit(limit.into()));
-            }
-            self.overrides = self.overrides.saturating_add(1);
+        admin.map_or(Ok(()), Override::validate)?;
+        let stored = || self.registry.overrides.get(namespace, service, id).is_some();
+        let before = self.overrides.get(&(namespace, service, id)).copied().unwrap_or_else(stored);
+        let change = i64::from(admin.is_some()).saturating_sub(before.into());
+        let limit = self.registry.config.max_overrides;
+        if change > 0 && (self.registry.overrides.len() as i64).saturating_add(self.override_count) >= limit.into() {
+            return Err(Error::new(Code::QuotaExceeded, "overrides").limit(limit.into()));
         }
+        self.override_count = self.override_count.saturating_add(change);
+        self.overrides.insert((namespace, service, id), admin.is_some());
         Ok(())
     }
 
@@ -306,24 +329,31 @@ impl<'a> Check<'a> {
         if (store.len() as i64).saturating_add(self.instances) >= i64::from(config.max_instances) || !store.has_room() {
             return quota("instances", config.max_instances);
         }
-        let known = store.services.find(namespace, service).and_then(|number| store.services.get(number));
-        let ahead = self.services.get(&(namespace, service)).copied().unwrap_or(0);
-        let members = known.map_or(0, |service| service.members.len() as i64).saturating_add(ahead);
+        let members = self.members(namespace, service);
         if members >= i64::from(config.max_instances_per_service) {
             return quota("service", config.max_instances_per_service);
         }
-        // Services that the batch empties still count, which errs on the safe side.
-        let new = self.services.iter().filter(|((namespace, service), _)| store.services.find(namespace, service).is_none()).count();
-        if known.is_none() && ahead <= 0 && store.services.len().saturating_add(new) >= config.max_services as usize {
+        if members == 0 && (store.services.len() as i64).saturating_add(self.service_count) >= i64::from(config.max_services) {
             return quota("services", config.max_services);
         }
         Ok(())
     }
 
+    /// How many instances a service would have.
+    fn members(&self, namespace: &'a str, service: &'a str) -> i64 {
+        let services = &self.registry.store.services;
+        let known = services.find(namespace, service).and_then(|number| services.get(number));
+        let ahead = self.services.get(&(namespace, service)).copied().unwrap_or(0);
+        known.map_or(0, |service| service.members.len() as i64).saturating_add(ahead)
+    }
+
     fn count(&mut self, namespace: &'a str, service: &'a str, change: i64) {
+        let before = self.members(namespace, service);
+        let after = before.saturating_add(change);
         self.instances = self.instances.saturating_add(change);
-        let members = self.services.entry((namespace, service)).or_insert(0);
-        *members = members.saturating_add(change);
+        self.service_count = self.service_count.saturating_add(i64::from(after > 0)).saturating_sub(i64::from(before > 0));
+        let ahead = self.services.entry((namespace, service)).or_insert(0);
+        *ahead = ahead.saturating_add(change);
     }
 }
 

@@ -36,10 +36,8 @@ impl Registry {
     /// Takes note of the time, and does what was due by then. The first thing every mutator does.
     pub(super) fn observe(&mut self, now: Timestamp) -> Advanced {
         let mut advanced = Advanced { expired: 0, revision: self.revision };
-        if now < self.now {
-            self.backwards = self.backwards.saturating_add(1);
-            return advanced;
-        }
+        self.backwards = self.backwards.saturating_add(u64::from(now < self.now));
+        let now = now.max(self.now);
         if self.promised.is_some_and(|promised| now >= promised) {
             self.promised = self.settle();
             if let Some(due) = self.promised.filter(|due| now >= *due) {

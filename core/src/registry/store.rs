@@ -49,6 +49,8 @@ const LIVE: u16 = 1;
 const HEALTH_SHIFT: u32 = 1;
 const ADMIN_SHIFT: u32 = 4;
 const LEASE_SHIFT: u32 = 6;
+/// Set when the incarnation is not 0: a renewal must name it.
+const FENCED: u16 = 1 << 8;
 /// No more than this many bytes of waste are worth a compaction.
 const WASTE: usize = 1 << 16;
 
@@ -179,10 +181,12 @@ impl Store {
         pick(LeaseState::ALL, at(&self.rows.flags, slot) >> LEASE_SHIFT & 3).unwrap_or(LeaseState::Persistent)
     }
 
-    /// Whether a renewal has nothing to do but write the time: a local record that is live, or has no lease.
+    /// Whether a renewal of incarnation 0 has nothing to do but write the time: a local record of that incarnation that is
+    /// live, or has no lease.
     #[inline]
     pub(super) fn is_plain(&self, slot: u32) -> bool {
-        at(&self.rows.source, slot) == 0 && at(&self.rows.flags, slot) >> LEASE_SHIFT & 3 != LeaseState::Suspect as u16
+        let flags = at(&self.rows.flags, slot);
+        at(&self.rows.source, slot) == 0 && flags & FENCED == 0 && flags >> LEASE_SHIFT & 3 != LeaseState::Suspect as u16
     }
 
     pub(super) fn availability(&self, slot: u32) -> Availability {
@@ -325,6 +329,8 @@ impl Store {
         self.forget_blob(slot);
         let bytes = blob::encode(&id, incarnation, &endpoints, &mut self.kinds);
         self.keep_blob(slot, &bytes);
+        let flags = at(&self.rows.flags, slot);
+        put(&mut self.rows.flags, slot, if incarnation > 0 { flags | FENCED } else { flags & !FENCED });
         self.compact_if_worth();
     }
 
@@ -374,7 +380,9 @@ impl Store {
         put(&mut self.rows.revision, slot, row.revision);
         put(&mut self.rows.renewed, slot, row.renewed.as_micros());
         let lease_state = if lease.is_some() { LeaseState::Live } else { LeaseState::Persistent };
-        let flags = LIVE | (*health as u16) << HEALTH_SHIFT | (row.admin as u16) << ADMIN_SHIFT | (lease_state as u16) << LEASE_SHIFT;
+        let fenced = if *incarnation > 0 { FENCED } else { 0 };
+        let flags =
+            LIVE | fenced | (*health as u16) << HEALTH_SHIFT | (row.admin as u16) << ADMIN_SHIFT | (lease_state as u16) << LEASE_SHIFT;
         put(&mut self.rows.flags, slot, flags);
     }
 

@@ -2,7 +2,6 @@
 
 mod balance;
 mod registry;
-mod wire;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +9,6 @@ use callboard::balance::Balancer;
 use callboard::model::{DEFAULT_NAMESPACE, Registration};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Registry, View};
-use callboard::serve::rest::Wait;
 use callboard::{Code, Error, Timestamp, Value};
 
 /// Everything one case works on.
@@ -20,7 +18,6 @@ pub struct Host {
     views: BTreeMap<String, View>,
     snapshots: BTreeMap<String, Vec<u8>>,
     balancers: BTreeMap<String, Balancer>,
-    waits: BTreeMap<String, Wait>,
 }
 
 impl Host {
@@ -35,7 +32,6 @@ impl Host {
             views: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             balancers: BTreeMap::new(),
-            waits: BTreeMap::new(),
         })
     }
 
@@ -63,7 +59,6 @@ impl Host {
             "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats" => {
                 self.balance(verb, args, now)
             }
-            "decode" | "feed" | "request" | "resume" => self.wire(verb, args, keep, now),
             _ => self.on_registry(verb, args, keep, now),
         }
     }

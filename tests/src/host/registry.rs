@@ -46,7 +46,7 @@ impl Host {
                 let ops = ops.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
                 Ok(one("revision", registry.apply(&ops, now)?))
             }
-            "reconcile" => Ok(registry.reconcile(&Listing::from_value(args)?, now)?.to_value()),
+            "reconcile" => Ok(registry.reconcile(&Listing::from_value(args)?.0, now)?.to_value()),
             "acknowledge" => Ok(registry.acknowledge(text(args, "source")?, now)?.to_value()),
             "advance" => Ok(registry.advance(now).to_value()),
             "deadline" => Ok(one("deadline", registry.deadline().map(Timestamp::as_micros))),

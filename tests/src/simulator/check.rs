@@ -211,7 +211,9 @@ impl World {
         same!(format!("stale of {}", asked.0), stale, theirs.stale);
         let services: BTreeSet<_> = model.records.keys().map(|key| (key.0.as_str(), key.1.as_str())).collect();
         let protected = asked.2.iter().any(|(namespace, service, _)| {
-            services.iter().any(|(own, name)| own == namespace && service.is_none_or(|service| service == *name) && model.is_protected(own, name))
+            services
+                .iter()
+                .any(|(own, name)| own == namespace && service.is_none_or(|service| service == *name) && model.is_protected(own, name))
         });
         same!(format!("protected of {}", asked.0), protected, theirs.protected);
         Ok(())
@@ -225,7 +227,7 @@ impl World {
         let oldest = |log: &[Change]| log.len().checked_sub(capacity + 1).map_or(self.log_base, |lost| log[lost].0.max(self.log_base));
         let oldest = oldest(&model.log);
         let random = model.revision.saturating_sub(step * step % 23);
-        for since in [self.folded_to, random] {
+        for (since, folds) in [(self.folded_to, true), (random, false)] {
             match registry.changes(Position { epoch: model.epoch, revision: since }) {
                 Changes::Events { events, position } => {
                     same!("position of changes", (model.epoch, model.revision), (position.epoch, position.revision));
@@ -243,7 +245,7 @@ impl World {
                     if !theirs.is_sorted_by_key(|change| change.0) {
                         return Err(format!("changes are out of order: {theirs:?}"));
                     }
-                    if since == self.folded_to {
+                    if folds {
                         fold(&mut self.folded, &theirs)?;
                     }
                     // Changes of one revision stand in any order, those of one key in theirs.
@@ -257,7 +259,7 @@ impl World {
                         return Err(format!("changes since {since} are compacted, but the log starts at {oldest}"));
                     }
                     same!("oldest", oldest, told);
-                    if since == self.folded_to {
+                    if folds {
                         self.folded = model.records.iter().map(|(key, record)| (key.clone(), record.revision)).collect();
                     }
                 }

@@ -131,7 +131,10 @@ impl World {
         if step.verb == "renew_handle" {
             // Which handle that is only the run knows; it may be one of a record that is gone.
             let Some((handle, _)) = self.handles.get(&key_of(&args)) else { return Ok(()) };
-            args = Value::map([("handle", Value::from(handle.to_bits())), ("incarnation", args.get("incarnation").cloned().unwrap_or_default())]);
+            args = Value::map([
+                ("handle", Value::from(handle.to_bits())),
+                ("incarnation", args.get("incarnation").cloned().unwrap_or_default()),
+            ]);
         }
         self.trace.push(Value::map([("at", Value::from(at)), ("do", step.verb.into()), ("args", args.clone())]));
         match step.verb {
@@ -166,7 +169,7 @@ impl World {
                 let put = Put { mode, if_revision: step.args.get("if_revision").and_then(Value::as_u64) };
                 model.observe(at);
                 let (before, known) = (model.revision, model.records.contains_key(&key_of(&registration.to_value())));
-                let after = model.apply(&[Op::Register { registration, put }], at)?;
+                let after = model.apply(&[Op::Register { registration, put }], model.now)?;
                 Ok(Value::map([("revision", after.into()), ("created", (!known).into()), ("changed", Value::from(after > before))]))
             }
             "renew_handle" => {
@@ -178,7 +181,7 @@ impl World {
                 }
                 let incarnation = step.args.get("incarnation").and_then(Value::as_u64).unwrap_or(0);
                 let (namespace, service, id) = key;
-                model.apply(&[Op::Renew { key: callboard::registry::Key::new(namespace, service, id), incarnation }], at)?;
+                model.apply(&[Op::Renew { key: callboard::registry::Key::new(namespace, service, id), incarnation }], model.now)?;
                 Ok(Value::Map(Vec::new()))
             }
             "apply" => {

@@ -173,7 +173,10 @@ fn instance(dice: &mut Dice, key: Vec<(&'static str, Value)>, fleet: Option<u64>
     let variant = if dice.percent(75) { 0 } else { dice.below(5) };
     if variant > 0 {
         pairs.push(("weight", Value::from(variant as f64 / 2.0)));
-        pairs.push(("metadata", Value::map([("env", Value::from(["prod", "test"][variant as usize % 2])), ("n", variant.to_string().into())])));
+        pairs.push((
+            "metadata",
+            Value::map([("env", Value::from(["prod", "test"][variant as usize % 2])), ("n", variant.to_string().into())]),
+        ));
         pairs.push(("tags", Value::from(vec![["x", "y", "z"][variant as usize % 3]])));
         pairs.push(("version", format!("1.{variant}.0").into()));
         pairs.push(("locality", Value::map([("zone", Value::from(["z1", "z2"][variant as usize % 2]))])));
@@ -205,7 +208,9 @@ fn renewals(dice: &mut Dice) -> Value {
     let (namespace, service) = service(dice);
     let start = dice.below(IDS.len() as u64) as usize;
     let count = dice.below(IDS.len() as u64 + 1) as usize;
-    let op = |id: &&str| Value::map([("op", "renew".into()), ("namespace", namespace.into()), ("service", service.into()), ("id", Value::from(*id))]);
+    let op = |id: &&str| {
+        Value::map([("op", "renew".into()), ("namespace", namespace.into()), ("service", service.into()), ("id", Value::from(*id))])
+    };
     Value::map([("ops", Value::List(IDS.iter().cycle().skip(start).take(count).map(op).collect()))])
 }
 
@@ -265,7 +270,10 @@ fn listing(dice: &mut Dice) -> Value {
             pairs.push(("service", dice.of(&["s", "t"]).into()));
         }
         if dice.percent(3) {
-            pairs.push(("endpoints", Value::from(vec![dice.of(&["http://127.0.0.1:80", "http://[::ffff:169.254.169.254]:80", "http://10.1.1.1:80"])])));
+            pairs.push((
+                "endpoints",
+                Value::from(vec![dice.of(&["http://127.0.0.1:80", "http://[::ffff:169.254.169.254]:80", "http://10.1.1.1:80"])]),
+            ));
         }
         if dice.percent(3) {
             pairs.push(("namespace", "elsewhere".into()));
