@@ -76,7 +76,8 @@ impl Case {
 impl Step {
     fn read(step: &Value) -> Self {
         Self {
-            at: step.get("at").and_then(Value::as_u64),
+            // A time may be one that is too large on purpose.
+            at: step.get("at").and_then(Value::as_f64).map(|at| at as u64),
             verb: step.get("do").and_then(Value::as_str).unwrap_or_default().to_owned(),
             args: step.get("args").cloned().unwrap_or(empty()),
             keep: step.get("as").and_then(Value::as_str).map(str::to_owned),

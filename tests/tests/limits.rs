@@ -102,7 +102,14 @@ fn registry() -> Registry {
 }
 
 fn listing(source: &str) -> Listing {
-    Listing { source: source.into(), namespace: "default".into(), service: None, instances: Vec::new(), removed: Vec::new() }
+    Listing {
+        source: source.into(),
+        namespace: "default".into(),
+        service: None,
+        instances: Vec::new(),
+        removed: Vec::new(),
+        kept: Vec::new(),
+    }
 }
 
 /// A balancer over one instance.

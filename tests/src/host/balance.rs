@@ -17,7 +17,7 @@ impl Host {
         let registry = &self.registry;
         let balancer = self.balancers.get_mut(name).unwrap_or_else(|| panic!("no balancer {name:?}"));
         if verb.contains("pick") {
-            // balancer.follow(registry);
+            balancer.follow(registry);
         }
         let service = balancer.query().service.clone().unwrap_or_default();
         let namespace = balancer.query().namespace.clone();

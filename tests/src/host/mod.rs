@@ -2,6 +2,7 @@
 
 mod balance;
 mod registry;
+mod wire;
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use callboard::balance::Balancer;
 use callboard::model::{DEFAULT_NAMESPACE, Registration};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Registry, View};
+use callboard::serve::rest::Wait;
 use callboard::{Code, Error, Timestamp, Value};
 
 /// Everything one case works on.
@@ -18,6 +20,7 @@ pub struct Host {
     views: BTreeMap<String, View>,
     snapshots: BTreeMap<String, Vec<u8>>,
     balancers: BTreeMap<String, Balancer>,
+    waits: BTreeMap<String, Wait>,
 }
 
 impl Host {
@@ -32,6 +35,7 @@ impl Host {
             views: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             balancers: BTreeMap::new(),
+            waits: BTreeMap::new(),
         })
     }
 
@@ -59,6 +63,7 @@ impl Host {
             "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats" => {
                 self.balance(verb, args, now)
             }
+            "decode" | "feed" | "request" | "resume" => self.wire(verb, args, keep, now),
             _ => self.on_registry(verb, args, keep, now),
         }
     }

@@ -41,12 +41,15 @@ impl Host {
                 Ok(one("revision", registry.set_admin(namespace, service, id, admin, now)?))
             }
             "apply" => {
-                let ops = part(args, "ops")?.as_list().unwrap_or_default();
-                let read = |(at, op)| Op::from_value(op, now).map_err(|error| error.within(&format!("ops[{at}]")));
-                let ops = ops.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+                let ops = Op::list_from_value(part(args, "ops")?, now)?;
                 Ok(one("revision", registry.apply(&ops, now)?))
             }
-            "reconcile" => Ok(registry.reconcile(&Listing::from_value(args)?.0, now)?.to_value()),
+            "reconcile" => {
+                let (listing, malformed) = Listing::from_value(args)?;
+                let mut done = registry.reconcile(&listing, now)?;
+                done.skipped.extend(malformed);
+                Ok(done.to_value())
+            }
             "acknowledge" => Ok(registry.acknowledge(text(args, "source")?, now)?.to_value()),
             "advance" => Ok(registry.advance(now).to_value()),
             "deadline" => Ok(one("deadline", registry.deadline().map(Timestamp::as_micros))),

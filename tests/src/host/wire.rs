@@ -1,0 +1,58 @@
+//! The verbs of formats and of the HTTP API.
+
+use callboard::formats::{Feed, Format, decode};
+use callboard::model::DEFAULT_NAMESPACE;
+use callboard::serve::rest;
+use callboard::serve::{Reply, Request};
+use callboard::{Error, Timestamp, Value};
+
+use super::{Host, part, text, text_or};
+
+impl Host {
+    pub(super) fn wire(&mut self, verb: &str, args: &Value, keep: Option<&str>, now: Timestamp) -> Result<Value, Error> {
+        match verb {
+            "decode" => {
+                let format = Format::parse(text(args, "format")?)?;
+                Ok(decode(format, &body(part(args, "body")?), text_or(args, "namespace", DEFAULT_NAMESPACE)?)?.to_value())
+            }
+            "feed" => {
+                let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body").cloned();
+                let feed = Feed::from_value(&Value::map(scope))?;
+                Ok(feed.push(&mut self.registry, &body(part(args, "body")?), now)?.to_value())
+            }
+            "request" => {
+                let body = args.get("body").map(body).unwrap_or_default();
+                let (method, path, query) = (text(args, "method")?, text(args, "path")?, text_or(args, "query", "")?);
+                let reply = rest::handle(&mut self.registry, &Request { method, path, query, body: &body }, now);
+                Ok(self.reply(reply, keep.unwrap_or("request")))
+            }
+            _ => {
+                let name = text_or(args, "from", "request")?;
+                let wait = self.waits.remove(name).unwrap_or_else(|| panic!("no request {name:?} waits"));
+                let reply = rest::resume(&mut self.registry, wait, now);
+                Ok(self.reply(reply, name))
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, name: &str) -> Value {
+        match reply {
+            Reply::Wait(wait) => {
+                let until = Value::from(wait.until.as_micros());
+                self.waits.insert(name.to_owned(), wait);
+                Value::map([("wait", Value::map([("until", until)]))])
+            }
+            Reply::Response(response) => {
+                let json = response.headers.iter().any(|(name, value)| *name == "content-type" && value == "application/json");
+                let body = if json { Value::from_json(&response.body).expect("JSON") } else { Value::Null };
+                let headers = response.headers.into_iter().map(|(name, value)| (name, Value::from(value)));
+                Value::map([("status", Value::from(u64::from(response.status))), ("headers", Value::map(headers)), ("body", body)])
+            }
+        }
+    }
+}
+
+/// A string is sent as it is, anything else as its JSON.
+fn body(value: &Value) -> Vec<u8> {
+    value.as_str().map_or_else(|| value.to_json(), |text| text.as_bytes().to_vec())
+}
