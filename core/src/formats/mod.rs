@@ -3,6 +3,7 @@
 //! Manners that hold for every format: unknown fields are ignored; null, absent and empty are one; a number may be a string and the other
 //! way round; a bad entry is skipped and told; a bad document is an error and changes nothing; a key that stands twice is an error.
 
+mod callboard;
 pub mod consul;
 
 use alloc::collections::BTreeSet;
@@ -10,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::{Code, Error};
-use crate::model::{DEFAULT_NAMESPACE, Registration};
+use crate::model::{AdminState, DEFAULT_NAMESPACE, Registration};
 use crate::registry::{Listing, Reconciled, Registry, Skipped};
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
@@ -18,17 +19,20 @@ use crate::value::{Fields, Value};
 /// A payload that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
+    /// The answer of another callboard's `GET /v1/instances/{namespace}/{service}`: how a client follows a registry server.
+    Callboard,
     /// Consul's `/v1/health/service/:name`.
     ConsulHealth,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::ConsulHealth];
+    pub const ALL: &[Self] = &[Self::Callboard, Self::ConsulHealth];
 
     /// The name in documents.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Callboard => "callboard",
             Self::ConsulHealth => "consul-health",
         }
     }
@@ -39,7 +43,7 @@ impl Format {
     /// [`Code::InvalidArgument`] for any other word.
     pub fn parse(name: &str) -> Result<Self, Error> {
         let known = Self::ALL.iter().copied().find(|format| format.name() == name);
-        known.ok_or_else(|| Error::new(Code::InvalidArgument, "format").message("one of consul-health"))
+        known.ok_or_else(|| Error::new(Code::InvalidArgument, "format").message("one of callboard consul-health"))
     }
 }
 
@@ -52,6 +56,10 @@ pub struct Decoded {
     pub skipped: Vec<Skipped>,
     /// Names, as service and id, of entries that were not taken.
     pub kept: Vec<(String, String)>,
+    /// Whether the payload vouches for itself that who is missing has left.
+    pub complete: bool,
+    /// The operator's word at the source, by service and id.
+    pub admin: Vec<(String, String, AdminState)>,
 }
 
 impl Decoded {
@@ -78,6 +86,7 @@ impl Decoded {
 pub fn decode(format: Format, bytes: &[u8], namespace: &str) -> Result<Decoded, Error> {
     crate::model::check_name("namespace", namespace)?;
     match format {
+        Format::Callboard => callboard::answer(bytes, namespace),
         Format::ConsulHealth => consul::health(bytes, namespace),
     }
 }
@@ -122,15 +131,20 @@ impl Feed {
         let service = self.service.clone().or_else(named);
         let service =
             service.ok_or_else(|| Error::new(Code::MissingField, "service").message("an empty payload does not name its service"))?;
+        let mut decoded = decoded;
+        let gone = || callboard::departed(registry, &self.source, &self.namespace, &service, &decoded);
+        let removed = if decoded.complete { gone() } else { Vec::new() };
         let listing = Listing {
             source: self.source.clone(),
             namespace: self.namespace.clone(),
             service: Some(service),
-            instances: decoded.instances,
-            removed: Vec::new(),
-            kept: decoded.kept,
+            instances: core::mem::take(&mut decoded.instances),
+            removed,
+            kept: core::mem::take(&mut decoded.kept),
         };
         let mut outcome = registry.reconcile(&listing, now)?;
+        outcome.skipped.extend(callboard::obey(registry, &self.source, &self.namespace, &decoded, now));
+        outcome.revision = registry.revision();
         // What the registry does not take is told by its place in the payload, not in the listing.
         for skipped in &mut outcome.skipped {
             skipped.index = taken.get(skipped.index).copied().unwrap_or(skipped.index);

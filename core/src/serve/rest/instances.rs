@@ -101,7 +101,8 @@ fn admin(call: &mut Call<'_>, own: Option<Override>) -> Result<Reply, Error> {
 pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(QUERY)?;
     let query = query(call)?;
-    if let Some((since, until)) = call.wait()?
+    let wait = call.wait()?;
+    if let Some((since, until)) = wait
         && until > call.now
         && is_unchanged(&query, call.registry.changes(since))
     {
@@ -109,7 +110,9 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
         view.poll(call.registry);
         return Ok(Reply::Wait(Wait { until, watched: Watched::Answer(Box::new(view)) }));
     }
-    Ok(Reply::Response(answer(call.registry, &query)))
+    let here = call.registry.position();
+    let continued = wait.is_some_and(|(since, _)| since.epoch == here.epoch && since.revision <= here.revision);
+    Ok(Reply::Response(answer(call.registry, &query, continued)))
 }
 
 /// Whether nothing since a position can have changed the answer.
@@ -122,8 +125,11 @@ fn is_unchanged(query: &Query, changes: Changes) -> bool {
     !events.iter().any(|event| *event.namespace == *query.namespace && asks(&event.service))
 }
 
-pub(super) fn answer(registry: &Registry, query: &Query) -> Response {
-    Response::json(200, &registry.answer_value(&registry.query(query)))
+/// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left.
+pub(super) fn answer(registry: &Registry, query: &Query, continued: bool) -> Response {
+    let Value::Map(mut pairs) = registry.answer_value(&registry.query(query)) else { return Response::json(200, &Value::Null) };
+    pairs.push(("continued".into(), continued.into()));
+    Response::json(200, &Value::Map(pairs))
 }
 
 fn query(call: &Call<'_>) -> Result<Query, Error> {

@@ -87,7 +87,7 @@ pub fn resume(registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
     let Wait { until, mut watched } = wait;
     let over = now >= until;
     let response = match &mut watched {
-        Watched::Answer(view) => (view.poll(registry).is_some() || over).then(|| instances::answer(registry, view.query())),
+        Watched::Answer(view) => (view.poll(registry).is_some() || over).then(|| instances::answer(registry, view.query(), true)),
         Watched::Changes(since) => (registry.position() != *since || over).then(|| registry::changes_since(registry, *since)),
     };
     match response {
