@@ -57,12 +57,22 @@ export class Balancer {
   #unseeded: BalancerOptions | undefined;
   #followed = -1;
 
-  constructor(registry: Registry, query: string | QueryDocument | Query, options: BalancerOptions) {
+  constructor(registry: Registry, query: string | QueryDocument | Query, options: BalancerOptions = {}) {
     this.#registry = registry;
     this.#inside = inside(registry);
     this.query = new Query(query);
     this.#owned = new Owned("Balancer", this.#make(options));
     if (options.seed === undefined) this.#unseeded = options;
+  }
+
+  /** The registry it follows. */
+  get registry(): Registry {
+    return this.#registry;
+  }
+
+  /** How many picks are not finished. */
+  get inFlight(): number {
+    return this.#owned.get().in_flight();
   }
 
   /** How many instances match, whatever their availability and weight. */
@@ -156,7 +166,8 @@ export class Balancer {
   }
 
   #make(options: BalancerOptions): raw.Balancer {
-    return withQuery(this.query, (query) => settings(options, (document) => new raw.Balancer(query, document)));
+    const complete = { ...options, policy: options.policy ?? "least-request" };
+    return withQuery(this.query, (query) => settings(complete, (document) => new raw.Balancer(query, document)));
   }
 
   #raw(): raw.Balancer {

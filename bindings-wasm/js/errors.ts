@@ -11,7 +11,7 @@ export type ErrorCode =
   | "unknown-lease" | "unknown-route" | "unknown-service" | "unknown-watch";
 
 /** What the module throws. @internal */
-export interface Details { readonly code: string; readonly field?: string; readonly limit?: number; readonly message?: string }
+export interface Details { readonly kind?: string; readonly code: string; readonly field?: string; readonly limit?: number; readonly message?: string }
 
 /** The base of every error that callboard throws. */
 export class CallboardError extends Error {
@@ -26,7 +26,8 @@ export class CallboardError extends Error {
   protected constructor(thrown: unknown, options?: ErrorOptions) {
     const details = thrown as Details;
     super(details.message ?? details.code, options);
-    this.name = new.target.name;
+    // Not the name of the class, which a bundler may change.
+    this.name = details.kind ?? "CallboardError";
     this.code = details.code as ErrorCode;
     this.field = details.field ?? "";
     this.limit = details.limit;
@@ -69,7 +70,7 @@ let trap: unknown;
 
 /** An error of the class that `kind` names. @internal */
 export function fail(kind: string, details: Details, options?: ErrorOptions): CallboardError {
-  return new (CLASSES[kind] as Constructor)(details, options);
+  return new (CLASSES[kind] as Constructor)({ ...details, kind }, options);
 }
 
 /**
@@ -79,7 +80,7 @@ export function fail(kind: string, details: Details, options?: ErrorOptions): Ca
 export function caught(thrown: unknown): CallboardError {
   if (thrown instanceof CallboardError) return thrown;
   const kind = (thrown as { kind?: unknown } | null)?.kind;
-  if (typeof kind === "string" && kind in CLASSES) return fail(kind, thrown as Details);
+  if (typeof kind === "string" && kind in CLASSES) return new (CLASSES[kind] as Constructor)(thrown as Details);
   trap = thrown ?? "a trap";
   return poisoned();
 }

@@ -1,2 +1,165 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
+import * as raw from "#glue";
+import { expected, frozen, known, plain } from "./document.ts";
+import { call } from "./errors.ts";
+import { Owned } from "./owned.ts";
+import { Registry as CoreRegistry, inside } from "./registry.ts";
+import type { Config, Reconciled, Registration, Skipped, Timed } from "./types.ts";
+
 export * from "./index.ts";
+
+/** The name of a payload's format. */
+export type Format = "consul-health";
+
+/** Whose payload it is. */
+export interface Feed {
+  /** Such as `consul:dc1`. */
+  readonly source: string;
+  /** Default `consul-health`. */
+  readonly format?: Format;
+  readonly namespace?: string;
+  /** The service that was asked for; a payload that is empty does not name it. */
+  readonly service?: string;
+}
+
+/** What a payload says. */
+export interface Decoded {
+  readonly instances: readonly Registration[];
+  /** Entries that were not taken, and why. */
+  readonly skipped: readonly Skipped[];
+}
+
+/** A request to callboard's HTTP API. */
+export interface HttpRequest {
+  readonly method: string;
+  /** As it was sent: not decoded, without the query. */
+  readonly path: string;
+  /** As it was sent, without the question mark. */
+  readonly query?: string;
+  readonly body?: Uint8Array | string;
+}
+
+/** A response of callboard's HTTP API. */
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body: Uint8Array<ArrayBuffer>;
+}
+
+let waiting: (registry: Registry, reply: raw.Reply) => Wait;
+
+/** Reads a payload of another registry. */
+export function decode(body: Uint8Array | string, options?: { readonly format?: Format; readonly namespace?: string }): Decoded {
+  known(options, ["format", "namespace"]);
+  const { format = "consul-health", namespace = "default" } = options ?? {};
+  const [bytes, name, space] = [bytesOf(body), textOf(format, "format"), textOf(namespace, "namespace")];
+  return frozen(call(() => raw.decode(bytes, name, space))) as Decoded;
+}
+
+/** A registry that also takes other registries' payloads and answers callboard's HTTP API. */
+export class Registry extends CoreRegistry {
+  /** The registry of a snapshot, in a new epoch. Leases start anew at `now`. */
+  static override restore(snapshot: Uint8Array, config?: Config, options?: Timed): Registry {
+    return super.restore(snapshot, config, options) as Registry;
+  }
+
+  /** Takes over a payload of another registry, by the rules of `reconcile`. */
+  feed(feed: Feed, body: Uint8Array | string, options?: Timed): Reconciled {
+    known(options, ["now"]);
+    const given = plain(feed);
+    const document = given !== null && typeof given === "object" && !Array.isArray(given) ? { format: "consul-health", ...given } : given;
+    const bytes = bytesOf(body);
+    return frozen(inside(this).change(options, (registry, time) => registry.feed(document, bytes, time))) as Reconciled;
+  }
+
+  /**
+   * Answers a request to callboard's HTTP API (`GET /v1/openapi.json` describes it): with a response, or with a `Wait`
+   * for a long poll.
+   */
+  handle(request: HttpRequest, options?: Timed): HttpResponse | Wait {
+    known(options, ["now"]);
+    known(request, ["method", "path", "query", "body"]);
+    const { method, path, query = "", body = "" } = request;
+    const parts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), bytesOf(body)] as const;
+    const reply = inside(this).change(options, (registry, time) => registry.handle(...parts, time));
+    const response = responseOf(reply);
+    if (response === undefined) return waiting(this, reply);
+    reply.free();
+    return response;
+  }
+
+  /** Answers a standard `Request` to callboard's HTTP API with a standard `Response`; a long poll waits without holding anything up. */
+  async respond(request: Request): Promise<Response> {
+    const { pathname, search } = new URL(request.url);
+    const body = new Uint8Array(await request.arrayBuffer());
+    let revision = this.revision;
+    let reply = this.handle({ method: request.method, path: pathname, query: search.slice(1), body });
+    while (reply instanceof Wait) {
+      await this.changed({ revision, until: reply.until, signal: request.signal });
+      revision = this.revision;
+      reply = reply.resume();
+    }
+    const { status, headers, body: bytes } = reply;
+    return new Response(bytes.length === 0 ? null : bytes, { status, headers: headers.map(([name, value]): [string, string] => [name, value]) });
+  }
+}
+
+/** A request that has no answer yet: a long poll. */
+export class Wait {
+  readonly #registry: Registry;
+  readonly #reply: Owned<raw.Reply>;
+
+  /** Made by `Registry.handle`. */
+  private constructor(registry: Registry, reply: raw.Reply) {
+    this.#registry = registry;
+    this.#reply = new Owned("Wait", reply);
+  }
+
+  /** When it is answered all the same. */
+  get until(): number {
+    return this.#reply.get().until();
+  }
+
+  /** Asks again: when the registry's revision has changed, and at the latest at `until`. Gives the response, or this. */
+  resume(options?: Timed): HttpResponse | Wait {
+    known(options, ["now"]);
+    const reply = this.#reply.get();
+    inside(this.#registry).change(options, (registry, time) => registry.resume(reply, time));
+    const response = responseOf(reply);
+    if (response) this.dispose();
+    return response ?? this;
+  }
+
+  /** Frees its memory, as an answer does. */
+  dispose(): void {
+    this.#reply.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal */
+  static {
+    waiting = (registry, reply) => new Wait(registry, reply);
+  }
+}
+
+/** The response, unless the request waits. */
+function responseOf(reply: raw.Reply): HttpResponse | undefined {
+  const status = reply.status();
+  if (status === 0) return undefined;
+  const flat = reply.headers();
+  const headers = flat.flatMap((name, place) => (place % 2 === 0 ? [[name, flat[place + 1] as string] as const] : []));
+  const body = reply.body() as Uint8Array<ArrayBuffer>;
+  return { status, headers, body };
+}
+
+function bytesOf(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  return typeof body === "string" ? new TextEncoder().encode(body) : expected("a Uint8Array or a string", body, "body");
+}
+
+function textOf(value: unknown, field: string): string {
+  return typeof value === "string" ? (plain(value, field) as string) : expected("a string", value, field);
+}

@@ -17,6 +17,8 @@ export interface Inside {
   readonly revision: number;
   readonly deadline: number;
   instance(handle: number): Instance | undefined;
+  /** The one way to change it. */
+  change<T>(options: Timed | undefined, act: (registry: raw.Registry, time: number) => T): T;
 }
 
 /** @internal */
@@ -60,7 +62,7 @@ export class Registry {
     if (!(snapshot instanceof Uint8Array)) expected("a Uint8Array", snapshot, "snapshot");
     const time = timeOf(options, NO_INCARNATION);
     const made = settings(begun(config), (document) => raw.Registry.restore(snapshot, document, time));
-    const registry = new Registry();
+    const registry = new this();
     registry.#replace(made);
     return registry;
   }
@@ -334,6 +336,7 @@ export class Registry {
         get revision() { return registry.#revision; },
         get deadline() { return registry.#deadline; },
         instance: (handle) => registry.#instance(handle),
+        change: (options, act) => registry.#change(options, act),
       };
     };
   }

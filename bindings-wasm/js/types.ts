@@ -191,8 +191,9 @@ export interface Advanced {
   readonly revision: number;
 }
 
-/** One change of one instance. */
-export interface Change extends Required<InstanceKey> {
+/** One entry of the log. */
+export interface LogEvent extends Required<InstanceKey> {
+  /** The revision it is part of; the entries of one batch share one. */
   readonly revision: number;
   readonly kind: "added" | "updated" | "removed";
   readonly cause: "register" | "deregister" | "expire" | "health" | "admin" | "reconcile" | "lease" | "restore";
@@ -204,7 +205,7 @@ export interface Changes extends Position {
   /** `compacted`: the log no longer reaches back so far; `new-epoch`: the position is of another life of the registry. */
   readonly status: "events" | "compacted" | "new-epoch";
   /** In order and without gaps. */
-  readonly events?: readonly Change[];
+  readonly events?: readonly LogEvent[];
   /** The oldest revision that can be read on from, when the log was compacted. */
   readonly oldest?: number;
 }
@@ -220,6 +221,16 @@ export interface Delta extends Position {
   readonly reset: boolean;
   /** Which rung of the query finds the instances: 0 is the query itself, 1 its first fallback. */
   readonly rung: number;
+}
+
+/** One difference, of which a delta has many. */
+export interface Change {
+  readonly kind: "added" | "updated" | "removed";
+  readonly service: string;
+  readonly id: string;
+  readonly handle: number;
+  /** The instance as it is now; absent when it was removed. */
+  readonly instance?: Instance;
 }
 
 /** One operation of a batch; each means what the method of its name means. */
@@ -304,7 +315,8 @@ export type Policy = "first" | "random" | "round-robin" | "least-request" | "ren
 
 /** Settings of a balancer; durations are seconds. */
 export interface BalancerOptions {
-  readonly policy: Policy;
+  /** Default `least-request`. */
+  readonly policy?: Policy;
   /** For the same picks again; drawn from the runtime's entropy at the first use when absent. */
   readonly seed?: number;
   /** How long a pick may stay unfinished: 0.001 to 86400, default 600. */

@@ -5,7 +5,7 @@ import { call } from "./errors.ts";
 import { Owned } from "./owned.ts";
 import { type Query, withQuery } from "./query.ts";
 import { type Registry, inside } from "./registry.ts";
-import type { Delta, Instance, QueryDocument } from "./types.ts";
+import type { Change, Delta, Instance, QueryDocument } from "./types.ts";
 
 /** A delta with handles in the place of instances. */
 type RawDelta = Omit<Delta, "added" | "updated"> & { readonly added: readonly number[]; readonly updated: readonly number[] };
@@ -15,9 +15,9 @@ type RawDelta = Omit<Delta, "added" | "updated"> & { readonly added: readonly nu
  * already. Changes that pass unread are folded into one for each instance: a slow reader gets the net difference and
  * never loses state.
  *
- * `poll` never waits; `for await (const delta of watch)` does, and ends when the watch is disposed of.
+ * `poll` never waits; `for await (const change of watch)` does, and ends when the watch is disposed of.
  */
-export class Watch implements AsyncIterable<Delta> {
+export class Watch implements AsyncIterable<Change> {
   readonly #registry: Registry;
   readonly #view: Owned<raw.View>;
   #done = false;
@@ -39,7 +39,12 @@ export class Watch implements AsyncIterable<Delta> {
     return Object.freeze({ ...delta, added: instances(delta.added), updated: instances(delta.updated) });
   }
 
-  /** Waits for what is different and yields it, again and again. A `signal` ends the waiting with its reason. */
+  /** Waits for changes and yields one after the other, by service and id. A `signal` ends the waiting with its reason. */
+  async *changes(signal?: AbortSignal): AsyncGenerator<Change, void, undefined> {
+    for await (const delta of this.deltas(signal)) yield* changesOf(delta);
+  }
+
+  /** Waits for changes and yields all that are there at a time. */
   async *deltas(signal?: AbortSignal): AsyncGenerator<Delta, void, undefined> {
     while (!this.#done) {
       const revision = this.#registry.revision;
@@ -49,8 +54,8 @@ export class Watch implements AsyncIterable<Delta> {
     }
   }
 
-  [Symbol.asyncIterator](): AsyncGenerator<Delta, void, undefined> {
-    return this.deltas();
+  [Symbol.asyncIterator](): AsyncGenerator<Change, void, undefined> {
+    return this.changes();
   }
 
   /** Frees its memory and ends the iterations over it at their next step. */
@@ -62,4 +67,15 @@ export class Watch implements AsyncIterable<Delta> {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** The changes of a delta by service and id; of one that was replaced, the removal first. */
+function changesOf(delta: Delta): Change[] {
+  const of = (kind: "added" | "updated") => (instance: Instance): Change => {
+    return { kind, service: instance.service, id: instance.id, handle: instance.handle, instance };
+  };
+  const removed = delta.removed.map((gone): Change => ({ kind: "removed", ...gone }));
+  const order = (one: string, other: string): number => (one < other ? -1 : Number(one > other));
+  return [...removed, ...delta.added.map(of("added")), ...delta.updated.map(of("updated"))]
+    .sort((one, other) => order(one.service, other.service) || order(one.id, other.id));
 }

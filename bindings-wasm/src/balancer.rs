@@ -105,6 +105,10 @@ impl Balancer {
         self.inner.len() as f64
     }
 
+    pub fn in_flight(&self) -> f64 {
+        self.inner.in_flight() as f64
+    }
+
     pub fn stats(&self) -> Result<JsValue> {
         convert::object(&self.inner.stats().to_value())
     }

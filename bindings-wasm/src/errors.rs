@@ -72,6 +72,5 @@ pub fn number(field: &str, number: f64) -> Result<u64> {
 
 fn whole(number: f64) -> Option<u64> {
     const END: f64 = 9_007_199_254_740_992.0;
-    // Written so that NaN fails too.
-    (number >= 0.0 && number < END && (number as u64) as f64 == number).then_some(number as u64)
+    ((0.0..END).contains(&number) && (number as u64) as f64 == number).then_some(number as u64)
 }

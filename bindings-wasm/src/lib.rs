@@ -7,8 +7,12 @@
 mod balancer;
 mod convert;
 mod errors;
+#[cfg(feature = "formats")]
+mod formats;
 mod query;
 mod registry;
+#[cfg(feature = "serve")]
+mod serve;
 
 use callboard::{Value, limits};
 use wasm_bindgen::prelude::*;

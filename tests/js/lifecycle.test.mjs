@@ -103,9 +103,9 @@ test("a watch yields what changes, and wakes for leases that end", async () => {
   const watch = registry.watch("s");
   const seen = [];
   const reading = (async () => {
-    for await (const { added, removed } of watch) {
-      seen.push(...added.map(({ id }) => `added ${id}`), ...removed.map(({ id }) => `removed ${id}`));
-      if (removed.length > 0) break;
+    for await (const change of watch) {
+      seen.push(`${change.kind} ${change.id}`);
+      if (change.kind === "removed") break;
     }
   })();
   await new Promise((resolve) => setTimeout(resolve, 5));

@@ -216,24 +216,24 @@ const VERBS = {
     return snakes(this.balancer(args).stats());
   },
 
-  decode({ format, body, ...options }) {
-    return this.callboard.decode(format, bytesOf(body), camels(options));
+  decode({ body, ...options }) {
+    return this.callboard.decode(bytesOf(body), options);
   },
-  feed({ format, body, ...options }, now) {
-    return this.registry.feed(format, bytesOf(body), camels(options), { now });
+  feed({ body, ...feed }, now) {
+    return this.registry.feed(feed, bytesOf(body), { now });
   },
-  request(request, now, keep = "request") {
-    return this.reply(this.callboard.handle(this.registry, requested(request), { now }), keep);
+  request({ method, path, query = "", body = "" }, now, keep = "request") {
+    return this.reply(this.registry.handle({ method, path, query, body: bytesOf(body) }, { now }), keep);
   },
   resume({ from = "request" }, now, keep = "request") {
-    return this.reply(named(this.waits, from).resume(this.registry, { now }), keep);
+    return this.reply(named(this.waits, from).resume({ now }), keep);
   },
 };
 
 Host.prototype.reply = function (reply, keep) {
-  if (reply.wait) {
-    this.waits.set(keep, reply.wait);
-    return { wait: { until: reply.wait.until } };
+  if (reply instanceof this.callboard.Wait) {
+    this.waits.set(keep, reply);
+    return { wait: { until: reply.until } };
   }
   const headers = Object.create(null);
   for (const [name, value] of reply.headers) headers[name.toLowerCase()] = value;
@@ -242,7 +242,6 @@ Host.prototype.reply = function (reply, keep) {
   return { status: reply.status, headers, body: json ? JSON.parse(text) : text };
 };
 
-const requested = ({ body, ...rest }) => ({ ...rest, headers: Object.entries(rest.headers ?? {}), ...(body === undefined ? {} : { body: bytesOf(body) }) });
 const bytesOf = (body) => new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
 const picked = ({ instance, token }) => ({ id: instance.id, service: instance.service, handle: instance.handle, token });
 const defined = (options) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

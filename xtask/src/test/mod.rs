@@ -12,7 +12,7 @@ use crate::{Result, sh, ui};
 use parse::Count;
 use suites::{Need, SUITES, Suite};
 
-/// Lines of a failing suite's output that are shown; the whole of it is in its log.
+/// Lines of a failing suite's output that are shown.
 const SHOWN: usize = 80;
 
 pub fn command(names: &[String]) -> Result {
@@ -53,7 +53,6 @@ fn run(suite: &Suite, met: &mut Met) -> Count {
         }
     }
     let mut command = (suite.command)();
-    let failing = |line: &str| parse::is_failure(suite.format, line);
     let done = match sh::run(&format!("test:  {name}"), &mut command, |line| parse::current(suite.format, line)) {
         Ok(done) => done,
         Err(error) => {
@@ -69,11 +68,8 @@ fn run(suite: &Suite, met: &mut Met) -> Count {
         println!("  {line}");
     }
     if count.failed > 0 {
-        for line in done.lines.iter().filter(|line| failing(line)) {
-            println!("  {line}");
-        }
-        println!("  ---- the end of its output{}", log.map_or(String::new(), |path| format!("; all of it: {}", path.display())));
-        println!("{}\n  ----", done.tail(SHOWN));
+        println!("  ---- why{}", log.map_or(String::new(), |path| format!("; all of its output: {}", path.display())));
+        println!("{}\n  ----", parse::reasons(suite.format, &done.lines, SHOWN).join("\n"));
     }
     count
 }

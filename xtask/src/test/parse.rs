@@ -60,14 +60,23 @@ pub fn current(format: Format, line: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Whether a line tells of one failed test.
-pub fn is_failure(format: Format, line: &str) -> bool {
-    match format {
-        Format::Cargo => line.starts_with("test ") && line.ends_with("FAILED"),
-        Format::Pytest => line.starts_with("FAILED ") || line.starts_with("ERROR "),
-        Format::Node => line.trim_start().starts_with("not ok "),
-        Format::Check => false,
+/// What of a failed run's output tells why: the reports of failed tests where they stand apart, else its end.
+pub fn reasons(format: Format, lines: &[String], most: usize) -> Vec<&str> {
+    let mut reasons: Vec<&str> = Vec::new();
+    if format == Format::Node {
+        let mut inside = false;
+        for line in lines {
+            inside = line.trim_start().starts_with("not ok ") || inside && line.trim() != "...";
+            if inside {
+                reasons.push(line);
+            }
+        }
     }
+    if reasons.is_empty() {
+        reasons = lines[lines.len().saturating_sub(most)..].iter().map(String::as_str).collect();
+    }
+    reasons.truncate(most);
+    reasons
 }
 
 /// `test result: ok. 12 passed; 0 failed; 0 ignored; ..`
@@ -147,6 +156,13 @@ mod tests {
     fn node_counts_cancelled_as_failed() {
         assert_eq!(of(Format::Node, "# tests 4\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 0", false), (2, 2));
         assert_eq!(of(Format::Node, "# tests 0\n# pass 0\n# fail 0", true), (0, 1));
+    }
+
+    #[test]
+    fn reasons_are_the_failed_tests_or_the_end() {
+        let lines: Vec<String> = ["ok 1", "not ok 2 - b", "  ---", "  error: x", "  ...", "ok 3"].map(str::to_owned).into();
+        assert_eq!(reasons(Format::Node, &lines, 9), ["not ok 2 - b", "  ---", "  error: x"]);
+        assert_eq!(reasons(Format::Cargo, &lines, 2), ["  ...", "ok 3"]);
     }
 
     #[test]

@@ -1,0 +1,76 @@
+// The larger module: other registries' payloads in, callboard's HTTP API out.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { InvalidError, Registry, UsageError, Wait, decode, now } from "../../bindings-wasm/dist/full/index.js";
+
+const consul = (id, address) => ({
+  Node: { Node: "n1", Address: address, Datacenter: "dc1" },
+  Service: { ID: id, Service: "web", Address: address, Port: 80, Tags: ["blue"], Meta: { env: "prod" } },
+  Checks: [{ Status: "passing" }],
+});
+const payload = JSON.stringify([consul("web-1", "10.0.0.1"), consul("web-2", "10.0.0.2")]);
+
+test("a payload is decoded, and fed to a registry", () => {
+  const { instances, skipped } = decode(payload);
+  assert.deepEqual([instances.length, skipped.length, instances[0].service], [2, 0, "web"]);
+  const registry = new Registry();
+  const done = registry.feed({ source: "consul:dc1", service: "web" }, new TextEncoder().encode(payload), { now: 0 });
+  assert.deepEqual([done.added, done.removed], [2, 0]);
+  assert.equal(registry.query({ service: "web", selector: "env=prod", tags: ["blue"] }).instances.length, 2);
+  // An empty listing where there was somebody is not believed at once.
+  assert.equal(registry.feed({ source: "consul:dc1", service: "web" }, "[]", { now: 1 }).held, 2);
+  assert.equal(registry.query("web").stale, true);
+  for (const bad of ["", "{", "[", "nul", '{"a":1,"a":2}']) {
+    assert.throws(() => registry.feed({ source: "consul:dc1", service: "web" }, bad, { now: 2 }), (error) => error.code !== "disposed", bad);
+  }
+  assert.throws(() => registry.feed({ sorce: "x" }, "[]"), (error) => error.code === "unknown-field" && error.field === "sorce");
+  assert.throws(() => decode(1), InvalidError);
+  assert.throws(() => decode("[]", { format: "pigeon" }), (error) => error.code === "invalid-argument" && error.field === "format");
+});
+
+test("a request is answered, and a long poll waits", () => {
+  const registry = new Registry({ epoch: 7 });
+  const json = (reply) => JSON.parse(new TextDecoder().decode(reply.body));
+  const put = registry.handle({ method: "PUT", path: "/v1/instances/default/web/a", body: '{"endpoints":["http://10.0.0.1:80"]}' }, { now: 0 });
+  assert.equal(put.status, 201);
+  assert.equal(json(put).revision, 1);
+  const list = registry.handle({ method: "GET", path: "/v1/instances/default/web" }, { now: 1 });
+  assert.equal(json(list).instances[0].id, "a");
+  assert.ok(list.headers.some(([name, value]) => name === "x-callboard-revision" && value === "1"));
+  assert.equal(registry.handle({ method: "GET", path: "/nowhere" }, { now: 1 }).status, 404);
+
+  const wait = registry.handle({ method: "GET", path: "/v1/instances/default/web", query: "epoch=7&revision=1&wait=10" }, { now: 2 });
+  assert.ok(wait instanceof Wait);
+  assert.equal(wait.until, 10_000_002);
+  assert.equal(wait.resume({ now: 3 }), wait);
+  registry.register({ service: "web", id: "b" }, { now: 4 });
+  assert.equal(json(wait.resume({ now: 5 })).instances.length, 2);
+  assert.throws(() => wait.resume({ now: 6 }), UsageError);
+  assert.throws(() => registry.handle({ method: "GET", path: 1 }), InvalidError);
+  assert.throws(() => registry.handle({ method: "GET", path: "/", headers: {} }), (error) => error.field === "headers");
+});
+
+test("a standard Request gets a standard Response", async () => {
+  const registry = new Registry();
+  const ask = (path, init) => registry.respond(new Request(`http://callboard.internal${path}`, init));
+  const made = await ask("/v1/instances/default/web/a", { method: "PUT", body: "{}" });
+  assert.equal(made.status, 201);
+  assert.equal(made.headers.get("content-type"), "application/json");
+  const { epoch, revision } = await made.json();
+  const polling = ask(`/v1/instances/default/web?epoch=${epoch}&revision=${revision}&wait=30`);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  registry.register({ service: "web", id: "b" });
+  assert.equal((await (await polling).json()).instances.length, 2);
+  const started = now();
+  const idle = await ask(`/v1/instances/default/web?epoch=${epoch}&revision=${registry.revision}&wait=1`);
+  assert.equal(idle.status, 200);
+  assert.ok(now() - started >= 900_000);
+});
+
+test("a registry of the larger module is restored as one", () => {
+  const registry = new Registry();
+  registry.register({ service: "web", id: "a" });
+  const again = Registry.restore(registry.snapshot());
+  assert.ok(again instanceof Registry);
+  assert.equal(again.handle({ method: "GET", path: "/v1/health" }).status, 200);
+});
