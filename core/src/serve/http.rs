@@ -52,8 +52,8 @@ impl Response {
         Self { status, headers, body }
     }
 
-    /// The response that tells an error: `{"error": {code, field, limit?, message}}`.
-    pub(super) fn error(error: &Error) -> Self {
+    /// The response that tells an error: `{"error": {code, kind, field, limit?, message}}`. For hosts that refuse a request themselves.
+    pub fn error(error: &Error) -> Self {
         let mut pairs = alloc::vec![
             ("code", Value::from(error.code().as_str())),
             ("kind", Value::from(error.code().kind().class())),

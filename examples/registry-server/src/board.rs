@@ -18,20 +18,33 @@ pub struct Board {
     /// Zero of the registry's clock.
     started: Instant,
     file: Option<PathBuf>,
-    /// The latest revision: wakes long polls and the writer.
+    /// The latest revision: wakes long polls.
     revision: watch::Sender<u64>,
-    /// The latest revision that is on the disk, or why there is none.
-    stored: watch::Sender<Result<u64, String>>,
+    /// How many changes there were to write; moved only with the registry locked.
+    asked: watch::Sender<u64>,
+    /// What became of the latest write.
+    tried: watch::Sender<Write>,
     /// A new deadline may be earlier than the one the timer sleeps for.
     deadline: Notify,
+    /// Waits are to end.
     stopping: watch::Sender<bool>,
+    /// Nobody is left who waits for the disk.
+    closed: watch::Sender<bool>,
+}
+
+/// A snapshot that was written, or was to be.
+#[derive(Clone, Default)]
+struct Write {
+    /// The last change that it holds.
+    asked: u64,
+    failure: Option<String>,
 }
 
 impl Board {
     /// The board as the file has it, or an empty one.
     pub fn open(file: Option<PathBuf>) -> Result<Self, Error> {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let config = Config { seed: getrandom::u64()?, epoch, ..Config::default() };
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+        let config = Config { seed: getrandom::u64()?, epoch: u64::try_from(epoch)?, ..Config::default() };
         let saved = file.as_deref().map(disk::read).transpose()?.flatten();
         let registry = match saved {
             Some(bytes) => Registry::restore(&bytes, config, Timestamp::ZERO)?,
@@ -43,9 +56,12 @@ impl Board {
             started: Instant::now(),
             file,
             revision: watch::Sender::new(revision),
-            stored: watch::Sender::new(Ok(revision)),
+            // What was restored is on the disk; an empty board need not be.
+            asked: watch::Sender::new(0),
+            tried: watch::Sender::new(Write::default()),
             deadline: Notify::new(),
             stopping: watch::Sender::new(false),
+            closed: watch::Sender::new(false),
         })
     }
 
@@ -55,21 +71,38 @@ impl Board {
         format!("{} instances, revision {}, epoch {}", registry.len(), registry.revision(), registry.epoch())
     }
 
-    /// Ends every wait.
+    /// Ends every long poll, those to come too.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Lets [`keep_on_disk`](Self::keep_on_disk) end, after a last write.
+    pub fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Resolves when the board is told to stop.
+    pub async fn stopped(&self) {
+        // The sender is our own field: there is no error to meet.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     /// Answers a request when there is something to say and, if it changed anything, when that is on the disk.
     pub async fn answer(&self, request: &Request<'_>) -> Result<Response, Error> {
         // Subscribed before the first look: a change in between is seen.
         let (mut changes, mut stopping) = (self.revision.subscribe(), self.stopping.subscribe());
-        let mut reply = self.with(|registry, now| rest::handle(registry, request, now));
+        let mut reply = self.with(|registry, now| {
+            let reply = rest::handle(registry, request, now);
+            // An override of an instance that is not on record, and a newer incarnation, make no revision.
+            if is_kept(request) && ["/admin", "/health", "/batch"].iter().any(|end| request.path.ends_with(end)) {
+                self.asked.send_modify(|asked| *asked += 1);
+            }
+            reply
+        });
         loop {
             match reply {
                 Reply::Response(response) => {
-                    // A renewal writes nothing, and must not fail with the disk.
-                    if request.method != "GET" && !request.path.ends_with("/renew") {
+                    if is_kept(request) {
                         self.is_stored().await?;
                     }
                     return Ok(response);
@@ -100,41 +133,47 @@ impl Board {
         }
     }
 
-    /// Writes a snapshot whenever the revision has moved; changes that come meanwhile share the next one.
+    /// Writes a snapshot whenever there is a change to write, until [`close`](Self::close); changes that come meanwhile share the next one.
     pub async fn keep_on_disk(self: Arc<Self>) -> Result<(), Error> {
         let Some(file) = self.file.clone() else { return Ok(()) };
-        let (mut changes, mut stopping) = (self.revision.subscribe(), self.stopping.subscribe());
+        let (mut changes, mut closed) = (self.asked.subscribe(), self.closed.subscribe());
         loop {
-            let over = *stopping.borrow_and_update();
-            let (revision, bytes) = {
+            let over = *closed.borrow_and_update();
+            let (asked, bytes) = {
                 let registry = self.lock();
-                (registry.revision(), registry.snapshot())
+                (*changes.borrow_and_update(), registry.snapshot())
             };
             let target = file.clone();
-            let written = tokio::task::spawn_blocking(move || disk::write(&target, &bytes)).await?;
-            let failed = written.is_err();
-            let _ =
-                self.stored.send_replace(written.map(|()| revision).map_err(|error| format!("the snapshot could not be written: {error}")));
+            let failure = match tokio::task::spawn_blocking(move || disk::write(&target, &bytes)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("the snapshot could not be written: {error}")),
+                Err(error) => Some(format!("the snapshot could not be written: {error}")),
+            };
+            if let Some(failure) = &failure {
+                eprintln!("registry-server: {failure}");
+            }
+            let failed = failure.clone();
+            self.tried.send_replace(Write { asked, failure });
             if over {
-                return Ok(());
+                return failed.map_or(Ok(()), |failure| Err(failure.into()));
             }
             tokio::select! {
                 _ = changes.changed() => {}
-                _ = stopping.changed() => {}
-                () = tokio::time::sleep(Duration::from_secs(1)), if failed => {}
+                _ = closed.changed() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)), if failed.is_some() => {}
             }
         }
     }
 
-    /// Waits until all that is in the registry now is on the disk.
+    /// Waits until all that was changed so far is on the disk.
     async fn is_stored(&self) -> Result<(), Error> {
         if self.file.is_none() {
             return Ok(());
         }
-        let revision = self.lock().revision();
-        let mut stored = self.stored.subscribe();
-        let outcome = stored.wait_for(|stored| stored.as_ref().map_or(true, |stored| *stored >= revision)).await?;
-        outcome.as_ref().map(|_| ()).map_err(|error| error.clone().into())
+        let asked = *self.asked.borrow();
+        let mut tried = self.tried.subscribe();
+        let write = tried.wait_for(|write| write.asked >= asked).await?;
+        write.failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// Does something with the registry, and wakes whom that concerns.
@@ -143,6 +182,7 @@ impl Board {
         let (revision, deadline) = (registry.revision(), registry.deadline());
         let result = act(&mut registry, self.now());
         if registry.revision() != revision {
+            self.asked.send_modify(|asked| *asked += 1);
             self.revision.send_replace(registry.revision());
         }
         if registry.deadline() != deadline {
@@ -158,4 +198,9 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the answer of a request waits for the disk. A renewal writes nothing, and must not fail with the disk.
+fn is_kept(request: &Request<'_>) -> bool {
+    request.method != "GET" && !(request.method == "POST" && request.path.ends_with("/renew"))
 }

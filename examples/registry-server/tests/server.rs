@@ -34,10 +34,29 @@ impl Server {
         (status, text.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
     }
 
-    fn terminate(mut self) {
+    fn signal(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    fn terminate(mut self) {
+        self.signal();
         assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Waits for the end, but not for ever.
+    fn ends_within(mut self, limit: Duration) {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return assert!(status.success());
+            }
+            if started.elapsed() > limit {
+                self.kill();
+                panic!("the server did not end");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn kill(mut self) {
@@ -116,4 +135,123 @@ fn a_damaged_file_is_not_overwritten() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("snapshot-corrupt"));
     assert_eq!(std::fs::read(&file).unwrap(), b"CBRD what is this");
+}
+
+/// What makes no revision, or looks like a renewal, is kept all the same.
+#[test]
+fn every_change_that_was_acknowledged_is_kept() {
+    let file = file("kept");
+    let server = Server::start(&file);
+    let sent = [
+        ("PUT", "/v1/instances/default/web/renew", "{\"incarnation\":3}", 201),
+        ("PUT", "/v1/instances/default/web/absent/admin", "{\"state\":\"disabled\"}", 200),
+        ("PUT", "/v1/instances/default/web/renew/health", "{\"health\":\"healthy\",\"incarnation\":4}", 200),
+    ];
+    for (method, target, body, status) in sent {
+        assert_eq!(server.send(method, target, body).0, status, "{target}");
+    }
+    server.kill();
+    let server = Server::start(&file);
+    assert!(server.send("GET", "/v1/instances/default/web/renew", "").1.contains("\"incarnation\":4"));
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/absent", "{}").0, 201);
+    assert!(server.send("GET", "/v1/instances/default/web/absent", "").1.contains("disabled"));
+    server.terminate();
+}
+
+/// Requests that are under way when the server is told to stop are answered, and what they were told is true.
+#[test]
+fn a_stop_under_load_ends_and_loses_nothing() {
+    let file = file("load");
+    let server = Server::start(&file);
+    // One client begins a body and never ends it; another has a long poll to come.
+    let mut slow = TcpStream::connect(&server.address).unwrap();
+    write!(slow, "PUT /v1/instances/default/web/slow HTTP/1.1\r\nhost: board\r\ncontent-length: 10\r\n\r\n{{").unwrap();
+    let acknowledged: Vec<String> = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..4)
+            .map(|lane| {
+                let address = server.address.clone();
+                scope.spawn(move || {
+                    let mut told = Vec::new();
+                    for n in 0.. {
+                        let id = format!("{lane}-{n}");
+                        let Ok(mut stream) = TcpStream::connect(&address) else { break };
+                        let line = format!("PUT /v1/instances/default/web/{id} HTTP/1.1\r\nhost: board\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+                        let mut text = String::new();
+                        if stream.write_all(line.as_bytes()).is_err() || stream.read_to_string(&mut text).is_err() {
+                            break;
+                        }
+                        if text.starts_with("HTTP/1.1 201") {
+                            told.push(id);
+                        }
+                    }
+                    told
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(300));
+        server.signal();
+        lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect()
+    });
+    server.ends_within(Duration::from_secs(30));
+    assert!(!acknowledged.is_empty());
+    let server = Server::start(&file);
+    let (_, body) = server.send("GET", "/v1/instances/default/web", "");
+    for id in &acknowledged {
+        assert!(body.contains(&format!("\"id\":\"{id}\"")), "{id}");
+    }
+    server.terminate();
+}
+
+#[test]
+fn a_failing_disk_is_told_and_comes_back() {
+    let file = file("disk");
+    let server = Server::start(&file);
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/a", "{\"ttl\":60}").0, 201);
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/b", "{}").0, 503);
+    // Who says it again is not told that it is done.
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/b", "{}").0, 503);
+    assert_eq!(server.send("POST", "/v1/instances/default/web/a/renew", "").0, 200);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/c", "{}").0, 201);
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/b", "{}").0, 200);
+    server.kill();
+    let server = Server::start(&file);
+    assert_eq!(server.send("GET", "/v1/instances/default/web/b", "").0, 200);
+    server.terminate();
+}
+
+#[test]
+fn what_no_server_should_take_is_refused() {
+    let file = file("hostile");
+    let server = Server::start(&file);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let length = 8 * 1_024 * 1_024 + 1;
+    write!(stream, "POST /v1/batch HTTP/1.1\r\nhost: board\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n").unwrap();
+    // The server may answer and close before it has read it all.
+    let mut writer = stream.try_clone().unwrap();
+    let sender = thread::spawn(move || drop(writer.write_all(&vec![b' '; length])));
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    drop(stream);
+    sender.join().unwrap();
+    for (line, status) in [
+        ("GET /v1/instances/a%00b HTTP/1.1", "400"),
+        ("GET /%zz HTTP/1.1", "400"),
+        ("GET /v1/health?a=%ff HTTP/1.1", "400"),
+        ("BREW /v1/health HTTP/1.1", "405"),
+        ("OPTIONS * HTTP/1.1", "400"),
+        ("GET http://elsewhere/v1/health HTTP/1.1", "200"),
+        ("GET /\u{e9} HTTP/1.1", "4"),
+        ("nonsense", "400"),
+    ] {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        write!(stream, "{line}\r\nhost: board\r\nconnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{line}: {text}");
+    }
+    assert_eq!(server.send("GET", "/v1/health", "").0, 200);
+    server.terminate();
 }
