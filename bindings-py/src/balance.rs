@@ -7,7 +7,7 @@ use callboard::model::Handle;
 use callboard::{Error, Timestamp};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBool, PyDict};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::clock::{self, Time};
@@ -15,11 +15,16 @@ use crate::convert::{self, Payload, document, pairs, payload, text, whole};
 use crate::errors::Raise as _;
 use crate::query::{Asked, Query};
 use crate::registry::{Registry, handle_of};
+use crate::table::Table;
 
 struct State {
     core: core::Balancer,
     /// The revision of the registry it has followed to.
     followed: Option<u64>,
+    /// The objects of what it picks, as they are at that revision.
+    objects: Table,
+    /// The latest time it was told.
+    now: Timestamp,
 }
 
 /// Chooses an instance for each call, among those that match a query, and learns from what became of the calls.
@@ -40,38 +45,58 @@ impl Balancer {
     /// The state after it took over what changed in the registry.
     #[inline]
     fn current(&self) -> MutexGuard<'_, State> {
-        let (registry, mut state) = (self.registry.get(), self.lock());
-        if state.followed != Some(registry.seen()) {
-            let changed = registry.lock();
-            state.core.follow(&changed);
-            state.followed = Some(changed.revision());
-        }
-        state
+        let (registry, state) = (self.registry.get(), self.lock());
+        if state.followed == Some(registry.seen()) { state } else { self.follow(state) }
     }
 
-    /// Picks through `choose` and finds the object of what was picked.
+    #[cold]
+    fn follow<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let registry = self.registry.get().lock();
+        let changed = state.core.follow(&registry);
+        state.followed = Some(registry.revision());
+        drop(registry);
+        if !changed {
+            return state;
+        }
+        let old = state.objects.empty();
+        drop(state);
+        drop(old);
+        self.lock()
+    }
+
+    /// Picks through `choose` and finds the object of what was picked. Without a time it reads the clock if it must.
     #[inline]
     fn choose(
         &self,
         py: Python<'_>,
-        now: Timestamp,
-        mut choose: impl FnMut(&mut core::Balancer) -> Result<core::Pick, Error>,
+        now: Option<Timestamp>,
+        mut choose: impl FnMut(&mut core::Balancer, Timestamp) -> Result<core::Pick, Error>,
     ) -> PyResult<(Py<PyAny>, u64)> {
         let registry = self.registry.get();
-        if registry.is_due(now) {
+        let now = if now.is_none() && registry.is_timeless() { None } else { Some(now.unwrap_or_else(clock::read)) };
+        if let Some(now) = now
+            && registry.is_due(now)
+        {
             registry.change(py, now, |core, now| Ok(core.advance(now)))?;
         }
         loop {
-            let chosen = choose(&mut self.current().core);
+            let mut state = self.current();
+            state.now = now.unwrap_or(state.now);
+            let at = state.now;
+            let chosen = choose(&mut state.core, at);
+            let found = chosen.as_ref().ok().and_then(|pick| state.objects.get(py, pick.handle));
+            let generation = state.objects.generation();
+            drop(state);
             let pick = chosen.raise(py)?;
-            if let Some(object) = registry.fresh(py, pick.handle) {
+            if let Some(object) = found {
                 return Ok((object, pick.token));
             }
             if let Some(object) = registry.object(py, pick.handle)? {
+                let _refused = self.lock().objects.put(pick.handle, object.clone_ref(py), generation);
                 return Ok((object, pick.token));
             }
             // Another thread took the instance off the board in between: pick again.
-            self.lock().core.finish(pick.token, Outcome::default(), now);
+            self.lock().core.finish(pick.token, Outcome::default(), at);
         }
     }
 
@@ -104,9 +129,11 @@ fn excluded(exclude: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Handle>> {
 }
 
 fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>) -> PyResult<Outcome> {
-    match (ok, latency) {
-        (None, None) => Ok(Outcome::default()),
-        (Some(any), _) | (_, Some(any)) => Outcome::from_value(&pairs([("ok", ok), ("latency", latency)])?).raise(any.py()),
+    let truth = ok.map_or(Some(true), |ok| ok.cast::<PyBool>().ok().map(|ok| ok.is_true()));
+    match (truth, ok, latency) {
+        (Some(ok), _, None) => Ok(Outcome { ok, latency: None }),
+        (_, Some(any), _) | (_, _, Some(any)) => Outcome::from_value(&pairs([("ok", ok), ("latency", latency)])?).raise(any.py()),
+        (None, None, None) => Ok(Outcome::default()),
     }
 }
 
@@ -132,7 +159,10 @@ impl Balancer {
             options.seed = clock::seed();
         }
         let core = core::Balancer::new(query.0, policy, options).raise(py)?;
-        Ok(Self { registry: registry.unbind(), state: Mutex::new(State { core, followed: None }) })
+        Ok(Self {
+            registry: registry.unbind(),
+            state: Mutex::new(State { core, followed: None, objects: Table::default(), now: Timestamp::ZERO }),
+        })
     }
 
     // Getters.
@@ -194,7 +224,7 @@ impl Balancer {
         let key = key.map(|key| payload(key, "key")).transpose()?;
         let (exclude, at) = (excluded(exclude)?, clock::at(now));
         let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
-        let (instance, token) = slf.get().choose(slf.py(), at, |core| core.pick(&request, at))?;
+        let (instance, token) = slf.get().choose(slf.py(), Some(at), |core, now| core.pick(&request, now))?;
         Ok(Pick { balancer: slf.clone().unbind(), instance, token, at, timed: now.is_none() })
     }
 
@@ -235,13 +265,12 @@ impl Balancer {
 
     /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let now = clock::read();
-        let pick = |core: &mut core::Balancer| {
+        let pick = |core: &mut core::Balancer, now| {
             let pick = core.pick(&Request::default(), now)?;
             core.finish(pick.token, Outcome::default(), now);
             Ok(pick)
         };
-        self.choose(py, now, pick).map(|(instance, _)| instance)
+        self.choose(py, None, pick).map(|(instance, _)| instance)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

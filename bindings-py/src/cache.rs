@@ -11,8 +11,6 @@ use crate::python;
 struct Entry {
     handle: Handle,
     revision: u64,
-    /// The registry's revision at which the record was last seen to be the same.
-    checked: u64,
     object: Py<PyAny>,
 }
 
@@ -24,8 +22,8 @@ pub struct Cache(Mutex<Vec<Option<Entry>>>);
 pub enum Found {
     /// It is there.
     Object(Py<PyAny>),
-    /// It is to be made of a record that was read at a revision of the registry.
-    Record(Box<Instance>, u64),
+    /// It is to be made of the record.
+    Record(Box<Instance>),
 }
 
 impl Cache {
@@ -33,33 +31,21 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The object of a handle, if nothing has changed in the registry since it was last checked.
-    #[inline]
-    pub fn fresh(&self, py: Python<'_>, handle: Handle, seen: u64) -> Option<Py<PyAny>> {
+    /// The object of a handle whose record is at `revision`.
+    pub fn get(&self, py: Python<'_>, handle: Handle, revision: u64) -> Option<Py<PyAny>> {
         let entries = self.lock();
         let entry = entries.get(handle.slot() as usize)?.as_ref()?;
-        (entry.handle == handle && entry.checked == seen).then(|| entry.object.clone_ref(py))
-    }
-
-    /// The object of a handle whose record is at `revision`, when the registry is at `seen`.
-    pub fn get(&self, py: Python<'_>, handle: Handle, revision: u64, seen: u64) -> Option<Py<PyAny>> {
-        let mut entries = self.lock();
-        let entry = entries.get_mut(handle.slot() as usize)?.as_mut()?;
-        if entry.handle != handle || entry.revision != revision {
-            return None;
-        }
-        entry.checked = seen;
-        Some(entry.object.clone_ref(py))
+        (entry.handle == handle && entry.revision == revision).then(|| entry.object.clone_ref(py))
     }
 
     /// The object for a place in an answer. Not to be called while a lock is held.
     pub fn object(&self, py: Python<'_>, found: Found) -> PyResult<Py<PyAny>> {
-        let (record, checked) = match found {
+        let record = match found {
             Found::Object(object) => return Ok(object),
-            Found::Record(record, checked) => (record, checked),
+            Found::Record(record) => record,
         };
         let object = python::result(py, "Instance", &record.to_value())?.unbind();
-        let entry = Entry { handle: record.handle, revision: record.revision, checked, object: object.clone_ref(py) };
+        let entry = Entry { handle: record.handle, revision: record.revision, object: object.clone_ref(py) };
         // What was there is dropped after the lock: its end may run Python code.
         let _old = self.put(entry);
         Ok(object)

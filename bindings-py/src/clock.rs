@@ -43,10 +43,12 @@ pub fn at(now: Option<Time>) -> Timestamp {
 }
 
 /// Reads the clock.
+#[inline]
 pub fn read() -> Timestamp {
-    let micros = ZERO.get_or_init(Instant::now).elapsed().as_micros();
+    let since = ZERO.get_or_init(Instant::now).elapsed();
+    let micros = since.as_secs().saturating_mul(1_000_000).saturating_add(since.subsec_micros().into());
     // 2^53 microseconds are 285 years of uptime.
-    u64::try_from(micros).ok().and_then(|micros| Timestamp::from_micros(micros).ok()).unwrap_or(Timestamp::MAX)
+    Timestamp::from_micros(micros).unwrap_or(Timestamp::MAX)
 }
 
 /// Chance, for what names no seed: below 2^53.

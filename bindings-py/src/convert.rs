@@ -87,8 +87,15 @@ pub fn text(object: &Bound<'_, PyAny>, field: &str) -> PyResult<String> {
 /// A whole number below 2^53, as a document has it; `None` when the argument is.
 pub fn whole(object: Option<&Bound<'_, PyAny>>, field: &str) -> PyResult<Option<u64>> {
     let Some(object) = object else { return Ok(None) };
+    // A float that happens to be whole is a slip of the caller in Python, which tells them apart.
+    if object.is_exact_instance_of::<PyInt>()
+        && let Ok(int) = object.extract::<u64>()
+        && int < 1 << 53
+    {
+        return Ok(Some(int));
+    }
     match value(object, field)? {
-        // A float that happens to be whole is a slip of the caller in Python, which tells them apart.
+        // Of a class of its own, such as an enum.
         Value::Int(int) if (0..1 << 53).contains(&int) => Ok(Some(int as u64)),
         other => Err(expected(object.py(), "a whole number from 0 to 2^53 - 1", other.type_name(), field)),
     }

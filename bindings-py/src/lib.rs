@@ -14,6 +14,7 @@ mod python;
 mod query;
 mod registry;
 mod serve;
+mod table;
 mod view;
 
 use pyo3::prelude::*;

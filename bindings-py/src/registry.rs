@@ -63,6 +63,12 @@ impl Registry {
         self.revision.load(Ordering::Acquire)
     }
 
+    /// Whether time will ever do something.
+    #[inline]
+    pub fn is_timeless(&self) -> bool {
+        self.deadline.load(Ordering::Acquire) == NEVER
+    }
+
     /// Whether `advance` has something to do.
     #[inline]
     pub fn is_due(&self, now: Timestamp) -> bool {
@@ -120,10 +126,9 @@ impl Registry {
 
     /// What stands in an answer for a handle. Called under the lock of `core`; `Cache::object` makes the rest after it.
     pub fn find(&self, py: Python<'_>, core: &core::Registry, handle: Handle) -> Option<Found> {
-        let (revision, seen) = (core.instance_revision(handle)?, core.revision());
-        match self.cache.get(py, handle, revision, seen) {
+        match self.cache.get(py, handle, core.instance_revision(handle)?) {
             Some(object) => Some(Found::Object(object)),
-            None => core.instance(handle).map(|record| Found::Record(Box::new(record), seen)),
+            None => core.instance(handle).map(|record| Found::Record(Box::new(record))),
         }
     }
 
@@ -137,12 +142,6 @@ impl Registry {
     pub fn object(&self, py: Python<'_>, handle: Handle) -> PyResult<Option<Py<PyAny>>> {
         let found = self.find(py, &self.lock(), handle);
         found.map(|found| self.cache.object(py, found)).transpose()
-    }
-
-    /// The `Instance` of a handle, when it was made and nothing has changed since: costs no look at the registry.
-    #[inline]
-    pub fn fresh(&self, py: Python<'_>, handle: Handle) -> Option<Py<PyAny>> {
-        self.cache.fresh(py, handle, self.seen())
     }
 }
 
