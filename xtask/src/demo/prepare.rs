@@ -26,9 +26,7 @@ pub fn everything() -> Result<Programs> {
     cargo.args(["build", "--locked", "--profile", "demo", "--package", "registry-server", "--package", "consumer-rust"]);
     step("the server and the Rust consumer", &mut cargo)?;
 
-    let mut pip = sh::command(python::program("python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-build-isolation", "./bindings-py"]);
-    step("the Python package", &mut pip)?;
+    python::install_package()?;
 
     wasm::command(&[])?;
     let mut pack = sh::command("npm");

@@ -44,6 +44,15 @@ pub fn ensure() -> Result<Ready> {
     Ok(Ready::installed(format!("target/venv, Python {version}"), started.elapsed()))
 }
 
+/// Builds the Python package and installs it as a user would, save that the build uses the tools that are pinned here.
+pub fn install_package() -> Result {
+    let mut pip = sh::command(program("python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-build-isolation"]);
+    pip.args(["--force-reinstall", "--no-deps", "./bindings-py"]);
+    sh::must("python: pip install ./bindings-py", &mut pip)?;
+    Ok(())
+}
+
 fn find() -> Option<(PathBuf, String)> {
     NAMES.into_iter().filter_map(sh::which).find_map(|path| {
         let version = sh::ask(sh::command(&path).args(["-c", QUESTION]))?;

@@ -78,6 +78,7 @@ fn meet(need: Need) -> Result {
     match need {
         Need::Part(part) => part.ensure(),
         Need::NpmPackage => crate::wasm::command(&[]),
+        Need::PythonPackage => crate::setup::python::install_package(),
     }
 }
 

@@ -13,7 +13,11 @@ pub enum Need {
     Part(Part),
     /// The npm package in `bindings-wasm/dist`.
     NpmPackage,
+    /// The Python package in `target/venv`.
+    PythonPackage,
 }
+
+const PYTHON_PACKAGE: &[Need] = &[Need::Part(Part::Python), Need::PythonPackage];
 
 const NPM_PACKAGE: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage];
 const NPM_TARBALL: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage, Need::Part(Part::Chromium)];
@@ -90,8 +94,44 @@ pub const SUITES: &[Suite] = &[
         name: "python",
         what: "the Python package in target/venv",
         format: Format::Pytest,
-        needs: &[Need::Part(Part::Python)],
-        command: || venv("pytest", &["--quiet", "bindings-py/tests"]),
+        needs: PYTHON_PACKAGE,
+        command: || venv("pytest", &["--quiet", "tests/python", "--ignore", "tests/python/test_package.py"]),
+        skip: never,
+    },
+    Suite {
+        name: "pip",
+        what: "pip install ./bindings-py into a clean environment",
+        format: Format::Pytest,
+        needs: PYTHON_PACKAGE,
+        command: || venv("pytest", &["--quiet", "tests/python/test_package.py"]),
+        skip: never,
+    },
+    Suite {
+        name: "stubtest",
+        what: "the stubs of the Python package say what its module has",
+        format: Format::Check,
+        needs: PYTHON_PACKAGE,
+        command: || python_check("python", &["-m", "mypy.stubtest", "callboard", "--allowlist", "stubtest-allowlist.txt"]),
+        skip: never,
+    },
+    Suite {
+        name: "mypy",
+        what: "mypy --strict on the Python package and on a sample that uses its types",
+        format: Format::Check,
+        needs: PYTHON_PACKAGE,
+        command: || python_check("mypy", &["--strict", "python/callboard", "../tests/python/types_sample.py"]),
+        skip: never,
+    },
+    Suite {
+        name: "pyright",
+        what: "pyright, strict, on the same",
+        format: Format::Check,
+        needs: PYTHON_PACKAGE,
+        command: || {
+            let mut pyright = python_check("pyright", &["python/callboard", "../tests/python/types_sample.py", "--pythonpath"]);
+            pyright.arg(setup::python::program("python"));
+            pyright
+        },
         skip: never,
     },
     Suite {
@@ -135,6 +175,13 @@ fn cargo(args: &[&str]) -> Command {
 fn venv(name: &str, args: &[&str]) -> Command {
     let mut program = sh::command(setup::python::program(name));
     program.args(args);
+    program
+}
+
+/// A program of `target/venv`, run in `bindings-py`, where its settings are.
+fn python_check(name: &str, args: &[&str]) -> Command {
+    let mut program = venv(name, args);
+    program.current_dir(sh::root().join("bindings-py"));
     program
 }
 
