@@ -7,10 +7,11 @@ use pyo3::prelude::*;
 
 use crate::python;
 
-/// The object of the record that had `handle` at `revision`.
+/// The object of a record, and what tells whether it is still good.
 struct Entry {
     handle: Handle,
     revision: u64,
+    incarnation: u64,
     object: Py<PyAny>,
 }
 
@@ -31,11 +32,12 @@ impl Cache {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The object of a handle whose record is at `revision`.
-    pub fn get(&self, py: Python<'_>, handle: Handle, revision: u64) -> Option<Py<PyAny>> {
+    /// The object of a handle whose record is at `revision` and of `incarnation`.
+    pub fn get(&self, py: Python<'_>, handle: Handle, revision: u64, incarnation: u64) -> Option<Py<PyAny>> {
         let entries = self.lock();
         let entry = entries.get(handle.slot() as usize)?.as_ref()?;
-        (entry.handle == handle && entry.revision == revision).then(|| entry.object.clone_ref(py))
+        let same = entry.handle == handle && entry.revision == revision && entry.incarnation == incarnation;
+        same.then(|| entry.object.clone_ref(py))
     }
 
     /// The object for a place in an answer. Not to be called while a lock is held.
@@ -45,7 +47,8 @@ impl Cache {
             Found::Record(record) => record,
         };
         let object = python::result(py, "Instance", &record.to_value())?.unbind();
-        let entry = Entry { handle: record.handle, revision: record.revision, object: object.clone_ref(py) };
+        let (handle, revision, incarnation) = (record.handle, record.revision, record.registration.incarnation);
+        let entry = Entry { handle, revision, incarnation, object: object.clone_ref(py) };
         // What was there is dropped after the lock: its end may run Python code.
         let _old = self.put(entry);
         Ok(object)

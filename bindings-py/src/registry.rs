@@ -126,7 +126,7 @@ impl Registry {
 
     /// What stands in an answer for a handle. Called under the lock of `core`; `Cache::object` makes the rest after it.
     pub fn find(&self, py: Python<'_>, core: &core::Registry, handle: Handle) -> Option<Found> {
-        match self.cache.get(py, handle, core.instance_revision(handle)?) {
+        match self.cache.get(py, handle, core.instance_revision(handle)?, core.instance_incarnation(handle)?) {
             Some(object) => Some(Found::Object(object)),
             None => core.instance(handle).map(|record| Found::Record(Box::new(record))),
         }
@@ -399,8 +399,9 @@ impl Registry {
         details: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<u64> {
         let ([namespace, service, id], now) = (key(namespace, service, id)?, clock::at(now));
+        let lifts = state.is_none() && details.is_none();
         let details = document([("state", state)], details)?;
-        let admin = if state.is_none() { None } else { Some(Override::from_value(&details, now).raise(py)?) };
+        let admin = if lifts { None } else { Some(Override::from_value(&details, now).raise(py)?) };
         self.change(py, now, |core, now| core.set_admin(&namespace, &service, &id, admin, now))
     }
 

@@ -9,7 +9,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::errors::Raise as _;
 use crate::python;
-use crate::query::Asked;
+use crate::query::{Asked, Query};
 use crate::registry::Registry;
 
 /// The instances that match a query, followed change by change.
@@ -29,6 +29,12 @@ impl View {
 
 #[pymethods]
 impl View {
+    /// Who is asked for.
+    #[getter]
+    fn query(&self) -> Query {
+        Query { inner: self.core.lock().unwrap_or_else(PoisonError::into_inner).query().clone() }
+    }
+
     /// What is different since the last call; None when nothing is.
     fn poll<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let registry = self.registry.get();

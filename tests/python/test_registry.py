@@ -69,6 +69,13 @@ def test_an_instance_is_the_same_object_until_it_changes(registry):
     assert (first.health, second.health) == ("healthy", "degraded")
 
 
+def test_a_renewal_of_a_later_life_shows(registry):
+    first = registry.lookup("billing", "b1")
+    registry.renew("billing", "b1", incarnation=5, now=0)
+    second = registry.lookup("billing", "b1")
+    assert (first.incarnation, second.incarnation, second.revision) == (0, 5, first.revision)
+
+
 def test_instances_compare_hash_copy_and_pickle(registry):
     instance = registry.lookup("billing", "b1")
     other = pickle.loads(pickle.dumps(instance))
@@ -215,6 +222,7 @@ def test_an_operator_has_the_last_word(registry):
     assert (admin.state, admin.until, admin.reason) == ("draining", 6 * SECOND, "deploy")
     registry.set_admin("billing", "b1", None, now=SECOND)
     assert registry.lookup("billing", "b1").admin.state == "enabled"
+    raises("missing-field", "state", registry.set_admin, "billing", "b1", None, ttl=5)
 
 
 def test_a_batch_is_all_or_nothing(registry):

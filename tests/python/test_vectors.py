@@ -169,6 +169,8 @@ class Host:
             snapshot[bit // 8] ^= 1 << bit % 8
         config = {**self.config, **args["config"]} if "config" in args else self.config
         self.registry = Registry.restore(bytes(snapshot), now=now, **config)
+        # A watch belongs to its registry: who reads the restored one starts with a watch of its own.
+        self.watches = {name: self.registry.watch(watch.query) for name, watch in self.watches.items()}
         return self.registry.position.to_dict()
 
     # Watch

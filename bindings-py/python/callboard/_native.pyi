@@ -278,6 +278,10 @@ class Registry:
 class View:
     """The instances that match a query, followed change by change."""
 
+    @property
+    def query(self) -> Query:
+        """Who is asked for."""
+
     def poll(self) -> Delta | None:
         """What is different since the last call; None when nothing is."""
 

@@ -11,7 +11,7 @@ from ._native import Wait, now
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ._native import Registry, View
+    from ._native import Query, Registry, View
     from ._types import Change, Delta, Response
 
 
@@ -69,6 +69,11 @@ class Watch:
         self._registry = registry
         self._view = view
         self._pending: deque[Change] = deque()
+
+    @property
+    def query(self) -> Query:
+        """Who is asked for."""
+        return self._view.query
 
     def poll(self) -> Delta | None:
         """What is different since the last call; None when nothing is. Never waits."""

@@ -196,6 +196,12 @@ impl Registry {
         self.store.resolve(handle).map(|slot| self.store.revision(slot))
     }
 
+    /// The incarnation of the record of a handle, if it is still there: the one part of a record that a renewal changes, which makes no
+    /// revision.
+    pub fn instance_incarnation(&self, handle: Handle) -> Option<u64> {
+        self.store.resolve(handle).map(|slot| self.store.incarnation(slot))
+    }
+
     /// A strong digest of a service: SHA-256, in lower-case hexadecimal, over its instances in order of id, each as the length
     /// of the id (4 bytes), the id and the revision (8 bytes), little endian. None when there is no such service.
     pub fn digest(&self, namespace: &str, service: &str) -> Option<String> {
