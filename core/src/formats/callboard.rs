@@ -7,20 +7,21 @@
 //! An answer that is `continued` follows from the one before in one life of that registry. Who is missing in it has left, for certain. One that is not may come
 //! from a registry that has lost its memory, and the last-good rule decides.
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::Decoded;
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::model::{AdminState, Health, Override, Registration};
+use crate::model::{AdminState, Health, Override, REGISTRATION_FIELDS, Registration};
 use crate::query::{HealthFilter, Query};
 use crate::registry::{Registry, Skipped};
 use crate::time::Timestamp;
 use crate::value::Value;
 
-/// What the registry adds to a registration's document, and what is the other registry's affair.
-const THEIRS: &[&str] = &["handle", "revision", "source", "url", "admin", "lease", "availability", "ttl", "grace", "namespace"];
+/// What of a registration is the other registry's affair. All that is no part of one is ignored: a newer registry may say more.
+const THEIRS: &[&str] = &["namespace", "ttl", "grace"];
 
 /// Reads the answer of a query.
 ///
@@ -30,7 +31,7 @@ pub(super) fn answer(bytes: &[u8], namespace: &str) -> Result<Decoded, Error> {
     let document = Value::from_json(bytes)?;
     let instances = document.get("instances").and_then(Value::as_list);
     let instances = instances.ok_or_else(|| Error::new(Code::Malformed, "instances").message("expected a list of instances"))?;
-    let mut decoded = Decoded { complete: document.get("continued").and_then(Value::as_bool).unwrap_or(false), ..Decoded::default() };
+    let mut decoded = Decoded::default();
     for (index, instance) in instances.iter().enumerate() {
         let name = |key| instance.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(limits::ID_BYTES).collect::<String>();
         match entry(instance, namespace) {
@@ -44,12 +45,16 @@ pub(super) fn answer(bytes: &[u8], namespace: &str) -> Result<Decoded, Error> {
             }
         }
     }
+    // Of an entry that cannot be read it is not certain whom it names.
+    let continued = document.get("continued").and_then(Value::as_bool).unwrap_or(false);
+    decoded.complete = continued && decoded.skipped.is_empty();
     Ok(decoded)
 }
 
 fn entry(instance: &Value, namespace: &str) -> Result<(Registration, AdminState), Error> {
     let Value::Map(pairs) = instance else { return Err(Error::new(Code::InvalidArgument, "instance").message("expected a map")) };
-    let own = pairs.iter().filter(|(key, _)| !THEIRS.contains(&key.as_str())).cloned();
+    let ours = |key: &str| REGISTRATION_FIELDS.contains(&key) && !THEIRS.contains(&key);
+    let own = pairs.iter().filter(|(key, _)| ours(key)).cloned();
     let mut registration = Registration::from_value(&Value::map(own.chain([("namespace".to_string(), namespace.into())])))?;
     let suspect = instance.get("lease").and_then(Value::as_str) == Some("suspect");
     if suspect && matches!(registration.health, Health::Healthy | Health::Unknown) {
@@ -62,9 +67,9 @@ fn entry(instance: &Value, namespace: &str) -> Result<(Registration, AdminState)
 /// The records of a source that a complete answer does not name.
 pub(super) fn departed(registry: &Registry, source: &str, namespace: &str, service: &str, decoded: &Decoded) -> Vec<(String, String)> {
     let all = Query::service(service).namespace(namespace).health(HealthFilter::Any);
-    let named = |id: &str| decoded.instances.iter().any(|instance| instance.id == id) || decoded.kept.iter().any(|(_, kept)| kept == id);
+    let named: BTreeSet<&str> = decoded.instances.iter().map(|instance| instance.id.as_str()).collect();
     let records = registry.query(&all).handles.into_iter().filter_map(|handle| registry.instance(handle));
-    let gone = records.filter(|instance| instance.source == source && !named(&instance.registration.id));
+    let gone = records.filter(|instance| instance.source == source && !named.contains(instance.registration.id.as_str()));
     gone.map(|instance| (instance.registration.service, instance.registration.id)).collect()
 }
 
@@ -138,6 +143,24 @@ mod tests {
         assert_eq!(follow(&mut reborn, &mut local, "epoch=1&revision=4", at(12)).len(), 1);
         server.deregister("default", "web", "c", None, at(13)).unwrap();
         assert_eq!(follow(&mut server, &mut local, "epoch=1&revision=7", at(13)), []);
+    }
+
+    /// A newer registry may say more of an instance, and an entry that cannot be read may be any of those that are missing.
+    #[test]
+    fn what_is_not_understood_removes_nobody() {
+        let mut local = Registry::new(Config::default()).unwrap();
+        let feed = Feed { source: "board".into(), format: Format::Callboard, namespace: "default".into(), service: Some("web".into()) };
+        let mut push = |list: &str| {
+            let body = format!(r#"{{"instances":[{list}],"continued":true,"colour":1}}"#);
+            let outcome = feed.push(&mut local, body.as_bytes(), Timestamp::ZERO).unwrap();
+            (outcome.added, outcome.removed, outcome.held, outcome.skipped.len())
+        };
+        let one = |id: &str| format!(r#"{{"service":"web","id":"{id}","shade":{{"x":1}},"ttl":"?"}}"#);
+        assert_eq!(push(&[one("a"), one("b"), one("c")].join(",")), (3, 0, 0, 0));
+        assert_eq!(push(&[one("a"), "null".into()].join(",")), (0, 0, 2, 1));
+        assert_eq!(push(&[one("a"), r#"{"service":"web","id":"b","weight":-1}"#.into()].join(",")), (0, 1, 0, 1));
+        assert_eq!(push(&one("a")), (0, 1, 0, 0));
+        assert_eq!(push(""), (0, 1, 0, 0));
     }
 
     #[test]

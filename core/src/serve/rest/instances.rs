@@ -125,10 +125,11 @@ fn is_unchanged(query: &Query, changes: Changes) -> bool {
     !events.iter().any(|event| *event.namespace == *query.namespace && asks(&event.service))
 }
 
-/// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left.
+/// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left, unless a
+/// limit cut the answer short.
 pub(super) fn answer(registry: &Registry, query: &Query, continued: bool) -> Response {
     let Value::Map(mut pairs) = registry.answer_value(&registry.query(query)) else { return Response::json(200, &Value::Null) };
-    pairs.push(("continued".into(), continued.into()));
+    pairs.push(("continued".into(), (continued && query.limit.is_none()).into()));
     Response::json(200, &Value::Map(pairs))
 }
 
