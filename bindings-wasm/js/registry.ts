@@ -27,9 +27,8 @@ export let inside: (registry: Registry) => Inside;
 /** The object of a record, and what it was checked against. */
 interface Entry {
   readonly handle: number;
-  readonly revision: number;
   readonly instance: Instance;
-  /** The revision of the registry at which the object was still the record. */
+  /** The stamp of the registry at which the object was still the record. */
   seen: number;
 }
 
@@ -49,6 +48,8 @@ export class Registry {
   /** What it was made of, until the first use: some runtimes give neither entropy nor time while modules load. */
   #pending: Config | undefined;
   #revision = 0;
+  /** Another whenever a record may have changed: with a revision, or by a renewal that names its incarnation. */
+  #stamp = 0;
   #deadline = Infinity;
 
   constructor(config?: Config) {
@@ -167,11 +168,11 @@ export class Registry {
   renew(key: InstanceKey | number, options?: TimedIncarnation): number {
     const incarnation = incarnationOf(options);
     if (typeof key === "number") {
-      this.#change(options, (registry, time) => registry.renew_handle(key, incarnation, time));
+      this.#change(options, (registry, time) => registry.renew_handle(key, incarnation, time), incarnation === undefined);
       return key;
     }
     const { namespace, service, id } = keyOf(key);
-    return this.#change(options, (registry, time) => registry.renew(namespace, service, id, incarnation, time));
+    return this.#change(options, (registry, time) => registry.renew(namespace, service, id, incarnation, time), incarnation === undefined);
   }
 
   /** Signs an instance out. Returns the revision. */
@@ -293,38 +294,39 @@ export class Registry {
   }
 
   /** The one way to change it: afterwards those who wait are told. */
-  #change<T>(options: Timed | undefined, act: (registry: raw.Registry, time: number) => T): T {
+  #change<T>(options: Timed | undefined, act: (registry: raw.Registry, time: number) => T, renewal = false): T {
     const registry = this.#raw();
     const time = numberOf(at(options?.now), "now");
     try {
       return call(() => act(registry, time));
     } finally {
       // What was due was done, even when the operation itself was refused.
-      this.#settle();
+      this.#settle(renewal);
     }
   }
 
   /** Notes where it stands, so that a pick need not ask. */
-  #settle(): void {
+  #settle(renewal = false): void {
     const registry = this.#owned.get();
     const before = this.#revision;
     this.#revision = registry.revision();
     this.#deadline = registry.deadline();
+    if (this.#revision !== before || !renewal) this.#stamp++;
     if (this.#revision !== before) this.#wake();
   }
 
   #instance(handle: number): Instance | undefined {
     const slot = handle >>> 0;
     const entry = this.#cache[slot];
-    if (entry?.handle === handle && entry.seen === this.#revision) return entry.instance;
+    if (entry?.handle === handle && entry.seen === this.#stamp) return entry.instance;
     const registry = this.#raw();
-    if (entry?.handle === handle && call(() => registry.instance_revision(handle)) === entry.revision) {
-      entry.seen = this.#revision;
+    if (entry?.handle === handle && call(() => isCurrent(registry, entry))) {
+      entry.seen = this.#stamp;
       return entry.instance;
     }
     const instance = frozen(call(() => registry.instance(handle))) as Instance | undefined;
     if (instance === undefined) return undefined;
-    this.#cache[slot] = { handle, revision: instance.revision, instance, seen: this.#revision };
+    this.#cache[slot] = { handle, instance, seen: this.#stamp };
     return instance;
   }
 
@@ -340,6 +342,11 @@ export class Registry {
       };
     };
   }
+}
+
+/** Whether the object is still the record. */
+function isCurrent(registry: raw.Registry, { handle, instance }: Entry): boolean {
+  return registry.instance_revision(handle) === instance.revision && registry.instance_incarnation(handle) === instance.incarnation;
 }
 
 /** The config with what the runtime has to give. */

@@ -3,7 +3,7 @@ import * as raw from "#glue";
 import { frozen } from "./document.ts";
 import { call } from "./errors.ts";
 import { Owned } from "./owned.ts";
-import { type Query, withQuery } from "./query.ts";
+import { Query, withQuery } from "./query.ts";
 import { type Registry, inside } from "./registry.ts";
 import type { Change, Delta, Instance, QueryDocument } from "./types.ts";
 
@@ -18,14 +18,17 @@ type RawDelta = Omit<Delta, "added" | "updated"> & { readonly added: readonly nu
  * `poll` never waits; `for await (const change of watch)` does, and ends when the watch is disposed of.
  */
 export class Watch implements AsyncIterable<Change> {
+  /** Who is asked for. */
+  readonly query: Query;
   readonly #registry: Registry;
   readonly #view: Owned<raw.View>;
   #done = false;
 
   /** @internal */
   constructor(registry: Registry, query: string | QueryDocument | Query) {
+    this.query = new Query(query);
     this.#registry = registry;
-    this.#view = new Owned("Watch", withQuery(query, (asked) => call(() => new raw.View(asked))));
+    this.#view = new Owned("Watch", withQuery(this.query, (asked) => call(() => new raw.View(asked))));
   }
 
   /** What is different since the last call; undefined when nothing is. */
@@ -62,6 +65,7 @@ export class Watch implements AsyncIterable<Change> {
   dispose(): void {
     this.#done = true;
     this.#view.dispose();
+    this.query.dispose();
   }
 
   [Symbol.dispose](): void {

@@ -73,6 +73,11 @@ impl Registry {
         Ok(self.inner.instance_revision(handle(bits)?).unwrap_or(0) as f64)
     }
 
+    /// The incarnation of a record; a renewal may raise it without a revision. 0 when there is no record.
+    pub fn instance_incarnation(&self, bits: f64) -> Result<f64> {
+        Ok(self.inner.instance_incarnation(handle(bits)?).unwrap_or(0) as f64)
+    }
+
     pub fn services(&self, namespace: Option<String>) -> Result<JsValue> {
         let summaries = self.inner.services(namespace.as_deref());
         convert::object(&Value::List(summaries.iter().map(|summary| summary.to_value()).collect()))

@@ -165,6 +165,11 @@ const VERBS = {
       bytes[Math.floor(bit / 8)] ^= 1 << (bit % 8);
     }
     const registry = this.callboard.Registry.restore(bytes.subarray(0, bytes.length - cut), { ...DEFAULTS, ...camels(config) }, { now });
+    // A watch belongs to its registry: who reads the restored one starts with a watch of its own.
+    for (const [name, watch] of this.watches) {
+      this.watches.set(name, registry.watch(watch.query));
+      watch.dispose();
+    }
     this.registry.dispose();
     this.registry = registry;
     return registry.position;
