@@ -11,55 +11,69 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use super::intern::{Interner, PortKind};
+use super::intern::Pools;
 use crate::model::{Endpoint, Host};
 
 const UUID: u8 = 255;
 
 /// An id as its blob spells it; blobs of one id start with the same bytes and no other blob does.
-pub(super) fn encode_id(id: &str, out: &mut Vec<u8>) {
-    match parse_uuid(id) {
-        Some(uuid) => {
-            out.push(UUID);
-            out.extend_from_slice(&uuid);
+pub(super) struct Spelled {
+    bytes: [u8; 256],
+    length: usize,
+}
+
+impl Spelled {
+    /// Spells an id. One that is too long for any record is spelled as none is.
+    pub(super) fn new(id: &str) -> Self {
+        let mut bytes = [0; 256];
+        let uuid = parse_uuid(id);
+        let (first, rest) = match &uuid {
+            Some(uuid) => (UUID, &uuid[..]),
+            None => (id.len().min(254) as u8, id.as_bytes()),
+        };
+        for (to, from) in bytes.iter_mut().zip([&[first], rest].into_iter().flatten()) {
+            *to = *from;
         }
-        None => {
-            // An id has at most 253 bytes.
-            out.push(id.len() as u8);
-            out.extend_from_slice(id.as_bytes());
-        }
+        Self { bytes, length: rest.len().saturating_add(1).min(255) }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
 /// Packs an instance; the kinds of its endpoints gain a user each.
-pub(super) fn encode(id: &str, incarnation: u64, endpoints: &[Endpoint], kinds: &mut Interner<PortKind>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(32);
-    encode_id(id, &mut out);
-    push_number(&mut out, incarnation);
+pub(super) fn encode(id: &[u8], incarnation: u64, endpoints: &[Endpoint], pools: &mut Pools, out: &mut Vec<u8>) {
+    out.extend_from_slice(id);
+    push_number(out, incarnation);
     // An instance has at most 100 endpoints.
     out.push(endpoints.len() as u8);
     for endpoint in endpoints {
-        let kind = PortKind { name: endpoint.name.clone(), scheme: endpoint.scheme.clone(), secure: endpoint.secure };
-        push_number(&mut out, kinds.acquire(&kind).0.into());
-        match &endpoint.host {
-            Host::V4(v4) => {
-                out.push(4);
-                out.extend_from_slice(&v4.octets());
-            }
-            Host::V6(v6) => {
-                out.push(6);
-                out.extend_from_slice(&v6.octets());
-            }
-            Host::Name(name) => {
-                out.push(0);
-                // A host name has at most 253 bytes.
-                out.push(name.len() as u8);
-                out.extend_from_slice(name.as_bytes());
-            }
-        }
-        out.extend_from_slice(&endpoint.port.unwrap_or(0).to_le_bytes());
+        let kind = pools.acquire_kind(&endpoint.name, &endpoint.scheme, endpoint.secure);
+        push_endpoint(kind, &endpoint.host, endpoint.port, out);
     }
-    out
+}
+
+/// Packs one endpoint.
+pub(super) fn push_endpoint(kind: u32, host: &Host, port: Option<u16>, out: &mut Vec<u8>) {
+    push_number(out, kind.into());
+    match host {
+        Host::V4(v4) => {
+            out.push(4);
+            out.extend_from_slice(&v4.octets());
+        }
+        Host::V6(v6) => {
+            out.push(6);
+            out.extend_from_slice(&v6.octets());
+        }
+        Host::Name(name) => {
+            out.push(0);
+            // A host name has at most 253 bytes.
+            out.push(name.len() as u8);
+            out.extend_from_slice(name.as_bytes());
+        }
+    }
+    out.extend_from_slice(&port.unwrap_or(0).to_le_bytes());
 }
 
 /// Reads a blob from its start. Every read past the end is none, so hostile bytes end early and harm nothing.
@@ -82,6 +96,24 @@ impl<'a> Reader<'a> {
 
     pub(super) fn byte(&mut self) -> Option<u8> {
         self.take(1)?.first().copied()
+    }
+
+    /// The kinds of the endpoints of a whole blob.
+    pub(super) fn kinds(mut self) -> impl Iterator<Item = u32> {
+        let count = self.id().and_then(|_| self.number()).and_then(|_| self.byte()).unwrap_or(0);
+        (0..count).map_while(move |_| self.skip_endpoint())
+    }
+
+    fn skip_endpoint(&mut self) -> Option<u32> {
+        let kind = u32::try_from(self.number()?).ok()?;
+        let host = match self.byte()? {
+            4 => 4,
+            6 => 16,
+            _ => self.byte()?.into(),
+        };
+        self.take(host)?;
+        self.take(2)?;
+        Some(kind)
     }
 
     pub(super) fn number(&mut self) -> Option<u64> {
@@ -132,6 +164,21 @@ pub(super) fn compare_ids(one: &[u8], other: &[u8]) -> Ordering {
     }
 }
 
+/// The first eight bytes of the text of a spelled id, as a number that orders as they do.
+pub(super) fn text_prefix(spelled: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    match spelled {
+        [UUID, a, b, c, d, ..] => {
+            let digit = |nibble: u8| if nibble < 10 { nibble.wrapping_add(b'0') } else { nibble.wrapping_add(b'a' - 10) };
+            let nibbles = [a, b, c, d].into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+            bytes.iter_mut().zip(nibbles).for_each(|(to, nibble)| *to = digit(nibble));
+        }
+        [_, text @ ..] => bytes.iter_mut().zip(text).for_each(|(to, from)| *to = *from),
+        [] => {}
+    }
+    u64::from_be_bytes(bytes)
+}
+
 /// The text of a spelled id.
 pub(super) fn id_text(spelled: &[u8]) -> String {
     match spelled.split_first() {
@@ -169,7 +216,7 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     Some(nibbles.to_be_bytes())
 }
 
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -196,11 +243,7 @@ mod tests {
             "b2",
             "z",
         ];
-        let spell = |id: &str| {
-            let mut out = Vec::new();
-            encode_id(id, &mut out);
-            out
-        };
+        let spell = |id: &str| Spelled::new(id).bytes().to_vec();
         for id in &ids {
             assert_eq!(id_text(&spell(id)), *id);
         }
@@ -208,13 +251,16 @@ mod tests {
         let mut sorted = ids.clone();
         sorted.sort_by(|one, other| compare_ids(&spell(one), &spell(other)));
         assert_eq!(sorted, ids);
+        assert!(ids.is_sorted_by_key(|id| text_prefix(&spell(id))));
     }
 
     #[test]
     fn blobs_round_trip_and_cut_ones_end_early() {
-        let mut kinds = Interner::new(0);
+        let mut pools = Pools::new(0);
         let endpoints = ["http://10.0.0.1:80", "grpcs://[2001:db8::1]", "tcp://db-1.example:5432"].map(|url| Endpoint::parse(url).unwrap());
-        let blob = encode("b1", u64::MAX >> 11, &endpoints, &mut kinds);
+        let mut blob = Vec::new();
+        encode(Spelled::new("b1").bytes(), u64::MAX >> 11, &endpoints, &mut pools, &mut blob);
+        assert_eq!(Reader(&blob).kinds().collect::<Vec<_>>(), [1, 2, 3]);
         let read = |bytes| {
             let mut reader = Reader(bytes);
             let id = id_text(reader.id()?);
@@ -226,7 +272,7 @@ mod tests {
         assert_eq!((id.as_str(), incarnation), ("b1", u64::MAX >> 11));
         for (packed, endpoint) in packed.iter().zip(&endpoints) {
             assert_eq!((&packed.host, packed.port), (&endpoint.host, endpoint.port));
-            assert_eq!(kinds.get(packed.kind).unwrap().scheme, endpoint.scheme);
+            assert_eq!(pools.kinds.get(packed.kind).unwrap().scheme, endpoint.scheme);
         }
         assert!((0..blob.len()).all(|cut| read(&blob[..cut]).is_none()));
     }

@@ -1,98 +1,124 @@
-//! Values that many records share are kept once, counted, and named by a small number.
+//! Values that many records share, kept once and counted: texts, facets, sets of facets, profiles, kinds of endpoints.
 
+use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::model::{Lease, Locality, Metadata, Tags, Version, Weight};
+use super::facet::{Facet, Marks};
+use crate::model::{Endpoint, Lease, Locality, Metadata, Registration, Tags, Version, Weight};
 use crate::time::micros;
 
-/// What an interner can hold.
-pub(super) trait Interned: Clone + PartialEq {
-    fn digest(&self, seed: u64) -> u64;
-}
-
-/// Distinct values with a count of their users. The number of a value that nobody uses any more is given out again.
+/// Values with the number of their users, each named by a small number. Number 0 is the empty value and stays; the number
+/// of a value that nobody uses any more is given out again.
 #[derive(Clone, Debug)]
-pub(super) struct Interner<T> {
-    items: Vec<Option<Item<T>>>,
-    table: HashTable<u32>,
+pub(super) struct Pool<T> {
+    entries: Vec<Entry<T>>,
+    index: HashTable<u32>,
     free: Vec<u32>,
-    seed: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Item<T> {
-    value: T,
-    users: u32,
+struct Entry<T> {
     hash: u64,
+    /// None when the entry is free.
+    users: u32,
+    value: T,
 }
 
-impl<T: Interned> Interner<T> {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { items: Vec::new(), table: HashTable::new(), free: Vec::new(), seed }
-    }
-
-    /// The number of a value, with one more user; true when the value is new.
-    pub(super) fn acquire(&mut self, value: &T) -> (u32, bool) {
-        let hash = value.digest(self.seed);
-        let items = &self.items;
-        let found = self.table.find(hash, |symbol| item(items, *symbol).is_some_and(|item| item.value == *value)).copied();
-        if let Some(symbol) = found {
-            if let Some(Some(item)) = self.items.get_mut(symbol as usize) {
-                item.users = item.users.saturating_add(1);
-            }
-            return (symbol, false);
-        }
-        let fresh = Some(Item { value: value.clone(), users: 1, hash });
-        let symbol = match self.free.pop() {
-            Some(symbol) => {
-                if let Some(place) = self.items.get_mut(symbol as usize) {
-                    *place = fresh;
-                }
-                symbol
-            }
-            None => {
-                self.items.push(fresh);
-                // Each symbol has a user among fewer than 2^32 records.
-                self.items.len().saturating_sub(1) as u32
-            }
-        };
-        let items = &self.items;
-        self.table.insert_unique(hash, symbol, |symbol| item(items, *symbol).map_or(0, |item| item.hash));
-        (symbol, true)
-    }
-
-    /// Takes a user away; gives back the value when that was the last.
-    pub(super) fn release(&mut self, symbol: u32) -> Option<T> {
-        let place = self.items.get_mut(symbol as usize)?;
-        let item = place.as_mut()?;
-        item.users = item.users.saturating_sub(1);
-        if item.users > 0 {
-            return None;
-        }
-        let gone = place.take()?;
-        if let Ok(entry) = self.table.find_entry(gone.hash, |other| *other == symbol) {
-            entry.remove();
-        }
-        self.free.push(symbol);
-        Some(gone.value)
+impl<T: Default> Pool<T> {
+    fn new() -> Self {
+        Self { entries: alloc::vec![Entry { hash: 0, users: 1, value: T::default() }], index: HashTable::new(), free: Vec::new() }
     }
 
     #[inline]
-    pub(super) fn get(&self, symbol: u32) -> Option<&T> {
-        item(&self.items, symbol).map(|item| &item.value)
+    pub(super) fn get(&self, number: u32) -> Option<&T> {
+        self.entries.get(number as usize).map(|entry| &entry.value)
     }
 
-    /// One more than the largest symbol ever given out.
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+        self.entries.get_mut(number as usize).map(|entry| &mut entry.value)
+    }
+
+    fn find(&self, hash: u64, same: impl Fn(&T) -> bool) -> Option<u32> {
+        self.index.find(hash, |at| self.entries.get(*at as usize).is_some_and(|entry| entry.hash == hash && same(&entry.value))).copied()
+    }
+
+    /// One more user.
+    pub(super) fn keep(&mut self, number: u32) {
+        if let Some(entry) = self.entries.get_mut(number as usize).filter(|_| number != 0) {
+            // Each record has at most a few hundred parts, and quotas keep records below 2^24.
+            entry.users = entry.users.saturating_add(1);
+        }
+    }
+
+    /// Keeps a value that [`Pool::find`] does not find, with one user.
+    fn add(&mut self, hash: u64, value: T) -> u32 {
+        let entry = Entry { hash, users: 1, value };
+        let number = match self.free.pop() {
+            Some(number) => {
+                if let Some(old) = self.entries.get_mut(number as usize) {
+                    *old = entry;
+                }
+                number
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len().saturating_sub(1) as u32
+            }
+        };
+        let Self { entries, index, .. } = self;
+        index.insert_unique(hash, number, |at| entries.get(*at as usize).map_or(0, |entry| entry.hash));
+        number
+    }
+
+    fn find_or_add(&mut self, hash: u64, same: impl Fn(&T) -> bool, make: impl FnOnce() -> T) -> u32 {
+        match self.find(hash, same) {
+            Some(found) => {
+                self.keep(found);
+                found
+            }
+            None => self.add(hash, make()),
+        }
+    }
+
+    /// One user less; the value when that was the last.
+    fn release(&mut self, number: u32) -> Option<T> {
+        let entry = self.entries.get_mut(number as usize).filter(|_| number != 0)?;
+        entry.users = entry.users.saturating_sub(1);
+        if entry.users > 0 {
+            return None;
+        }
+        let (hash, value) = (entry.hash, core::mem::take(&mut entry.value));
+        if let Ok(found) = self.index.find_entry(hash, |other| *other == number) {
+            found.remove();
+        }
+        self.free.push(number);
+        Some(value)
+    }
+
+    /// One past the highest number ever given out.
     pub(super) fn bound(&self) -> usize {
-        self.items.len()
+        self.entries.len()
     }
-}
 
-fn item<T>(items: &[Option<Item<T>>], symbol: u32) -> Option<&Item<T>> {
-    items.get(symbol as usize)?.as_ref()
+    /// The values by number; those of free numbers are empty.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().map(|entry| &entry.value)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn heap_bytes(&self, own: impl Fn(&T) -> usize) -> usize {
+        let tables = self.entries.capacity().saturating_mul(size_of::<Entry<T>>()).saturating_add(self.free.capacity().saturating_mul(4));
+        let tables = tables.saturating_add(self.index.allocation_size());
+        self.entries.iter().fold(tables, |sum, entry| sum.saturating_add(own(&entry.value)))
+    }
 }
 
 /// Folds parts into one hash; the seed of each part is the hash of those before, so that borders count.
@@ -100,69 +126,381 @@ pub(super) fn chain<'a>(seed: u64, parts: impl IntoIterator<Item = &'a [u8]>) ->
     parts.into_iter().fold(seed, |hash, part| xxh3_64_with_seed(part, hash.wrapping_add(part.len() as u64)))
 }
 
-impl Interned for Metadata {
-    fn digest(&self, seed: u64) -> u64 {
-        chain(seed, self.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]))
+fn numbers<const N: usize>(seed: u64, numbers: [u64; N]) -> u64 {
+    xxh3_64_with_seed(numbers.map(u64::to_le_bytes).as_flattened(), seed)
+}
+
+/// What is asked for together and differs in few ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Profile {
+    pub(super) version: u32,
+    pub(super) tags: u32,
+    /// Thousandths.
+    pub(super) weight: u32,
+    /// Microseconds; 0 without a lease.
+    pub(super) ttl: u64,
+    pub(super) grace: u64,
+}
+
+impl Profile {
+    pub(super) fn lease(&self) -> Option<Lease> {
+        let span = core::time::Duration::from_micros;
+        (self.ttl > 0).then(|| Lease { ttl: span(self.ttl), grace: span(self.grace) })
     }
 }
 
-/// What a registration says besides its name, its endpoints and its metadata.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Shape {
-    pub(super) tags: Tags,
-    pub(super) locality: Locality,
-    pub(super) version: Option<Version>,
-    pub(super) weight: Weight,
-    pub(super) lease: Option<Lease>,
-}
-
-impl Interned for Shape {
-    fn digest(&self, seed: u64) -> u64 {
-        let lease = self.lease.map_or([0; 2], |lease| [micros(lease.ttl), micros(lease.grace)]);
-        let numbers = [u64::from(self.weight.thousandths()).to_le_bytes(), lease[0].to_le_bytes(), lease[1].to_le_bytes()];
-        let hash = chain(seed, numbers.iter().map(<[u8; 8]>::as_slice));
-        let hash = chain(hash, self.locality.parts().map(|(_, part)| part.as_bytes()));
-        let hash = chain(hash, self.tags.iter().map(str::as_bytes));
-        self.version.as_ref().map_or(hash, |version| {
-            let semver = version.as_semver();
-            let numbers = [semver.major, semver.minor, semver.patch].map(u64::to_le_bytes);
-            let hash = chain(hash, numbers.iter().map(<[u8; 8]>::as_slice));
-            chain(hash, [semver.pre.as_bytes(), semver.build.as_bytes()])
-        })
-    }
-}
-
-/// What endpoints of many instances share.
-#[derive(Clone, Debug, PartialEq)]
+/// What endpoints of many instances have alike.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct PortKind {
-    pub(super) name: alloc::string::String,
-    pub(super) scheme: alloc::string::String,
+    pub(super) name: String,
+    pub(super) scheme: String,
     pub(super) secure: bool,
 }
 
-impl Interned for PortKind {
-    fn digest(&self, seed: u64) -> u64 {
-        chain(seed, [self.name.as_bytes(), self.scheme.as_bytes(), &[u8::from(self.secure)]])
+/// What a record shares, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shared {
+    pub(super) metadata: u32,
+    pub(super) locality: u32,
+    pub(super) profile: u32,
+}
+
+/// All that records share.
+#[derive(Clone, Debug)]
+pub(super) struct Pools {
+    seed: u64,
+    texts: Pool<Box<str>>,
+    pub(super) facets: Pool<Facet>,
+    /// Facets in order of their keys.
+    pub(super) metadata: Pool<Box<[u32]>>,
+    /// Facets in order of the tags.
+    pub(super) tags: Pool<Box<[u32]>>,
+    /// Facets of region, zone, sub-zone, node; 0 for one that is not known.
+    pub(super) localities: Pool<[u32; 4]>,
+    pub(super) versions: Pool<Option<Version>>,
+    pub(super) profiles: Pool<Profile>,
+    pub(super) kinds: Pool<PortKind>,
+}
+
+impl Pools {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            texts: Pool::new(),
+            facets: Pool::new(),
+            metadata: Pool::new(),
+            tags: Pool::new(),
+            localities: Pool::new(),
+            versions: Pool::new(),
+            profiles: Pool::new(),
+            kinds: Pool::new(),
+        }
+    }
+
+    /// Takes one use of everything a registration shares, endpoints apart.
+    pub(super) fn acquire(&mut self, registration: &Registration) -> Shared {
+        let Registration { tags, version, weight, lease, .. } = registration;
+        Shared {
+            metadata: self.acquire_metadata(&registration.metadata),
+            locality: self.acquire_locality(&registration.locality),
+            profile: self.acquire_profile(tags, version.as_ref(), *weight, *lease),
+        }
+    }
+
+    /// Gives it up.
+    pub(super) fn release(&mut self, shared: Shared) {
+        self.release_metadata(shared.metadata);
+        self.release_locality(shared.locality);
+        self.release_profile(shared.profile);
+    }
+
+    fn release_metadata(&mut self, number: u32) {
+        if let Some(facets) = self.metadata.release(number) {
+            facets.iter().for_each(|facet| self.release_facet(*facet));
+        }
+    }
+
+    fn release_locality(&mut self, number: u32) {
+        if let Some(facets) = self.localities.release(number) {
+            facets.iter().for_each(|facet| self.release_facet(*facet));
+        }
+    }
+
+    fn release_profile(&mut self, number: u32) {
+        if let Some(profile) = self.profiles.release(number) {
+            self.versions.release(profile.version);
+            self.release_tags(profile.tags);
+        }
+    }
+
+    fn release_tags(&mut self, number: u32) {
+        if let Some(facets) = self.tags.release(number) {
+            facets.iter().for_each(|facet| self.release_facet(*facet));
+        }
+    }
+
+    pub(super) fn text(&self, number: u32) -> &str {
+        self.texts.get(number).map_or("", |text| text)
+    }
+
+    fn find_text(&self, text: &str) -> Option<u32> {
+        if text.is_empty() {
+            return Some(0);
+        }
+        self.texts.find(xxh3_64_with_seed(text.as_bytes(), self.seed), |own| **own == *text)
+    }
+
+    fn acquire_text(&mut self, text: &str) -> u32 {
+        if text.is_empty() {
+            return 0;
+        }
+        self.texts.find_or_add(xxh3_64_with_seed(text.as_bytes(), self.seed), |own| **own == *text, || text.into())
+    }
+
+    /// The facet of a key, which is a text or one of those of [`Facet`], and a value, if any record has it.
+    pub(super) fn find_facet(&self, key: u32, value: &str) -> Option<u32> {
+        let value = self.find_text(value)?;
+        self.facets.find(numbers(self.seed, [key.into(), value.into()]), |own| own.is(key, value))
+    }
+
+    /// The number of a metadata key, if any record has it.
+    pub(super) fn find_key(&self, key: &str) -> Option<u32> {
+        self.find_text(key).filter(|key| *key != 0)
+    }
+
+    fn acquire_facet(&mut self, key: u32, value: &str) -> u32 {
+        let value = self.acquire_text(value);
+        let hash = numbers(self.seed, [key.into(), value.into()]);
+        let found = self.facets.find(hash, |own| own.is(key, value));
+        match found {
+            Some(found) => {
+                // The facet holds its texts once.
+                self.texts.release(value);
+                if !Facet::is_reserved(key) {
+                    self.texts.release(key);
+                }
+                self.facets.keep(found);
+                found
+            }
+            None => self.facets.add(hash, Facet::new(key, value)),
+        }
+    }
+
+    fn release_facet(&mut self, number: u32) {
+        if let Some(facet) = self.facets.release(number) {
+            self.texts.release(facet.value);
+            if !Facet::is_reserved(facet.key) {
+                self.texts.release(facet.key);
+            }
+        }
+    }
+
+    /// The text a facet's value is.
+    pub(super) fn value(&self, facet: u32) -> &str {
+        self.facets.get(facet).map_or("", |facet| self.text(facet.value))
+    }
+
+    /// The text of a metadata facet's key.
+    pub(super) fn key(&self, facet: u32) -> &str {
+        self.facets.get(facet).map_or("", |facet| self.text(facet.key))
+    }
+
+    pub(super) fn acquire_metadata(&mut self, metadata: &Metadata) -> u32 {
+        if metadata.is_empty() {
+            return 0;
+        }
+        let hash = chain(self.seed, metadata.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]));
+        let same = |own: &Box<[u32]>| {
+            own.len() == metadata.len()
+                && own.iter().zip(metadata.iter()).all(|(facet, (key, value))| self.key(*facet) == key && self.value(*facet) == value)
+        };
+        if let Some(found) = self.metadata.find(hash, same) {
+            self.metadata.keep(found);
+            return found;
+        }
+        let facet = |(key, value)| {
+            let key = self.acquire_text(key);
+            self.acquire_facet(key, value)
+        };
+        let facets = metadata.iter().map(facet).collect();
+        self.metadata.add(hash, facets)
+    }
+
+    fn acquire_tags(&mut self, tags: &Tags) -> u32 {
+        if tags.is_empty() {
+            return 0;
+        }
+        let hash = chain(self.seed, tags.iter().map(str::as_bytes));
+        let same = |own: &Box<[u32]>| {
+            own.len() == tags.iter().count() && own.iter().zip(tags.iter()).all(|(facet, tag)| self.value(*facet) == tag)
+        };
+        if let Some(found) = self.tags.find(hash, same) {
+            self.tags.keep(found);
+            return found;
+        }
+        let facets = tags.iter().map(|tag| self.acquire_facet(Facet::TAG, tag)).collect();
+        self.tags.add(hash, facets)
+    }
+
+    pub(super) fn acquire_locality(&mut self, locality: &Locality) -> u32 {
+        if locality.is_empty() {
+            return 0;
+        }
+        let parts = locality.parts().map(|(_, part)| part);
+        let hash = chain(self.seed, parts.map(str::as_bytes));
+        let same = |own: &[u32; 4]| own.iter().zip(parts).all(|(facet, part)| self.value(*facet) == part);
+        if let Some(found) = self.localities.find(hash, same) {
+            self.localities.keep(found);
+            return found;
+        }
+        let mut facets = [0; 4];
+        for ((facet, part), key) in facets.iter_mut().zip(parts).zip(Facet::PLACES) {
+            if !part.is_empty() {
+                *facet = self.acquire_facet(key, part);
+            }
+        }
+        self.localities.add(hash, facets)
+    }
+
+    fn acquire_version(&mut self, version: Option<&Version>) -> u32 {
+        let Some(version) = version else { return 0 };
+        let parts = version.as_semver();
+        let hash = numbers(self.seed, [parts.major, parts.minor, parts.patch]);
+        let hash = chain(hash, [parts.pre.as_bytes(), parts.build.as_bytes()]);
+        self.versions.find_or_add(hash, |own| own.as_ref() == Some(version), || Some(version.clone()))
+    }
+
+    pub(super) fn acquire_profile(&mut self, tags: &Tags, version: Option<&Version>, weight: Weight, lease: Option<Lease>) -> u32 {
+        let profile = Profile {
+            version: self.acquire_version(version),
+            tags: self.acquire_tags(tags),
+            weight: weight.thousandths(),
+            ttl: lease.map_or(0, |lease| micros(lease.ttl)),
+            grace: lease.map_or(0, |lease| micros(lease.grace)),
+        };
+        let Profile { version, tags, weight, ttl, grace } = profile;
+        let hash = numbers(self.seed, [version.into(), tags.into(), weight.into(), ttl, grace]);
+        if let Some(found) = self.profiles.find(hash, |own| *own == profile) {
+            self.profiles.keep(found);
+            // The profile holds its version and tags once.
+            self.versions.release(version);
+            self.tags.release(tags);
+            return found;
+        }
+        self.profiles.add(hash, profile)
+    }
+
+    #[inline]
+    pub(super) fn profile(&self, number: u32) -> Profile {
+        self.profiles.get(number).copied().unwrap_or_default()
+    }
+
+    /// The number of what an endpoint has in common with others, with one more user.
+    pub(super) fn acquire_kind(&mut self, name: &str, scheme: &str, secure: bool) -> u32 {
+        let hash = chain(self.seed, [name.as_bytes(), scheme.as_bytes(), &[u8::from(secure)]]);
+        let same = |own: &PortKind| own.scheme == scheme && own.name == name && own.secure == secure;
+        self.kinds.find_or_add(hash, same, || PortKind { name: name.into(), scheme: scheme.into(), secure })
+    }
+
+    pub(super) fn find_kind(&self, name: &str, scheme: &str, secure: bool) -> Option<u32> {
+        let hash = chain(self.seed, [name.as_bytes(), scheme.as_bytes(), &[u8::from(secure)]]);
+        self.kinds.find(hash, |own| own.scheme == scheme && own.name == name && own.secure == secure)
+    }
+
+    pub(super) fn release_kind(&mut self, number: u32) {
+        self.kinds.release(number);
+    }
+
+    pub(super) fn metadata_of(&self, number: u32) -> Metadata {
+        let facets = self.metadata.get(number).map_or(&[][..], |facets| facets);
+        // What was taken from a metadata makes one again.
+        Metadata::new(facets.iter().map(|facet| (self.key(*facet), self.value(*facet)))).unwrap_or_default()
+    }
+
+    pub(super) fn tags_of(&self, number: u32) -> impl Iterator<Item = &str> {
+        self.tags.get(number).map_or(&[][..], |facets| facets).iter().map(|facet| self.value(*facet))
+    }
+
+    pub(super) fn places_of(&self, number: u32) -> [&str; 4] {
+        self.localities.get(number).copied().unwrap_or_default().map(|facet| self.value(facet))
+    }
+
+    pub(super) fn version_of(&self, number: u32) -> Option<&Version> {
+        self.versions.get(number)?.as_ref()
+    }
+
+    pub(super) fn endpoint(&self, packed: super::blob::Packed) -> Option<Endpoint> {
+        let PortKind { name, scheme, secure } = self.kinds.get(packed.kind)?.clone();
+        Some(Endpoint { name, scheme, host: packed.host, port: packed.port, secure })
+    }
+
+    /// Bytes of heap in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let sizes = [
+            self.texts.heap_bytes(|text| text.len()),
+            self.facets.heap_bytes(|facet| facet.marks.as_ref().map_or(0, Marks::heap_bytes)),
+            self.metadata.heap_bytes(|facets| size_of_val(&**facets)),
+            self.tags.heap_bytes(|facets| size_of_val(&**facets)),
+            self.localities.heap_bytes(|_| 0),
+            self.versions.heap_bytes(|_| 0),
+            self.profiles.heap_bytes(|_| 0),
+            self.kinds.heap_bytes(|kind| kind.name.capacity().saturating_add(kind.scheme.capacity())),
+        ];
+        sizes.into_iter().fold(0, usize::saturating_add)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::time::Duration;
+    use std::format;
+
+    fn registration(number: u32) -> Registration {
+        let mut registration = Registration::new("s", "i")
+            .metadata([("env", format!("e{number}")), ("tier", "web".into()), ("empty", String::new())])
+            .and_then(|r| r.tags([format!("t{number}"), "shared".into()]))
+            .and_then(|r| r.version(&format!("1.{number}.0-rc.1+b{number}")))
+            .and_then(|r| r.weight(f64::from(number) + 0.5))
+            .and_then(|r| r.lease(Duration::from_secs(30), Duration::from_secs(3)))
+            .unwrap()
+            .zone(format!("z{number}"));
+        registration.locality.node = "n".into();
+        registration
+    }
 
     #[test]
-    fn values_are_kept_once_and_forgotten_after_their_last_user() {
-        let set = |value: &str| Metadata::new([("k", value)]).unwrap();
-        let mut sets = Interner::new(7);
-        assert_eq!([sets.acquire(&set("a")), sets.acquire(&set("b")), sets.acquire(&set("a"))], [(0, true), (1, true), (0, false)]);
-        assert_eq!(sets.release(0), None);
-        assert_eq!(sets.release(0), Some(set("a")));
-        assert_eq!((sets.get(0), sets.get(1)), (None, Some(&set("b"))));
-        for round in 0..1_000 {
-            let (symbol, _) = sets.acquire(&set(&std::format!("{round}")));
-            assert_eq!(symbol, 0);
-            sets.release(symbol);
+    fn what_is_shared_comes_back() {
+        let mut pools = Pools::new(1);
+        let full = registration(1);
+        let one = pools.acquire(&full);
+        let none = pools.acquire(&Registration::new("s", "i"));
+        let profile = pools.profile(one.profile);
+        assert_eq!(pools.metadata_of(one.metadata), full.metadata);
+        assert!(pools.tags_of(profile.tags).eq(full.tags.iter()));
+        assert_eq!(pools.places_of(one.locality), ["", "z1", "", "n"]);
+        assert_eq!((pools.version_of(profile.version), profile.lease()), (full.version.as_ref(), full.lease));
+        assert_eq!((none.metadata, none.locality, pools.profile(none.profile).lease()), (0, 0, None));
+        assert_eq!(pools.acquire(&full), one);
+        assert_eq!((pools.metadata.len(), pools.profiles.len(), pools.versions.len()), (1, 2, 1));
+        let env = pools.find_key("env").unwrap();
+        assert!(pools.find_facet(env, "e1").is_some() && pools.find_facet(env, "n").is_none());
+    }
+
+    #[test]
+    fn churn_of_unique_values_does_not_grow() {
+        let mut pools = Pools::new(1);
+        let mut held = pools.acquire(&registration(0));
+        let mut peak = 0;
+        for number in 1..10_000 {
+            let next = pools.acquire(&registration(number));
+            pools.release(held);
+            held = next;
+            peak = peak.max(pools.heap_bytes());
         }
-        assert_eq!(sets.bound(), 2);
+        assert!(peak < 8_192, "{peak}");
+        pools.release(held);
+        assert_eq!((pools.texts.len(), pools.facets.len(), pools.metadata.len(), pools.tags.len()), (0, 0, 0, 0));
+        assert_eq!((pools.localities.len(), pools.versions.len(), pools.profiles.len()), (0, 0, 0));
     }
 }

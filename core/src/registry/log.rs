@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::error::Error;
@@ -102,9 +102,9 @@ pub struct Change {
     /// The record it happened to. That of a removed one names nothing any more.
     pub handle: Handle,
     /// The namespace.
-    pub namespace: Box<str>,
+    pub namespace: Arc<str>,
     /// The service.
-    pub service: Box<str>,
+    pub service: Arc<str>,
     /// The instance id.
     pub id: Box<str>,
 }
@@ -208,9 +208,4 @@ impl Log {
         let start = self.entries.partition_point(|change| change.revision <= revision);
         Some(self.entries.range(start..))
     }
-}
-
-/// The three parts of a record's name, owned.
-pub(super) fn owned_key(namespace: &str, service: &str, id: String) -> (Box<str>, Box<str>, Box<str>) {
-    (namespace.into(), service.into(), id.into_boxed_str())
 }

@@ -1,15 +1,17 @@
 //! Who is here now: leases, overrides, sources, protection, change log, views, snapshots.
 
+mod arena;
 mod blob;
 mod config;
+mod facet;
 mod intern;
-mod lease;
 mod log;
 mod ops;
 mod overrides;
 mod protect;
 mod results;
 mod select;
+mod service;
 mod snapshot;
 mod source;
 mod store;
@@ -31,15 +33,14 @@ pub use source::{Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
-use crate::model::{AdminState, Availability, Handle, Health, Instance, LeaseState, Override, Registration, Weight};
+use crate::model::{AdminState, Availability, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
-use lease::Wheel;
-use log::{Log, owned_key};
+use log::Log;
 use ops::Check;
 use overrides::Overrides;
 use source::Sources;
-use store::{Row, Store};
+use store::{NEVER, Row, Store};
 
 /// A record, in brief.
 pub(crate) struct Brief {
@@ -75,7 +76,6 @@ pub struct Registry {
     sources: Sources,
     overrides: Overrides,
     log: Log,
-    wheel: Wheel,
     /// When a service has its next pass over overdue instances.
     passes: BTreeSet<(Timestamp, u32)>,
     epoch: u64,
@@ -83,11 +83,8 @@ pub struct Registry {
     /// Whether changes have been recorded under the next revision.
     dirty: bool,
     now: Timestamp,
-    /// No due time is earlier than this.
-    promised: Option<Timestamp>,
-    /// Leases that were renewed before this count as renewed then.
-    pardoned: Timestamp,
-    leased: usize,
+    /// Nothing is due before this.
+    promised: u64,
     backwards: u64,
     gaps: u64,
     expired: u64,
@@ -105,15 +102,12 @@ impl Registry {
             sources: Sources::default(),
             overrides: Overrides::default(),
             log: Log::new(config.log_capacity, 0),
-            wheel: Wheel::default(),
             passes: BTreeSet::new(),
             epoch: config.epoch,
             revision: 0,
             dirty: false,
             now: Timestamp::ZERO,
-            promised: None,
-            pardoned: Timestamp::ZERO,
-            leased: 0,
+            promised: NEVER,
             backwards: 0,
             gaps: 0,
             expired: 0,
@@ -156,11 +150,10 @@ impl Registry {
         self.len() == 0
     }
 
-    /// When [`advance`](Self::advance) must be called next. Never later than the next thing that time will do, and exact unless
-    /// thousands of leases were renewed since the last call of `advance`; an early call is harmless.
+    /// When [`advance`](Self::advance) must be called next; none while nothing is due ever. Exact up to 4096 records; with more it may
+    /// be earlier after renewals, never later: then `advance` does nothing, and the next deadline is a later one.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let waits = self.leased > 0 || self.overrides.deadline().is_some() || !self.passes.is_empty();
-        self.promised.filter(|_| waits).map(|promised| self.sharpen(promised))
+        self.earliest_due()
     }
 
     /// The handle of a key, if there is such a record.
@@ -186,9 +179,8 @@ impl Registry {
     /// What a balancer needs of a record.
     pub(crate) fn brief(&self, handle: Handle) -> Option<Brief> {
         let slot = self.store.resolve(handle)?;
-        let weight = self.store.shape(slot)?.weight;
-        let (_, service, id) = self.names(slot);
-        Some(Brief { service, id, weight, availability: self.store.availability(slot) })
+        let service = (*self.store.owner(slot)?.name).into();
+        Some(Brief { service, id: self.store.id(slot), weight: self.store.weight(slot), availability: self.store.availability(slot) })
     }
 
     /// The revision that last changed the record of a handle, if it is still there: whether what a host keeps of it is still good.
@@ -241,7 +233,7 @@ impl Registry {
     /// [`Code::NotOwner`], [`Code::StaleIncarnation`], [`Code::QuotaExceeded`].
     pub fn register(&mut self, registration: &Registration, put: Put, now: Timestamp) -> Result<Registered, Error> {
         self.observe(now);
-        Check::new(self).register(registration, put, LOCAL)?;
+        Check::single(self).register(registration, put, LOCAL)?;
         let registered = self.put_record(registration, LOCAL, Cause::Register);
         Ok(Registered { revision: self.commit(), ..registered })
     }
@@ -252,8 +244,8 @@ impl Registry {
     /// [`Code::UnknownLease`] when there is no such record: register again. [`Code::StaleIncarnation`], [`Code::NotOwner`].
     pub fn renew(&mut self, namespace: &str, service: &str, id: &str, incarnation: u64, now: Timestamp) -> Result<Handle, Error> {
         self.observe(now);
-        Check::new(self).renew(namespace, service, id, incarnation)?;
-        let slot = self.slot(namespace, service, id).ok_or_else(|| Error::new(Code::UnknownLease, "id"))?;
+        let slot = self.slot(namespace, service, id).ok_or_else(|| unknown_lease("id"))?;
+        self.check_renewal(slot, incarnation)?;
         self.renew_slot(slot, incarnation);
         self.commit();
         Ok(self.store.handle(slot))
@@ -265,28 +257,25 @@ impl Registry {
     /// As [`renew`](Self::renew), the field being `handle`.
     #[inline]
     pub fn renew_handle(&mut self, handle: Handle, incarnation: u64, now: Timestamp) -> Result<(), Error> {
-        if now < self.now || self.promised.is_some_and(|promised| now >= promised) {
-            self.observe(now);
-        } else {
-            self.now = now;
-        }
+        self.observe(now);
         match self.store.resolve(handle) {
-            Some(slot) if incarnation == 0 && self.store.is_plain(slot) => {
-                self.store.set_renewed(slot, self.now);
-                Ok(())
-            }
+            Some(slot) if incarnation == 0 && self.store.renew_plainly(slot, self.now) => Ok(()),
             Some(slot) => self.renew_slowly(slot, incarnation),
-            None => Err(Error::new(Code::UnknownLease, "handle").message("register again")),
+            None => Err(unknown_lease("handle")),
         }
     }
 
     #[cold]
     fn renew_slowly(&mut self, slot: u32, incarnation: u64) -> Result<(), Error> {
-        let (namespace, service, id) = self.names(slot);
-        Check::new(self).renew(&namespace, &service, &id, incarnation)?;
+        self.check_renewal(slot, incarnation)?;
         self.renew_slot(slot, incarnation);
         self.commit();
         Ok(())
+    }
+
+    fn check_renewal(&self, slot: u32, incarnation: u64) -> Result<(), Error> {
+        crate::model::check_incarnation(incarnation)?;
+        ops::may_touch(self.store.source(slot), LOCAL, self.store.incarnation(slot), Some(incarnation))
     }
 
     /// Signs an instance out. `incarnation`, when given, must not be older than the record's.
@@ -295,7 +284,7 @@ impl Registry {
     /// [`Code::UnknownInstance`], [`Code::StaleIncarnation`], [`Code::NotOwner`].
     pub fn deregister(&mut self, namespace: &str, service: &str, id: &str, incarnation: Option<u64>, now: Timestamp) -> Result<u64, Error> {
         self.observe(now);
-        Check::new(self).deregister(namespace, service, id, incarnation)?;
+        Check::single(self).deregister(namespace, service, id, incarnation)?;
         if let Some(slot) = self.slot(namespace, service, id) {
             self.remove(slot, Cause::Deregister);
         }
@@ -337,7 +326,7 @@ impl Registry {
         if ops.len() > crate::limits::BATCH_OPS {
             return Err(Error::too_large("ops", crate::limits::BATCH_OPS as u64));
         }
-        let mut check = Check::new(self);
+        let mut check = if ops.len() == 1 { Check::single(self) } else { Check::new(self) };
         for (at, op) in ops.iter().enumerate() {
             let place = |error: Error| if ops.len() > 1 { error.within(&alloc::format!("ops[{at}]")) } else { error };
             check.op(op).map_err(place)?;
@@ -384,7 +373,7 @@ impl Registry {
                 // One that ends in the past ends at once; its end was not missed.
                 if let Some(until) = admin.as_mut().and_then(|own| own.until.as_mut()) {
                     *until = (*until).max(self.now);
-                    let until = *until;
+                    let until = until.as_micros();
                     self.promise(until);
                 }
                 if self.overrides.get(&key.namespace, &key.service, &key.id) == admin.as_ref() {
@@ -405,25 +394,18 @@ impl Registry {
     fn put_record(&mut self, registration: &Registration, source: u8, cause: Cause) -> Registered {
         let Registration { namespace, service, id, .. } = registration;
         let known = self.slot(namespace, service, id);
-        if let Some(slot) = known
-            && self.store.registration(slot).as_ref() == Some(registration)
-        {
-            let changed = self.renew_slot(slot, registration.incarnation);
-            return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed };
-        }
         let admin = self.overrides.get(namespace, service, id).map_or(AdminState::Enabled, |own| own.state);
-        let row = Row { registration, source, admin, revision: self.revision.saturating_add(1), renewed: self.now };
-        let slot = match known {
-            Some(slot) => {
-                self.leased = self.leased.saturating_sub(usize::from(self.store.lease(slot).is_some()));
-                self.store.update(slot, &row);
-                slot
+        let row = Row { registration, source, admin, renewed: self.now };
+        let (slot, kind) = match known {
+            Some(slot) if !self.store.update(slot, &row) => {
+                let changed = self.renew_slot(slot, registration.incarnation);
+                return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed };
             }
-            None => self.store.insert(&row),
+            Some(slot) => (slot, ChangeKind::Updated),
+            None => (self.store.insert(&row), ChangeKind::Added),
         };
-        self.leased = self.leased.saturating_add(usize::from(registration.lease.is_some()));
-        self.arm(slot);
-        self.record(slot, if known.is_some() { ChangeKind::Updated } else { ChangeKind::Added }, cause);
+        self.promise(self.store.next_due(slot));
+        self.record(slot, kind, cause);
         Registered { handle: self.store.handle(slot), revision: self.revision, created: known.is_none(), changed: true }
     }
 
@@ -432,17 +414,17 @@ impl Registry {
         if incarnation > 0 {
             self.store.set_incarnation(slot, incarnation);
         }
-        self.store.set_renewed(slot, self.now);
-        let suspect = self.store.lease_state(slot) == LeaseState::Suspect;
+        let suspect = self.store.is_suspect(slot);
         if suspect {
-            self.revive(slot);
+            self.revive(slot)
+        } else {
+            self.restart(slot)
         }
         suspect
     }
 
     fn remove(&mut self, slot: u32, cause: Cause) {
         self.record(slot, ChangeKind::Removed, cause);
-        self.leased = self.leased.saturating_sub(usize::from(self.store.lease(slot).is_some()));
         // With its last member a service is forgotten, and its next pass with it.
         let number = self.store.service(slot);
         if let Some(service) = self.store.services.get(number).filter(|service| service.members.len() == 1)
@@ -467,12 +449,10 @@ impl Registry {
         let revision = self.revision.saturating_add(1);
         self.dirty = true;
         self.store.set_revision(slot, revision);
-        let number = self.store.service(slot);
-        let handle = self.store.handle(slot);
-        let id = self.store.id(slot);
+        let (number, handle, id) = (self.store.service(slot), self.store.handle(slot), self.store.id(slot).into_boxed_str());
         if let Some(service) = self.store.services.get_mut(number) {
             service.revision = revision;
-            let (namespace, service, id) = owned_key(&service.namespace, &service.name, id);
+            let (namespace, service) = (service.namespace.clone(), service.name.clone());
             self.log.push(Change { revision, kind, cause, handle, namespace, service, id });
         }
     }
@@ -487,10 +467,9 @@ impl Registry {
         self.store.find(self.store.services.find(namespace, service)?, id)
     }
 
-    fn names(&self, slot: u32) -> (String, String, String) {
-        let service = self.store.services.get(self.store.service(slot));
-        let (namespace, name) = service.map_or(("", ""), |service| (&service.namespace, &service.name));
-        (namespace.into(), name.into(), self.store.id(slot))
+    /// The service and id of a record.
+    fn name(&self, slot: u32) -> (&str, String) {
+        (self.store.owner(slot).map_or("", |service| &service.name), self.store.id(slot))
     }
 
     /// The document of an answer: `{instances, revision, epoch, rung, stale, protected}`.
@@ -498,4 +477,9 @@ impl Registry {
         let instances: Vec<Value> = answer.handles.iter().filter_map(|handle| Some(self.instance(*handle)?.to_value())).collect();
         answer.to_value_with(instances)
     }
+}
+
+#[cold]
+fn unknown_lease(field: &'static str) -> Error {
+    Error::new(Code::UnknownLease, field).message("register again")
 }

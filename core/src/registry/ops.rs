@@ -202,6 +202,8 @@ pub(super) struct Check<'a> {
     /// Which overrides they would set and lift, and by how much that changes the count.
     overrides: BTreeMap<(&'a str, &'a str, &'a str), bool>,
     override_count: i64,
+    /// Whether there is only one operation, so that nothing need be noted for those after it.
+    single: bool,
 }
 
 impl<'a> Check<'a> {
@@ -214,7 +216,13 @@ impl<'a> Check<'a> {
             service_count: 0,
             overrides: BTreeMap::new(),
             override_count: 0,
+            single: false,
         }
+    }
+
+    /// For an operation by itself.
+    pub(super) fn single(registry: &'a Registry) -> Self {
+        Self { single: true, ..Self::new(registry) }
     }
 
     /// Whether the operation may follow those that were checked before.
@@ -241,15 +249,14 @@ impl<'a> Check<'a> {
             return Err(Error::new(Code::RevisionMismatch, "if_revision"));
         }
         if facts.present {
-            own(facts, source)?;
-            fence(facts, Some(*incarnation))?;
+            may_touch(facts.source, source, facts.incarnation, Some(*incarnation))?;
         } else {
             self.room(namespace, service)?;
             self.count(namespace, service, 1);
         }
         // One that the batch has made has no revision yet; they start at 1.
         let revision = if facts.present { facts.revision } else { 0 };
-        self.ahead.insert((namespace, service, id), Facts { present: true, source, incarnation: *incarnation, revision });
+        self.note(namespace, service, id, Facts { present: true, source, incarnation: *incarnation, revision });
         Ok(())
     }
 
@@ -259,15 +266,14 @@ impl<'a> Check<'a> {
         if !facts.present {
             return Err(Error::new(Code::UnknownLease, "id").message("register again"));
         }
-        own(facts, LOCAL)?;
-        fence(facts, Some(incarnation))?;
-        self.ahead.insert((namespace, service, id), Facts { incarnation, ..facts });
+        may_touch(facts.source, LOCAL, facts.incarnation, Some(incarnation))?;
+        self.note(namespace, service, id, Facts { incarnation, ..facts });
         Ok(())
     }
 
     pub(super) fn deregister(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: Option<u64>) -> Result<(), Error> {
         let facts = self.existing(namespace, service, id, incarnation)?;
-        self.ahead.insert((namespace, service, id), Facts { present: false, ..facts });
+        self.note(namespace, service, id, Facts { present: false, ..facts });
         self.count(namespace, service, -1);
         Ok(())
     }
@@ -275,7 +281,7 @@ impl<'a> Check<'a> {
     fn set_health(&mut self, namespace: &'a str, service: &'a str, id: &'a str, incarnation: Option<u64>) -> Result<(), Error> {
         let facts = self.existing(namespace, service, id, incarnation)?;
         let incarnation = incarnation.unwrap_or(facts.incarnation);
-        self.ahead.insert((namespace, service, id), Facts { incarnation, ..facts });
+        self.note(namespace, service, id, Facts { incarnation, ..facts });
         Ok(())
     }
 
@@ -286,8 +292,7 @@ impl<'a> Check<'a> {
         if !facts.present {
             return Err(Error::new(Code::UnknownInstance, "id"));
         }
-        own(facts, LOCAL)?;
-        fence(facts, incarnation)?;
+        may_touch(facts.source, LOCAL, facts.incarnation, incarnation)?;
         Ok(facts)
     }
 
@@ -308,6 +313,12 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
+    fn note(&mut self, namespace: &'a str, service: &'a str, id: &'a str, facts: Facts) {
+        if !self.single {
+            self.ahead.insert((namespace, service, id), facts);
+        }
+    }
+
     fn facts(&self, namespace: &'a str, service: &'a str, id: &'a str) -> Facts {
         if let Some(facts) = self.ahead.get(&(namespace, service, id)) {
             return *facts;
@@ -326,7 +337,9 @@ impl<'a> Check<'a> {
     fn room(&self, namespace: &'a str, service: &'a str) -> Result<(), Error> {
         let (config, store) = (&self.registry.config, &self.registry.store);
         let quota = |field, limit: u32| Err(Error::new(Code::QuotaExceeded, field).limit(limit.into()));
-        if (store.len() as i64).saturating_add(self.instances) >= i64::from(config.max_instances) || !store.has_room() {
+        if (store.len() as i64).saturating_add(self.instances) >= i64::from(config.max_instances)
+            || !store.has_room(self.ahead.len().saturating_add(1))
+        {
             return quota("instances", config.max_instances);
         }
         let members = self.members(namespace, service);
@@ -348,6 +361,9 @@ impl<'a> Check<'a> {
     }
 
     fn count(&mut self, namespace: &'a str, service: &'a str, change: i64) {
+        if self.single {
+            return;
+        }
         let before = self.members(namespace, service);
         let after = before.saturating_add(change);
         self.instances = self.instances.saturating_add(change);
@@ -357,17 +373,14 @@ impl<'a> Check<'a> {
     }
 }
 
-fn own(facts: Facts, source: u8) -> Result<(), Error> {
-    if facts.source == source {
-        return Ok(());
+/// Whether a caller of this source and incarnation may touch a record.
+pub(super) fn may_touch(owner: u8, source: u8, fence: u64, incarnation: Option<u64>) -> Result<(), Error> {
+    if owner != source {
+        return Err(Error::new(Code::NotOwner, "id").message("the record belongs to another source"));
     }
-    Err(Error::new(Code::NotOwner, "id").message("the record belongs to another source"))
-}
-
-fn fence(facts: Facts, incarnation: Option<u64>) -> Result<(), Error> {
     match incarnation {
-        Some(incarnation) if incarnation < facts.incarnation => {
-            Err(Error::new(Code::StaleIncarnation, "incarnation").limit(facts.incarnation).message("older than the record's"))
+        Some(incarnation) if incarnation < fence => {
+            Err(Error::new(Code::StaleIncarnation, "incarnation").limit(fence).message("older than the record's"))
         }
         _ => Ok(()),
     }

@@ -17,12 +17,12 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::log::{Cause, ChangeKind};
-use super::{Advanced, Registry};
-use crate::model::{Lease, LeaseState};
-use crate::time::Timestamp;
+use super::store::NEVER;
+use super::{Advanced, Registry, blob};
+use crate::time::{Timestamp, micros};
 
 /// What the passes over one service remember.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Protection {
     /// Since when overdue instances have been held.
     since: Option<Timestamp>,
@@ -30,236 +30,202 @@ pub(super) struct Protection {
     pub(super) next_pass: Option<Timestamp>,
     /// How many the last pass held.
     pub(super) held: u32,
+    /// Who waits for a pass and when their leases ended; some have been renewed since.
+    pub(super) overdue: Vec<(u64, u32)>,
 }
 
 impl Registry {
     /// Takes note of the time, and does what was due by then. The first thing every mutator does.
-    pub(super) fn observe(&mut self, now: Timestamp) -> Advanced {
-        let mut advanced = Advanced { expired: 0, revision: self.revision };
-        self.backwards = self.backwards.saturating_add(u64::from(now < self.now));
-        let now = now.max(self.now);
-        if self.promised.is_some_and(|promised| now >= promised) {
-            self.promised = self.settle();
-            if let Some(due) = self.promised.filter(|due| now >= *due) {
-                if now.saturating_since(due) > self.config.timer_slack {
-                    self.pardon(now);
-                }
-                self.now = now;
-                advanced.expired = self.run_due(now);
-                advanced.revision = self.commit();
-                self.promised = self.settle();
-            }
-        }
-        self.now = now;
-        advanced
-    }
-
-    /// The time a record's lease counts from.
     #[inline]
-    pub(super) fn beat(&self, slot: u32) -> Timestamp {
-        self.store.renewed(slot).max(self.pardoned)
-    }
-
-    /// When a lease must be looked at next: its end of being live, or its end.
-    fn next_due(&self, slot: u32) -> Option<Timestamp> {
-        let lease = self.store.lease(slot)?;
-        let beat = self.beat(slot);
-        Some(match self.store.lease_state(slot) {
-            LeaseState::Suspect => end(beat, lease),
-            _ => beat.saturating_add(lease.ttl),
-        })
-    }
-
-    /// Arms the wheel for a record whose lease begins or goes on.
-    pub(super) fn arm(&mut self, slot: u32) {
-        if let Some(due) = self.next_due(slot) {
-            self.wheel.arm(slot, due);
-            self.promise(due);
+    pub(super) fn observe(&mut self, now: Timestamp) -> Advanced {
+        if now < self.now {
+            self.backwards = self.backwards.saturating_add(1);
         }
+        self.now = now.max(self.now);
+        let expired = if self.now.as_micros() < self.promised { 0 } else { self.settle() };
+        Advanced { expired, revision: self.revision }
+    }
+
+    /// Does everything that is due; tells how many expired.
+    #[cold]
+    fn settle(&mut self) -> u32 {
+        let now = self.now.as_micros();
+        let mut due = self.store.take_due(now);
+        let first = due.iter().map(|slot| self.store.next_due(*slot)).min().unwrap_or(NEVER).min(self.other_due());
+        let mut expired = 0;
+        if first <= now {
+            if now.saturating_sub(first) > micros(self.config.timer_slack) {
+                self.pardon();
+                self.store.put_back(&due);
+                due.clear();
+            }
+            expired = self.run_due(due);
+            self.commit();
+        }
+        self.promised = self.store.earliest().min(self.other_due());
+        expired
+    }
+
+    /// When something other than a lease is due.
+    fn other_due(&self) -> u64 {
+        let others = [self.overrides.deadline(), self.passes.first().map(|(due, _)| *due)];
+        others.into_iter().flatten().map(Timestamp::as_micros).min().unwrap_or(NEVER)
     }
 
     /// The deadline is now no later than this.
-    pub(super) fn promise(&mut self, due: Timestamp) {
-        self.promised = Some(self.promised.map_or(due, |promised| promised.min(due)));
+    #[inline]
+    pub(super) fn promise(&mut self, due: u64) {
+        self.promised = self.promised.min(due);
     }
 
-    /// The exact earliest due time. Moves entries of renewed leases on, each once per bucket.
-    fn settle(&mut self) -> Option<Timestamp> {
-        let lease = loop {
-            let Some(begin) = self.wheel.buckets().next().map(|(begin, _)| begin) else { break None };
-            let mut first: Option<Timestamp> = None;
-            for slot in self.wheel.pop_first() {
-                let Some(due) = self.next_due(slot).filter(|_| self.store.is_live(slot) && !self.is_overdue(slot)) else { continue };
-                self.wheel.arm(slot, due);
-                first = Some(first.map_or(due, |first| first.min(due)));
-            }
-            // All of the first bucket was renewed, or some of it stands where it stood.
-            let stands = self.wheel.buckets().next().is_some_and(|(now_first, _)| now_first <= begin);
-            if stands {
-                break first;
-            }
+    /// The earliest thing due, exactly while the records are few.
+    pub(super) fn earliest_due(&self) -> Option<Timestamp> {
+        /// A look at so many records costs some microseconds.
+        const FEW: u32 = 4_096;
+        let due = if self.store.bound() <= FEW {
+            let leases = (0..self.store.bound()).map(|slot| self.store.next_due(slot)).min().unwrap_or(NEVER);
+            leases.min(self.other_due())
+        } else {
+            self.promised
         };
-        let others = [self.overrides.deadline(), self.passes.first().map(|(due, _)| *due)];
-        others.into_iter().chain([lease]).flatten().min()
-    }
-
-    /// A deadline that the renewals of the meantime have moved, as far as a look at a few entries can tell. Never too late.
-    pub(super) fn sharpen(&self, promised: Timestamp) -> Timestamp {
-        const FEW: usize = 4_096;
-        let others = [self.overrides.deadline(), self.passes.first().map(|(due, _)| *due)];
-        let mut best = others.into_iter().flatten().min();
-        let mut looks = 0usize;
-        for (begin, slots) in self.wheel.buckets() {
-            if best.is_some_and(|best| best <= begin) {
-                break;
-            }
-            looks = looks.saturating_add(slots.len());
-            if looks > FEW {
-                // Nothing that was not looked at is due before its bucket begins.
-                return best.map_or(begin, |best| best.min(begin)).max(promised);
-            }
-            let dues =
-                slots.iter().filter(|slot| self.store.is_live(**slot) && !self.is_overdue(**slot)).filter_map(|slot| self.next_due(*slot));
-            best = dues.chain(best).min();
-        }
-        best.unwrap_or(promised)
-    }
-
-    /// Whether a lease ended and its record waits for a pass.
-    fn is_overdue(&self, slot: u32) -> bool {
-        let waits = self.store.services.get(self.store.service(slot)).is_some_and(|service| service.protection.next_pass.is_some());
-        waits && self.store.lease(slot).is_some_and(|lease| end(self.beat(slot), lease) <= self.now)
+        (due < NEVER).then(|| Timestamp::clamped(due))
     }
 
     /// After a gap: every lease counts as renewed now.
-    fn pardon(&mut self, now: Timestamp) {
+    fn pardon(&mut self) {
         self.gaps = self.gaps.saturating_add(1);
-        self.pardoned = now;
-        for slot in 0..self.store.bound() {
-            if self.store.is_live(slot) && self.store.lease_state(slot) == LeaseState::Suspect {
-                self.revive(slot);
-            }
+        self.store.floor = self.now.as_micros();
+        let services = self.store.services.list(None).filter(|(_, service)| service.suspects > 0);
+        let members = services.flat_map(|(_, service)| service.members.iter().copied());
+        let suspects: Vec<u32> = members.filter(|slot| self.store.is_suspect(*slot)).collect();
+        for slot in suspects {
+            self.revive(slot);
         }
     }
 
     /// A suspect is live again.
     pub(super) fn revive(&mut self, slot: u32) {
-        self.store.set_lease_state(slot, LeaseState::Live);
+        self.store.settle_lease(slot);
+        self.restart(slot);
         self.record(slot, ChangeKind::Updated, Cause::Lease);
-        self.arm(slot);
     }
 
-    /// Does everything that is due; tells how many expired.
-    fn run_due(&mut self, now: Timestamp) -> u32 {
-        for key in self.overrides.end(now) {
+    /// A lease begins anew.
+    pub(super) fn restart(&mut self, slot: u32) {
+        self.store.start_lease(slot, self.now);
+        self.promise(self.store.next_due(slot));
+    }
+
+    /// Does what is due: overrides, and these leases.
+    fn run_due(&mut self, due: Vec<u32>) -> u32 {
+        for key in self.overrides.end(self.now) {
             self.refresh_admin(&key);
         }
         let mut suspects = Vec::new();
-        let mut due_services = BTreeSet::new();
-        for slot in self.wheel.due(now) {
-            let Some(lease) = self.store.lease(slot).filter(|_| self.store.is_live(slot)) else { continue };
-            let beat = self.beat(slot);
-            if beat.saturating_add(lease.ttl) > now {
-                self.arm(slot);
-                continue;
+        let mut services = BTreeSet::new();
+        for slot in due {
+            if !self.store.is_suspect(slot) {
+                suspects.push((slot, self.store.handle(slot)));
             }
-            if end(beat, lease) <= now {
-                due_services.insert(self.store.service(slot));
-            }
-            suspects.push((slot, self.store.handle(slot)));
-        }
-        while let Some((due, service)) = self.passes.first().copied().filter(|(due, _)| *due <= now) {
-            self.passes.remove(&(due, service));
-            if let Some(own) = self.store.services.get_mut(service)
-                && own.protection.next_pass == Some(due)
-            {
-                own.protection.next_pass = None;
-                due_services.insert(service);
+            if self.store.fall_due(slot, self.now.as_micros()) {
+                services.insert(self.store.service(slot));
             }
         }
+        while let Some((due, number)) = self.passes.first().copied().filter(|(due, _)| *due <= self.now) {
+            self.passes.remove(&(due, number));
+            if let Some(service) = self.store.services.get_mut(number) {
+                service.protection.next_pass = None;
+                services.insert(number);
+            }
+        }
+        let mut services: Vec<u32> = services.into_iter().collect();
+        services.sort_unstable_by_key(|number| self.store.services.get(*number).map(|service| service.rank));
         let mut expired = 0u32;
-        for service in self.in_order(due_services) {
+        for number in services {
             // A pass that is due later looks at those that have just become overdue as well.
-            if self.store.services.get(service).is_some_and(|own| own.protection.next_pass.is_none()) {
-                expired = expired.saturating_add(self.pass(service, now));
+            if self.store.services.get(number).is_some_and(|service| service.protection.next_pass.is_none()) {
+                expired = expired.saturating_add(self.pass(number));
             }
         }
-        // Those that did not go are suspect, in order of their names.
+        // Those that did not go are suspect.
         let mut staying: Vec<u32> = suspects.into_iter().filter_map(|(_, handle)| self.store.resolve(handle)).collect();
-        staying.sort_by_cached_key(|slot| self.names(*slot));
+        // Of more than the log can hold nobody ever sees the order.
+        if staying.len() <= self.config.log_capacity as usize {
+            staying.sort_unstable_by(|one, other| self.compare(*one, *other));
+        }
         for slot in staying {
-            if self.store.lease_state(slot) == LeaseState::Live {
-                self.store.set_lease_state(slot, LeaseState::Suspect);
-                self.record(slot, ChangeKind::Updated, Cause::Lease);
-            }
-            if self.next_due(slot).is_some_and(|due| due > now) {
-                self.arm(slot);
-            }
+            self.record(slot, ChangeKind::Updated, Cause::Lease);
         }
         expired
     }
 
-    fn in_order(&self, services: BTreeSet<u32>) -> Vec<u32> {
-        let mut order: Vec<u32> = services.into_iter().collect();
-        let name = |number: &u32| self.store.services.get(*number).map(|service| (&service.namespace, &service.name));
-        order.sort_by(|one, other| name(one).cmp(&name(other)));
-        order
+    /// The order of two records by namespace, service and id.
+    fn compare(&self, one: u32, other: u32) -> core::cmp::Ordering {
+        let rank = |slot| self.store.owner(slot).map(|service| service.rank);
+        rank(one).cmp(&rank(other)).then_with(|| blob::compare_ids(self.store.spelled_id(one), self.store.spelled_id(other)))
     }
 
     /// One look at the overdue instances of one service; tells how many went.
-    fn pass(&mut self, number: u32, now: Timestamp) -> u32 {
-        let Some(service) = self.store.services.get(number) else { return 0 };
-        let mut protection = service.protection;
-        let (mut leased, mut fresh, mut newest) = (0u64, 0u64, Timestamp::ZERO);
-        let mut overdue = Vec::new();
-        for slot in &service.members {
-            let Some(lease) = self.store.lease(*slot) else { continue };
-            let beat = self.beat(*slot);
-            leased = leased.saturating_add(1);
-            newest = newest.max(beat);
-            if now < beat.saturating_add(lease.ttl) {
-                fresh = fresh.saturating_add(1);
-            } else if end(beat, lease) <= now {
-                overdue.push((end(beat, lease), beat, lease, *slot));
+    fn pass(&mut self, number: u32) -> u32 {
+        let Some(service) = self.store.services.get_mut(number) else { return 0 };
+        let (leased, suspects) = (u64::from(service.leased), u64::from(service.suspects));
+        let mut protection = core::mem::take(&mut service.protection);
+        let mut overdue = core::mem::take(&mut protection.overdue);
+        let store = &self.store;
+        overdue.retain(|(end, slot)| store.is_parked(*slot, *end));
+        // The longest overdue first, then by id.
+        overdue.sort_unstable_by(|(end, one), (other_end, other)| {
+            end.cmp(other_end).then_with(|| blob::compare_ids(store.spelled_id(*one), store.spelled_id(*other)))
+        });
+        overdue.dedup();
+        let fresh = leased.saturating_sub(suspects);
+        let enough = fresh.saturating_mul(100) >= leased.saturating_mul(self.config.renewal_percent.into());
+        let mut may_go: Vec<bool> = alloc::vec![true; overdue.len()];
+        if enough || suspects <= 1 {
+            protection.since = None;
+        } else {
+            let since = *protection.since.get_or_insert(self.now);
+            if self.now.saturating_since(since) < self.config.protection_limit {
+                let newest = self.newest_beat(number);
+                for ((_, slot), may) in overdue.iter().zip(&mut may_go) {
+                    *may = newest > store.beat(*slot).saturating_add(store.profile(*slot).ttl);
+                }
             }
         }
-        // Members stand in order of id, and the sort is stable.
-        overdue.sort_by_key(|(end, ..)| *end);
-        let silent = leased.saturating_sub(fresh);
-        let enough = fresh.saturating_mul(100) >= leased.saturating_mul(self.config.renewal_percent.into());
-        let mut allowed: Vec<u32> = Vec::new();
-        if enough || silent <= 1 {
+        protection.held = may_go.iter().filter(|may| !**may).count() as u32;
+        // At most 100 per cent of fewer than 2^32.
+        let cap = (leased.saturating_mul(self.config.eviction_percent.into()) / 100).max(1) as usize;
+        let mut going = Vec::new();
+        let mut may_go = may_go.into_iter();
+        overdue.retain(|(_, slot)| {
+            let goes = may_go.next().unwrap_or(false) && going.len() < cap;
+            if goes {
+                going.push(*slot);
+            }
+            !goes
+        });
+        if overdue.is_empty() {
             protection.since = None;
-            allowed.extend(overdue.iter().map(|(.., slot)| *slot));
         } else {
-            let since = *protection.since.get_or_insert(now);
-            let over = now.saturating_since(since) >= self.config.protection_limit;
-            let isolated = |beat: Timestamp, lease: Lease| newest > beat.saturating_add(lease.ttl);
-            allowed.extend(overdue.iter().filter(|(_, beat, lease, _)| over || isolated(*beat, *lease)).map(|(.., slot)| *slot));
-        }
-        protection.held = overdue.len().saturating_sub(allowed.len()) as u32;
-        let cap = leased.saturating_mul(self.config.eviction_percent.into()).checked_div(100).unwrap_or(0).max(1) as usize;
-        allowed.truncate(cap);
-        if overdue.len() > allowed.len() {
-            let next = now.saturating_add(self.config.eviction_interval);
+            let next = self.now.saturating_add(self.config.eviction_interval);
             protection.next_pass = Some(next);
             self.passes.insert((next, number));
-        } else {
-            protection.since = None;
-            protection.next_pass = None;
         }
+        protection.overdue = overdue;
         if let Some(service) = self.store.services.get_mut(number) {
             service.protection = protection;
         }
-        for slot in &allowed {
+        for slot in &going {
             self.remove(*slot, Cause::Expire);
         }
-        self.expired = self.expired.saturating_add(allowed.len() as u64);
-        allowed.len() as u32
+        let gone = going.len() as u32;
+        self.expired = self.expired.saturating_add(gone.into());
+        gone
     }
-}
 
-/// When a lease ends.
-fn end(beat: Timestamp, lease: Lease) -> Timestamp {
-    beat.saturating_add(lease.ttl).saturating_add(lease.grace)
+    /// When any of a service was last heard.
+    fn newest_beat(&self, number: u32) -> u64 {
+        let members = self.store.services.get(number).map_or(&[][..], |service| &service.members);
+        members.iter().filter(|slot| self.store.profile(**slot).ttl > 0).map(|slot| self.store.beat(*slot)).max().unwrap_or(0)
+    }
 }

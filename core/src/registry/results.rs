@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Registry;
-use crate::model::{Availability, Handle, LeaseState};
+use crate::model::{Availability, Handle};
 use crate::value::Value;
 
 /// What became of a registration.
@@ -122,7 +122,7 @@ pub struct Stats {
     pub services: u64,
     /// Instances with a lease.
     pub leased: u64,
-    /// Instances whose lease is suspect. Counting them costs a look at each.
+    /// Instances whose lease is suspect.
     pub suspect: u64,
     /// Operator overrides.
     pub overrides: u64,
@@ -138,6 +138,8 @@ pub struct Stats {
     pub gaps: u64,
     /// Changes in the log.
     pub log: u64,
+    /// Bytes of heap that the records take, near enough; the log, overrides and what sources hold are not counted.
+    pub bytes: u64,
 }
 
 impl Stats {
@@ -156,7 +158,8 @@ impl Stats {
             ("expired", self.expired.into()),
             ("backwards", self.backwards.into()),
             ("gaps", self.gaps.into()),
-            ("log", Value::from(self.log)),
+            ("log", self.log.into()),
+            ("bytes", Value::from(self.bytes)),
         ])
     }
 }
@@ -164,9 +167,9 @@ impl Stats {
 impl Registry {
     /// The services of a namespace, or of all, in order of name.
     pub fn services(&self, namespace: Option<&str>) -> Vec<ServiceSummary> {
-        let summary = |(_, service): (u32, &super::store::Service)| ServiceSummary {
-            namespace: service.namespace.clone(),
-            service: service.name.clone(),
+        let summary = |(_, service): (u32, &super::service::Service)| ServiceSummary {
+            namespace: (*service.namespace).into(),
+            service: (*service.name).into(),
             instances: service.members.len() as u32,
             available: service.members.iter().filter(|slot| self.store.availability(**slot) == Availability::Available).count() as u32,
             revision: service.revision,
@@ -175,17 +178,17 @@ impl Registry {
         self.store.services.list(namespace).map(summary).collect()
     }
 
-    /// The registry at a glance. Costs a look at each instance and service.
+    /// The registry at a glance. Costs a look at each service and distinct value.
     pub fn stats(&self) -> Stats {
-        let suspect =
-            (0..self.store.bound()).filter(|slot| self.store.is_live(*slot) && self.store.lease_state(*slot) == LeaseState::Suspect);
+        let sum =
+            |count: fn(&super::service::Service) -> u32| self.store.services.list(None).map(|(_, service)| u64::from(count(service))).sum();
         Stats {
             epoch: self.epoch,
             revision: self.revision,
             instances: self.store.len() as u64,
             services: self.store.services.len() as u64,
-            leased: self.leased as u64,
-            suspect: suspect.count() as u64,
+            leased: sum(|service| service.leased),
+            suspect: sum(|service| service.suspects),
             overrides: self.overrides.len() as u64,
             sources: self.sources.len() as u64,
             protected: self.store.services.list(None).filter(|(_, service)| service.protection.held > 0).count() as u64,
@@ -193,6 +196,7 @@ impl Registry {
             backwards: self.backwards,
             gaps: self.gaps,
             log: self.log.len() as u64,
+            bytes: self.store.heap_bytes() as u64,
         }
     }
 }

@@ -1,17 +1,18 @@
 //! Queries: who matches.
 //!
-//! Conditions that read one interned part of a record are asked once per distinct part, and where a query names a
-//! metadata pair, only the records that can have it are looked at.
+//! Conditions that read one shared part of a record are asked once per distinct value of the part. Where a query names metadata
+//! pairs, tags or places that many records have, the bitmaps of these are intersected first, and only what is left is looked at.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell};
-use core::cmp::Ordering;
 
-use super::intern::Shape;
-use super::store::{Service, Store};
+use super::facet::{Facet, Marks};
+use super::intern::Pools;
+use super::service::Service;
+use super::store::{Flags, Store};
 use super::{Answer, Registry, blob};
-use crate::model::{Availability, Health, Metadata, Version, Weight};
+use crate::model::{Availability, Health, Version, Weight};
 use crate::query::{Attribute, Compiled, Conjunct, Query, Reads, Subject};
 
 impl Registry {
@@ -50,7 +51,7 @@ impl Registry {
         match service {
             Some(service) => services.find(namespace, service).and_then(|number| services.get(number)).is_some_and(held),
             // A service with something to hold has a pass ahead.
-            None => self.passes.iter().filter_map(|(_, number)| services.get(*number)).any(|own| own.namespace == namespace && held(own)),
+            None => self.passes.iter().filter_map(|(_, number)| services.get(*number)).any(|own| *own.namespace == *namespace && held(own)),
         }
     }
 
@@ -63,68 +64,47 @@ impl Registry {
     fn rung(&self, rung: &Compiled) -> Vec<u32> {
         let store = &self.store;
         let limit = rung.limit().map_or(usize::MAX, |limit| limit as usize);
-        let filter = Filter::new(store, rung.conjuncts());
-        match rung.service() {
+        let Some(filter) = Filter::new(store, rung) else { return Vec::new() };
+        let service = rung.service().map(|service| store.services.find(rung.namespace(), service));
+        let members = match service {
+            Some(Some(service)) => store.services.get(service).map_or(0, |service| service.members.len()),
+            Some(None) => return Vec::new(),
+            None => store.len(),
+        };
+        if filter.is_worth_a_scan(members) {
+            let mut found = filter.scan(service.flatten());
+            sort_by_name(store, &mut found);
+            found.truncate(limit);
+            return found;
+        }
+        // Services and their members stand in order already.
+        let admitted = |service: &Service| service.members.iter().copied().filter(|slot| filter.admits(*slot)).collect::<Vec<_>>();
+        match service.flatten() {
             Some(service) => {
-                let members = store.services.find(rung.namespace(), service).and_then(|number| store.services.get(number));
-                members
-                    .map_or(&[][..], |service| &service.members)
-                    .iter()
-                    .copied()
-                    .filter(|slot| filter.admits(*slot))
-                    .take(limit)
-                    .collect()
+                let members = store.services.get(service).map_or(&[][..], |service| &service.members);
+                members.iter().copied().filter(|slot| filter.admits(*slot)).take(limit).collect()
             }
-            None => match Self::pair(rung.conjuncts()).map(|(key, value)| store.metadata.with_pair(key, value)) {
-                Some(sets) => {
-                    let sets = sets.into_iter().flatten().filter(|set| filter.admits_metadata(**set));
-                    let slots = sets.flat_map(|set| store.metadata.members(*set)).copied();
-                    let mut found: Vec<u32> =
-                        slots.filter(|slot| in_namespace(store, *slot, rung.namespace()) && filter.admits(*slot)).collect();
-                    sort_by_name(store, &mut found);
-                    found.truncate(limit);
-                    found
+            None => {
+                let mut found = Vec::new();
+                for (_, service) in store.services.list(Some(rung.namespace())) {
+                    found.extend(admitted(service));
+                    if found.len() >= limit {
+                        break;
+                    }
                 }
-                None => {
-                    let services = store.services.list(Some(rung.namespace()));
-                    let slots = services.flat_map(|(_, service)| service.members.iter().copied());
-                    slots.filter(|slot| filter.admits(*slot)).take(limit).collect()
-                }
-            },
+                found.truncate(limit);
+                found
+            }
         }
     }
-
-    /// A metadata pair that every match has.
-    fn pair(conjuncts: &[Conjunct]) -> Option<(&str, &str)> {
-        conjuncts.iter().find_map(|conjunct| match conjunct.as_equality() {
-            // The empty text stands for a key with an empty value; it is indexed like any other.
-            Some((Attribute::Metadata(key), value)) => Some((key.as_str(), value)),
-            _ => None,
-        })
-    }
 }
 
-fn in_namespace(store: &Store, slot: u32, namespace: &str) -> bool {
-    store.services.get(store.service(slot)).is_some_and(|service| service.namespace == namespace)
-}
-
-/// Sorts by service and id. The first 16 bytes of the name of the service decide most comparisons.
+/// Sorts by service and id. The first bytes of the id decide most comparisons within a service.
 fn sort_by_name(store: &Store, slots: &mut Vec<u32>) {
-    let prefix = |slot: u32| {
-        let mut bytes = [0; 16];
-        let name = store.services.get(store.service(slot)).map_or("", |service| service.name.as_str());
-        for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-            *to = from;
-        }
-        u128::from_be_bytes(bytes)
-    };
-    let by_name = |one: u32, other: u32| -> Ordering {
-        let name = |slot| store.services.get(store.service(slot)).map(|service| service.name.as_str());
-        let ids = || blob::compare_ids(store.spelled_id(one), store.spelled_id(other));
-        if store.service(one) == store.service(other) { ids() } else { name(one).cmp(&name(other)) }
-    };
-    let mut keyed: Vec<(u128, u32)> = slots.iter().map(|slot| (prefix(*slot), *slot)).collect();
-    keyed.sort_unstable_by(|one, other| one.0.cmp(&other.0).then_with(|| by_name(one.1, other.1)));
+    let key = |slot: u32| (store.owner(slot).map_or(0, |service| service.rank), blob::text_prefix(store.spelled_id(slot)));
+    let mut keyed: Vec<((u64, u64), u32)> = slots.iter().map(|slot| (key(*slot), *slot)).collect();
+    let by_id = |one: u32, other: u32| blob::compare_ids(store.spelled_id(one), store.spelled_id(other));
+    keyed.sort_unstable_by(|(one, slot), (other, other_slot)| one.cmp(other).then_with(|| by_id(*slot, *other_slot)));
     slots.clear();
     slots.extend(keyed.into_iter().map(|(_, slot)| slot));
 }
@@ -132,48 +112,156 @@ fn sort_by_name(store: &Store, slots: &mut Vec<u32>) {
 /// The conditions of a rung by the part of a record they read, with the verdicts so far.
 struct Filter<'a> {
     store: &'a Store,
-    metadata: Vec<&'a Conjunct>,
-    shape: Vec<&'a Conjunct>,
+    namespace: &'a str,
+    /// Of each condition that is a set of dense facets, their bitmaps: one of them must have the slot.
+    marks: Vec<Vec<&'a Marks>>,
+    /// How many records the rarest of those conditions lets through.
+    rarest: usize,
+    metadata: Part<'a>,
+    locality: Part<'a>,
+    profile: Part<'a>,
+    state: Part<'a>,
     rest: Vec<&'a Conjunct>,
-    metadata_verdicts: Verdicts,
-    shape_verdicts: Verdicts,
+    services: Verdicts,
+}
+
+/// Conditions on one part of a record, and the verdicts on its values.
+struct Part<'a> {
+    conjuncts: Vec<&'a Conjunct>,
+    verdicts: Verdicts,
+}
+
+impl Part<'_> {
+    fn of(&self, number: u32, subject: &impl Subject) -> bool {
+        self.conjuncts.is_empty() || self.verdicts.of(number, || self.conjuncts.iter().all(|conjunct| conjunct.matches(subject)))
+    }
+}
+
+/// The facets of which a record must have one, when a condition is as simple as that; none of them when no record can
+/// match.
+fn facets(store: &Store, conjunct: &Conjunct) -> Option<Vec<u32>> {
+    let (attribute, values) = conjunct.as_one_of()?;
+    let [region, zone, subzone, node] = Facet::PLACES;
+    let key = match attribute {
+        Attribute::Metadata(key) => match store.pools.find_key(key) {
+            Some(key) => key,
+            None => return Some(Vec::new()),
+        },
+        Attribute::Tags => Facet::TAG,
+        Attribute::Region => region,
+        Attribute::Zone => zone,
+        Attribute::Subzone => subzone,
+        Attribute::Node => node,
+        _ => return None,
+    };
+    Some(values.iter().filter_map(|value| store.pools.find_facet(key, value)).collect())
 }
 
 impl<'a> Filter<'a> {
-    fn new(store: &'a Store, conjuncts: &'a [Conjunct]) -> Self {
-        let shape_parts = Reads::TAGS | Reads::LOCALITY | Reads::VERSION | Reads::WEIGHT;
-        let (metadata, others): (Vec<_>, Vec<_>) = conjuncts.iter().partition(|conjunct| Reads::METADATA.contains(conjunct.reads()));
-        let (shape, rest) = others.into_iter().partition(|conjunct| shape_parts.contains(conjunct.reads()));
-        Self {
+    /// None when no record can match.
+    fn new(store: &'a Store, rung: &'a Compiled) -> Option<Self> {
+        let pools = &store.pools;
+        let part = |bound: usize| Part { conjuncts: Vec::new(), verdicts: Verdicts::new(bound) };
+        let mut filter = Self {
             store,
-            metadata,
-            shape,
-            rest,
-            metadata_verdicts: Verdicts::new(store.metadata.bound()),
-            shape_verdicts: Verdicts::new(store.shapes.bound()),
+            namespace: rung.namespace(),
+            marks: Vec::new(),
+            rarest: store.len(),
+            metadata: part(pools.metadata.bound()),
+            locality: part(pools.localities.bound()),
+            profile: part(pools.profiles.bound()),
+            state: part(Flags::STATES),
+            rest: Vec::new(),
+            services: Verdicts::new(store.services.bound()),
+        };
+        for conjunct in rung.conjuncts() {
+            if let Some(facets) = facets(store, conjunct) {
+                let facets: Vec<&Facet> = facets.into_iter().filter_map(|facet| pools.facets.get(facet)).collect();
+                if facets.is_empty() {
+                    return None;
+                }
+                if let Some(marks) = facets.iter().map(|facet| facet.marks.as_ref()).collect::<Option<Vec<_>>>() {
+                    let records = facets.iter().fold(0usize, |sum, facet| sum.saturating_add(facet.records as usize));
+                    filter.rarest = filter.rarest.min(records);
+                    filter.marks.push(marks);
+                    continue;
+                }
+            }
+            let reads = conjunct.reads();
+            let part = [
+                (Reads::METADATA, &mut filter.metadata),
+                (Reads::LOCALITY, &mut filter.locality),
+                (Reads::TAGS | Reads::VERSION | Reads::WEIGHT, &mut filter.profile),
+                (Reads::HEALTH | Reads::AVAILABILITY, &mut filter.state),
+            ]
+            .into_iter()
+            .find(|(parts, _)| parts.contains(reads));
+            match part {
+                Some((_, part)) => part.conjuncts.push(conjunct),
+                None => filter.rest.push(conjunct),
+            }
         }
+        Some(filter)
     }
 
+    /// Whether to go through the bitmaps, and sort what is found, instead of through so many members in their order.
+    fn is_worth_a_scan(&self, members: usize) -> bool {
+        /// A word of every bitmap costs about as much as a look at so many members.
+        const WORDS: usize = 8;
+        /// To look at a record and sort it costs about as much as a look at so many members.
+        const SORT: usize = 4;
+        let words = (self.store.bound() as usize / 64).saturating_mul(self.marks.len()) / WORDS;
+        !self.marks.is_empty() && words.saturating_add(self.rarest.saturating_mul(SORT)) < members.saturating_mul(SORT)
+    }
+
+    /// The slots that all bitmaps have and that match.
+    fn scan(&self, service: Option<u32>) -> Vec<u32> {
+        let store = self.store;
+        let everywhere = service.is_none() && store.services.are_all_in(self.namespace);
+        let in_scope = |slot: u32| {
+            let own = store.service(slot);
+            let in_namespace = || store.services.get(own).is_some_and(|service| *service.namespace == *self.namespace);
+            everywhere || service.map_or_else(|| self.services.of(own, in_namespace), |service| own == service)
+        };
+        let mut found = Vec::new();
+        for (word, first) in (0..store.bound().div_ceil(64) as usize).zip((0u32..).step_by(64)) {
+            let mut bits = u64::MAX;
+            for marks in &self.marks {
+                bits &= marks.iter().fold(0, |any, marks| any | marks.words().get(word).copied().unwrap_or(0));
+            }
+            while bits != 0 {
+                let slot = first.wrapping_add(bits.trailing_zeros());
+                bits &= bits.wrapping_sub(1);
+                if self.admits_unmarked(slot) && in_scope(slot) {
+                    found.push(slot);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a record that is in scope matches.
     fn admits(&self, slot: u32) -> bool {
-        let store = self.store;
-        self.admits_metadata(store.metadata_symbol(slot))
-            && (self.shape.is_empty()
-                || self.shape_verdicts.of(store.shape_symbol(slot), |symbol| {
-                    store.shapes.get(symbol).is_some_and(|shape| self.shape.iter().all(|conjunct| conjunct.matches(&ShapePart(shape))))
-                }))
-            && self.rest.iter().all(|conjunct| conjunct.matches(&Record::new(store, slot)))
+        self.marks.iter().all(|marks| marks.iter().any(|marks| marks.has(slot))) && self.admits_unmarked(slot)
     }
 
-    fn admits_metadata(&self, symbol: u32) -> bool {
+    /// Whether the conditions hold that are not known from bitmaps.
+    #[inline]
+    fn admits_unmarked(&self, slot: u32) -> bool {
         let store = self.store;
-        self.metadata.is_empty()
-            || self.metadata_verdicts.of(symbol, |symbol| {
-                store.metadata.get(symbol).is_some_and(|set| self.metadata.iter().all(|conjunct| conjunct.matches(&MetadataPart(set))))
+        let (pools, shared, flags) = (&store.pools, store.shared(slot), store.flags(slot));
+        self.state.of(flags.state() as u32, &StatePart(flags))
+            && self.profile.of(shared.profile, &ProfilePart(pools, shared.profile))
+            && self.metadata.of(shared.metadata, &MetadataPart(pools, shared.metadata))
+            && self.locality.of(shared.locality, &LocalityPart(pools, shared.locality))
+            && (self.rest.is_empty() || {
+                let record = Record::new(store, slot);
+                self.rest.iter().all(|conjunct| conjunct.matches(&record))
             })
     }
 }
 
-/// One verdict a symbol, found when it is first asked.
+/// One verdict a number, found when it is first asked.
 struct Verdicts {
     known: OnceCell<Vec<Cell<u8>>>,
     bound: usize,
@@ -184,49 +272,77 @@ impl Verdicts {
         Self { known: OnceCell::new(), bound }
     }
 
-    fn of(&self, symbol: u32, judge: impl Fn(u32) -> bool) -> bool {
+    #[inline]
+    fn of(&self, number: u32, judge: impl FnOnce() -> bool) -> bool {
         let known = self.known.get_or_init(|| alloc::vec![Cell::new(0); self.bound]);
-        let Some(cell) = known.get(symbol as usize) else { return judge(symbol) };
+        let Some(cell) = known.get(number as usize) else { return judge() };
         if cell.get() == 0 {
-            cell.set(1 | u8::from(judge(symbol)) << 1);
+            cell.set(1 | u8::from(judge()) << 1);
         }
         cell.get() & 2 != 0
     }
 }
 
-/// One metadata set.
-struct MetadataPart<'a>(&'a Metadata);
+/// One state of health, operator's word and lease.
+struct StatePart(Flags);
 
-impl Subject for MetadataPart<'_> {
-    fn metadata(&self, key: &str) -> Option<&str> {
-        self.0.get(key)
+impl Subject for StatePart {
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+    fn availability(&self) -> Availability {
+        self.0.availability()
     }
 }
 
-/// What many records have alike besides their metadata.
-struct ShapePart<'a>(&'a Shape);
+/// One metadata set.
+struct MetadataPart<'a>(&'a Pools, u32);
 
-impl Subject for ShapePart<'_> {
-    fn has_tag(&self, tag: &str) -> bool {
-        self.0.tags.contains(tag)
+impl Subject for MetadataPart<'_> {
+    fn metadata(&self, key: &str) -> Option<&str> {
+        let facets = self.0.metadata.get(self.1)?;
+        let at = facets.binary_search_by(|facet| self.0.key(*facet).cmp(key)).ok()?;
+        facets.get(at).map(|facet| self.0.value(*facet))
     }
+}
+
+/// One locality.
+struct LocalityPart<'a>(&'a Pools, u32);
+
+impl LocalityPart<'_> {
+    fn part(&self, part: usize) -> &str {
+        self.0.localities.get(self.1).and_then(|facets| facets.get(part)).map_or("", |facet| self.0.value(*facet))
+    }
+}
+
+impl Subject for LocalityPart<'_> {
     fn region(&self) -> &str {
-        &self.0.locality.region
+        self.part(0)
     }
     fn zone(&self) -> &str {
-        &self.0.locality.zone
+        self.part(1)
     }
     fn subzone(&self) -> &str {
-        &self.0.locality.subzone
+        self.part(2)
     }
     fn node(&self) -> &str {
-        &self.0.locality.node
+        self.part(3)
+    }
+}
+
+/// One profile.
+struct ProfilePart<'a>(&'a Pools, u32);
+
+impl Subject for ProfilePart<'_> {
+    fn has_tag(&self, tag: &str) -> bool {
+        let tags = self.0.tags.get(self.0.profile(self.1).tags);
+        tags.is_some_and(|tags| tags.binary_search_by(|facet| self.0.value(*facet).cmp(tag)).is_ok())
     }
     fn version(&self) -> Option<&Version> {
-        self.0.version.as_ref()
+        self.0.version_of(self.0.profile(self.1).version)
     }
     fn weight(&self) -> Weight {
-        self.0.weight
+        Weight::from_thousandths(self.0.profile(self.1).weight).unwrap_or_default()
     }
 }
 
@@ -234,56 +350,59 @@ impl Subject for ShapePart<'_> {
 struct Record<'a> {
     store: &'a Store,
     slot: u32,
+    metadata: MetadataPart<'a>,
+    locality: LocalityPart<'a>,
+    profile: ProfilePart<'a>,
     id: OnceCell<String>,
 }
 
 impl<'a> Record<'a> {
     fn new(store: &'a Store, slot: u32) -> Self {
-        Self { store, slot, id: OnceCell::new() }
-    }
-
-    fn owner(&self) -> Option<&'a Service> {
-        self.store.services.get(self.store.service(self.slot))
-    }
-
-    fn shape(&self) -> Option<&'a Shape> {
-        self.store.shape(self.slot)
+        let (pools, shared) = (&store.pools, store.shared(slot));
+        Self {
+            store,
+            slot,
+            metadata: MetadataPart(pools, shared.metadata),
+            locality: LocalityPart(pools, shared.locality),
+            profile: ProfilePart(pools, shared.profile),
+            id: OnceCell::new(),
+        }
     }
 }
 
 impl Subject for Record<'_> {
     fn namespace(&self) -> &str {
-        self.owner().map_or("", |service| &service.namespace)
+        self.store.owner(self.slot).map_or("", |service| &service.namespace)
     }
     fn service(&self) -> &str {
-        self.owner().map_or("", |service| &service.name)
+        self.store.owner(self.slot).map_or("", |service| &service.name)
     }
     fn id(&self) -> &str {
         self.id.get_or_init(|| self.store.id(self.slot))
     }
     fn metadata(&self, key: &str) -> Option<&str> {
-        self.store.metadata.get(self.store.metadata_symbol(self.slot))?.get(key)
+        self.metadata.metadata(key)
     }
     fn has_tag(&self, tag: &str) -> bool {
-        self.shape().is_some_and(|shape| shape.tags.contains(tag))
+        self.profile.has_tag(tag)
     }
     fn region(&self) -> &str {
-        self.shape().map_or("", |shape| &shape.locality.region)
+        self.locality.region()
     }
     fn zone(&self) -> &str {
-        self.shape().map_or("", |shape| &shape.locality.zone)
+        self.locality.zone()
     }
     fn subzone(&self) -> &str {
-        self.shape().map_or("", |shape| &shape.locality.subzone)
+        self.locality.subzone()
     }
     fn node(&self) -> &str {
-        self.shape().map_or("", |shape| &shape.locality.node)
+        self.locality.node()
     }
     fn version(&self) -> Option<&Version> {
-        self.shape()?.version.as_ref()
+        self.profile.version()
     }
     fn weight(&self) -> Weight {
-        self.shape().map_or(Weight::ZERO, |shape| shape.weight)
+        self.profile.weight()
     }
     fn health(&self) -> Health {
         self.store.health(self.slot)

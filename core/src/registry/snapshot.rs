@@ -3,25 +3,25 @@
 //! ```text
 //! "CBRD"  version (2 bytes)  length of the body (8 bytes)  XXH3-64 of the body (8 bytes)  body        all little endian
 //! ```
-//! The body is [postcard](https://postcard.jamesmunns.com): tables of what records share, then the records of each service in order of
-//! id, each a few numbers and the packed bytes of what is its own. The checksum finds accidents; everything is checked as if it came from an
-//! enemy all the same.
+//! The body is a row of [postcard](https://postcard.jamesmunns.com) values: tables of what records share, then each service with its
+//! records in order of id, each a few numbers and the packed bytes of what is its own. The checksum finds accidents; everything is checked
+//! as if it came from an enemy all the same.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::blob::{self, Reader};
+use super::blob::{self, Reader, Spelled};
+use super::intern::Shared;
 use super::log::Log;
 use super::ops::{Check, Key};
-use super::store::Row;
+use super::store::Image;
 use super::{Config, Registry};
 use crate::error::{Code, Error};
 use crate::model::{
-    AdminState, Endpoint, Health, Host, Lease, Locality, Metadata, Override, Registration, Tags, Version, Weight, check_id,
+    AdminState, Endpoint, Health, Host, Lease, Locality, Metadata, Override, Tags, Version, Weight, check_id, check_incarnation, check_name,
 };
 use crate::time::{Timestamp, micros};
 
@@ -29,52 +29,55 @@ const MAGIC: [u8; 4] = *b"CBRD";
 const VERSION: u16 = 1;
 const HEADER: usize = 22;
 
+/// What stands before the services. Tables are by number; a number that is not in use is empty.
 #[derive(Serialize, Deserialize)]
-struct Body<'a> {
+struct Tables<'a> {
     epoch: u64,
     revision: u64,
-    now: u64,
     #[serde(borrow)]
     sources: Vec<&'a str>,
-    /// By symbol; one that is not in use is empty.
+    #[serde(borrow)]
     metadata: Vec<Vec<(&'a str, &'a str)>>,
-    shapes: Vec<ShapeImage<'a>>,
+    #[serde(borrow)]
+    localities: Vec<[&'a str; 4]>,
+    #[serde(borrow)]
+    profiles: Vec<ProfileImage<'a>>,
+    #[serde(borrow)]
     kinds: Vec<(&'a str, &'a str, bool)>,
-    services: Vec<ServiceImage<'a>>,
+    #[serde(borrow)]
     overrides: Vec<OverrideImage<'a>>,
+    services: u32,
 }
 
-#[derive(Serialize, Deserialize, Default)]
-struct ShapeImage<'a> {
+#[derive(Serialize, Deserialize)]
+struct ProfileImage<'a> {
     #[serde(borrow)]
     tags: Vec<&'a str>,
-    #[serde(borrow)]
-    locality: [&'a str; 4],
-    #[serde(borrow)]
-    version: Cow<'a, str>,
+    version: String,
     weight: u32,
     /// The ttl is 0 when there is no lease.
     ttl: u64,
     grace: u64,
 }
 
+/// A service; so many records follow.
 #[derive(Serialize, Deserialize)]
 struct ServiceImage<'a> {
     namespace: &'a str,
     name: &'a str,
     revision: u64,
-    #[serde(borrow)]
-    records: Vec<RecordImage<'a>>,
+    records: u32,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RecordImage<'a> {
     own: &'a [u8],
     metadata: u32,
-    shape: u32,
+    locality: u32,
+    profile: u32,
     revision: u64,
-    health: u8,
-    source: u8,
+    /// Health in the lower three bits, the source above.
+    state: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,70 +91,44 @@ struct OverrideImage<'a> {
 }
 
 impl Registry {
-    /// The whole registry as bytes: records, overrides, sources, revisions. Leases are not: they begin anew.
+    /// The whole registry as bytes: records, overrides, sources, revisions. Leases are not: they begin anew. What an override with an end
+    /// has left is left of it after a restore.
     pub fn snapshot(&self) -> Vec<u8> {
-        let store = &self.store;
-        let image = |shape: &super::intern::Shape| ShapeImage {
-            tags: Vec::new(),
-            locality: [""; 4],
-            version: shape.version.as_ref().map_or(Cow::Borrowed(""), |version| Cow::Owned(version.text())),
-            weight: shape.weight.thousandths(),
-            ttl: shape.lease.map_or(0, |lease| micros(lease.ttl)),
-            grace: shape.lease.map_or(0, |lease| micros(lease.grace)),
+        let (store, pools) = (&self.store, &self.store.pools);
+        let profile = |profile: &super::intern::Profile| ProfileImage {
+            tags: pools.tags_of(profile.tags).collect(),
+            version: pools.version_of(profile.version).map_or_else(String::new, Version::text),
+            weight: profile.weight,
+            ttl: profile.ttl,
+            grace: profile.grace,
         };
-        let mut shapes = Vec::with_capacity(store.shapes.bound());
-        for symbol in 0..store.shapes.bound() as u32 {
-            shapes.push(store.shapes.get(symbol).map_or_else(ShapeImage::default, |shape| ShapeImage {
-                tags: shape.tags.iter().collect(),
-                locality: shape.locality.parts().map(|(_, part)| part),
-                ..image(shape)
-            }));
-        }
-        let record = |slot: &u32| RecordImage {
-            own: store.blob(*slot),
-            metadata: store.metadata_symbol(*slot),
-            shape: store.shape_symbol(*slot),
-            revision: store.revision(*slot),
-            health: store.health(*slot) as u8,
-            source: store.source(*slot),
-        };
-        let service = |(_, service): (u32, &'_ super::store::Service)| -> (String, String, u64, Vec<u32>) {
-            (service.namespace.clone(), service.name.clone(), service.revision, service.members.clone())
-        };
-        let services: Vec<_> = store.services.list(None).map(service).collect();
-        let body = Body {
+        let pairs = |set: &[u32]| set.iter().map(|facet| (pools.key(*facet), pools.value(*facet))).collect();
+        let tables = Tables {
             epoch: self.epoch,
             revision: self.revision,
-            now: self.now.as_micros(),
             sources: self.sources.names().iter().map(String::as_str).collect(),
-            metadata: (0..store.metadata.bound() as u32)
-                .map(|symbol| store.metadata.get(symbol).map_or_else(Vec::new, |set| set.iter().collect()))
-                .collect(),
-            shapes,
-            kinds: store.kind_table(),
-            services: services
-                .iter()
-                .map(|(namespace, name, revision, members)| ServiceImage {
-                    namespace,
-                    name,
-                    revision: *revision,
-                    records: members.iter().map(record).collect(),
-                })
-                .collect(),
-            overrides: self
-                .overrides
-                .iter()
-                .map(|(name, own)| OverrideImage {
-                    name,
-                    state: own.state as u8,
-                    left: own.until.map(|until| micros(until.saturating_since(self.now))),
-                    reason: &own.reason,
-                })
-                .collect(),
+            metadata: pools.metadata.iter().map(|set| pairs(set)).collect(),
+            localities: (0..pools.localities.bound() as u32).map(|number| pools.places_of(number)).collect(),
+            profiles: pools.profiles.iter().map(profile).collect(),
+            kinds: pools.kinds.iter().map(|kind| (&*kind.name, &*kind.scheme, kind.secure)).collect(),
+            overrides: self.overrides.iter().map(|(name, own)| self.override_image(name, own)).collect(),
+            services: store.services.len() as u32,
         };
-        let mut bytes = alloc::vec![0; HEADER];
-        // Writing to memory does not fail.
-        bytes = postcard::to_extend(&body, bytes).unwrap_or_default();
+        // Records of the usual size need no growth.
+        let mut bytes = Vec::with_capacity(store.len().saturating_mul(48).saturating_add(1_024));
+        bytes.resize(HEADER, 0);
+        bytes = append(&tables, bytes);
+        for (_, service) in store.services.list(None) {
+            let (namespace, name) = (&*service.namespace, &*service.name);
+            let image = ServiceImage { namespace, name, revision: service.revision, records: service.members.len() as u32 };
+            bytes = append(&image, bytes);
+            for slot in &service.members {
+                let Shared { metadata, locality, profile } = store.shared(*slot);
+                let state = store.health(*slot) as u8 | store.source(*slot) << 3;
+                let (own, revision) = (store.blob(*slot), store.revision(*slot));
+                bytes = append(&RecordImage { own, metadata, locality, profile, revision, state }, bytes);
+            }
+        }
         let (length, print) = bytes.split_at_checked(HEADER).map_or((0, 0), |(_, body)| (body.len() as u64, xxh3_64(body)));
         let header = MAGIC.into_iter().chain(VERSION.to_le_bytes()).chain(length.to_le_bytes()).chain(print.to_le_bytes());
         for (to, from) in bytes.iter_mut().zip(header) {
@@ -160,8 +137,13 @@ impl Registry {
         bytes
     }
 
+    fn override_image<'a>(&self, name: [&'a str; 3], own: &'a Override) -> OverrideImage<'a> {
+        let left = own.until.map(|until| micros(until.saturating_since(self.now)));
+        OverrideImage { name, state: own.state as u8, left, reason: &own.reason }
+    }
+
     /// The registry of a snapshot, in a new epoch: the larger of the configured one and the one after the snapshot's. Revisions go on from
-    /// where they were; every lease begins anew at `now`; handles and views of the old registry are good no more.
+    /// where they were; every lease begins anew at `now`; handles of the old registry are good no more.
     ///
     /// # Errors
     /// [`Code::SnapshotCorrupt`], [`Code::SnapshotVersion`]; [`Code::QuotaExceeded`] when it holds more than `config` allows; what
@@ -169,131 +151,233 @@ impl Registry {
     pub fn restore(bytes: &[u8], config: Config, now: Timestamp) -> Result<Self, Error> {
         let mut registry = Self::new(config)?;
         registry.now = now;
-        registry.fill(&open(bytes)?)?;
+        registry.fill(open(bytes)?)?;
         Ok(registry)
     }
 
-    fn fill(&mut self, body: &Body<'_>) -> Result<(), Error> {
+    fn fill(&mut self, body: &[u8]) -> Result<(), Error> {
+        let (tables, mut rest): (Tables<'_>, _) = next(body)?;
         let safe = Timestamp::MAX.as_micros();
-        if body.revision > safe || body.epoch >= safe {
+        if tables.revision > safe || tables.epoch >= safe {
             return Err(corrupt());
         }
-        self.epoch = self.config.epoch.max(body.epoch.saturating_add(1));
-        self.revision = body.revision;
-        self.log = Log::new(self.config.log_capacity, body.revision);
-        for name in &body.sources {
+        self.epoch = self.config.epoch.max(tables.epoch.saturating_add(1));
+        self.revision = tables.revision;
+        self.log = Log::new(self.config.log_capacity, tables.revision);
+        for name in &tables.sources {
             check_id("source", name).map_err(|_| corrupt())?;
             if *name == "local" || usize::from(self.sources.enter(name).map_err(|_| corrupt())?) != self.sources.names().len() {
                 return Err(corrupt());
             }
         }
-        for image in &body.overrides {
+        self.fill_overrides(&tables.overrides)?;
+        let mut known = Known::new(&tables);
+        let mut last = ("", "");
+        for _ in 0..tables.services {
+            let (image, after): (ServiceImage<'_>, _) = next(rest)?;
+            rest = after;
+            let name = (image.namespace, image.name);
+            if image.records == 0 || image.revision > tables.revision || name <= last {
+                return Err(corrupt());
+            }
+            last = name;
+            rest = self.fill_service(&tables, &image, &mut known, rest)?;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(corrupt()) }
+    }
+
+    fn fill_overrides(&mut self, images: &[OverrideImage<'_>]) -> Result<(), Error> {
+        for image in images {
             let [namespace, service, id] = image.name;
             let state = AdminState::ALL.get(usize::from(image.state)).copied().ok_or_else(corrupt)?;
             let until = image.left.map(|left| Timestamp::clamped(self.now.as_micros().saturating_add(left)));
             let own = Override { state, until, reason: image.reason.into() };
-            Check::new(self).set_admin(namespace, service, id, Some(&own)).map_err(sieve)?;
+            Check::single(self).set_admin(namespace, service, id, Some(&own)).map_err(sieve)?;
             if let Some(until) = until {
-                self.promise(until);
+                self.promise(until.as_micros());
             }
             self.overrides.set(&Key::new(namespace, service, id), own);
         }
-        let metadata: Vec<Metadata> =
-            body.metadata.iter().map(|pairs| Metadata::new(pairs.iter().copied())).collect::<Result<_, _>>().map_err(|_| corrupt())?;
-        let shapes: Vec<Parts> = body.shapes.iter().map(Parts::read).collect::<Result<_, _>>()?;
-        for service in &body.services {
-            for record in &service.records {
-                self.put_back(body, service, record, &metadata, &shapes)?;
-            }
-            let known = self.store.services.find(service.namespace, service.name).and_then(|number| self.store.services.get_mut(number));
-            match known {
-                Some(own) if service.revision <= body.revision => own.revision = service.revision,
-                _ => return Err(corrupt()),
-            }
-        }
         Ok(())
     }
 
-    fn put_back(
+    /// Reads the records of one service; what is left of the bytes.
+    fn fill_service<'a>(
         &mut self,
-        body: &Body<'_>,
-        service: &ServiceImage<'_>,
-        record: &RecordImage<'_>,
-        metadata: &[Metadata],
-        shapes: &[Parts],
-    ) -> Result<(), Error> {
-        let mut reader = Reader(record.own);
-        let id = blob::id_text(reader.id().ok_or_else(corrupt)?);
-        let incarnation = reader.number().ok_or_else(corrupt)?;
-        let count = reader.byte().ok_or_else(corrupt)?;
-        let mut endpoints = Vec::new();
-        for _ in 0..count {
-            let packed = reader.endpoint().ok_or_else(corrupt)?;
-            let (name, scheme, secure) = body.kinds.get(packed.kind as usize).ok_or_else(corrupt)?;
-            let host = match packed.host {
-                Host::Name(name) => Host::parse(&name).map_err(|_| corrupt())?,
-                address => address,
-            };
-            endpoints.push(Endpoint::build(name, scheme, host, packed.port, *secure).map_err(|_| corrupt())?);
+        tables: &Tables<'_>,
+        image: &ServiceImage<'_>,
+        known: &mut Known,
+        mut rest: &'a [u8],
+    ) -> Result<&'a [u8], Error> {
+        check_name("namespace", image.namespace).and_then(|()| check_name("service", image.name)).map_err(|_| corrupt())?;
+        let quota = |field, limit: u32| Err(Error::new(Code::QuotaExceeded, field).limit(limit.into()));
+        if self.store.services.len() >= self.config.max_services as usize {
+            return quota("services", self.config.max_services);
         }
-        let parts = shapes.get(record.shape as usize).ok_or_else(corrupt)?;
-        let registration = Registration {
-            namespace: service.namespace.into(),
-            service: service.name.into(),
-            id,
-            endpoints,
-            locality: parts.locality.clone(),
-            weight: parts.weight,
-            version: parts.version.clone(),
-            tags: parts.tags.clone(),
-            metadata: metadata.get(record.metadata as usize).ok_or_else(corrupt)?.clone(),
-            health: Health::ALL.get(usize::from(record.health)).copied().ok_or_else(corrupt)?,
-            lease: parts.lease,
-            incarnation,
+        if image.records > self.config.max_instances_per_service {
+            return quota("service", self.config.max_instances_per_service);
+        }
+        let mut service = None;
+        let mut last: &[u8] = &[];
+        let mut bytes = Vec::new();
+        for member in 0..image.records as usize {
+            let (record, after): (RecordImage<'_>, _) = next(rest)?;
+            rest = after;
+            if self.store.len() >= self.config.max_instances as usize || !self.store.has_room(1) {
+                return quota("instances", self.config.max_instances);
+            }
+            let spelled = Reader(record.own).id().ok_or_else(corrupt)?;
+            let ordered = last.is_empty() || blob::compare_ids(last, spelled).is_lt();
+            let source = record.state >> 3;
+            if !ordered || usize::from(source) > self.sources.names().len() || record.revision > tables.revision {
+                return Err(corrupt());
+            }
+            last = spelled;
+            let id = blob::id_text(spelled);
+            if check_id("id", &id).is_err() || Spelled::new(&id).bytes() != spelled {
+                return Err(corrupt());
+            }
+            let health = Health::ALL.get(usize::from(record.state & 7)).copied().ok_or_else(corrupt)?;
+            let admin = self.overrides.get(image.namespace, image.name, &id).map_or(AdminState::Enabled, |own| own.state);
+            let shared = known.shared(self, tables, &record)?;
+            bytes.clear();
+            let fenced = known.pack(self, tables, record.own, &mut bytes)?;
+            // Only now, lest a service without records stay behind.
+            let number = *service.get_or_insert_with(|| self.store.services.enter(image.namespace, image.name));
+            let (revision, renewed) = (record.revision, self.now);
+            let row = Image { service: number, shared, health, admin, source, fenced, revision, renewed };
+            let slot = self.store.restore(&row, spelled, &bytes, member);
+            self.promise(self.store.next_due(slot));
+        }
+        if let Some(own) = service.and_then(|number| self.store.services.get_mut(number)) {
+            own.revision = image.revision;
+        }
+        Ok(rest)
+    }
+}
+
+/// The numbers in the new registry of what stands in the tables; read, checked and acquired when a record first names it.
+struct Known {
+    metadata: Vec<Option<u32>>,
+    localities: Vec<Option<u32>>,
+    profiles: Vec<Option<u32>>,
+}
+
+impl Known {
+    fn new(tables: &Tables<'_>) -> Self {
+        Self {
+            metadata: alloc::vec![None; tables.metadata.len()],
+            localities: alloc::vec![None; tables.localities.len()],
+            profiles: alloc::vec![None; tables.profiles.len()],
+        }
+    }
+
+    /// One use of all that a record shares.
+    fn shared(&mut self, registry: &mut Registry, tables: &Tables<'_>, record: &RecordImage<'_>) -> Result<Shared, Error> {
+        let pools = &mut registry.store.pools;
+        let metadata = match self.metadata.get(record.metadata as usize).ok_or_else(corrupt)? {
+            Some(number) => {
+                pools.metadata.keep(*number);
+                *number
+            }
+            None => {
+                let pairs = tables.metadata.get(record.metadata as usize).ok_or_else(corrupt)?;
+                pools.acquire_metadata(&Metadata::new(pairs.iter().copied()).map_err(|_| corrupt())?)
+            }
         };
-        if usize::from(record.source) > self.sources.names().len() || record.revision > body.revision || !reader.0.is_empty() {
+        put(&mut self.metadata, record.metadata, metadata);
+        let locality = match self.localities.get(record.locality as usize).ok_or_else(corrupt)? {
+            Some(number) => {
+                pools.localities.keep(*number);
+                *number
+            }
+            None => {
+                let [region, zone, subzone, node] = tables.localities.get(record.locality as usize).ok_or_else(corrupt)?.map(String::from);
+                let locality = Locality { region, zone, subzone, node };
+                locality.validate().map_err(|_| corrupt())?;
+                pools.acquire_locality(&locality)
+            }
+        };
+        put(&mut self.localities, record.locality, locality);
+        let profile = match self.profiles.get(record.profile as usize).ok_or_else(corrupt)? {
+            Some(number) => {
+                pools.profiles.keep(*number);
+                *number
+            }
+            None => {
+                let image = tables.profiles.get(record.profile as usize).ok_or_else(corrupt)?;
+                let (tags, version, weight, lease) = image.read().map_err(|_| corrupt())?;
+                pools.acquire_profile(&tags, version.as_ref(), weight, lease)
+            }
+        };
+        put(&mut self.profiles, record.profile, profile);
+        Ok(Shared { metadata, locality, profile })
+    }
+
+    /// Checks the bytes of a record and packs them anew; whether its incarnation is not 0.
+    fn pack(&self, registry: &mut Registry, tables: &Tables<'_>, own: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
+        let mut reader = Reader(own);
+        let spelled = reader.id().ok_or_else(corrupt)?;
+        let incarnation = reader.number().ok_or_else(corrupt)?;
+        check_incarnation(incarnation).map_err(|_| corrupt())?;
+        let count = reader.byte().ok_or_else(corrupt)?;
+        if usize::from(count) > crate::limits::ENDPOINTS {
             return Err(corrupt());
         }
-        let put = super::Put { mode: super::Mode::Create, if_revision: None };
-        Check::new(self).register(&registration, put, record.source).map_err(sieve)?;
-        let Registration { namespace, service, id, lease, .. } = &registration;
-        let admin = self.overrides.get(namespace, service, id).map_or(AdminState::Enabled, |own| own.state);
-        let row = Row { registration: &registration, source: record.source, admin, revision: record.revision, renewed: self.now };
-        let slot = self.store.insert(&row);
-        self.leased = self.leased.saturating_add(usize::from(lease.is_some()));
-        self.arm(slot);
-        Ok(())
+        out.extend_from_slice(spelled);
+        blob::push_number(out, incarnation);
+        out.push(count);
+        for _ in 0..count {
+            let packed = reader.endpoint().ok_or_else(corrupt)?;
+            let (name, scheme, secure) = tables.kinds.get(packed.kind as usize).ok_or_else(corrupt)?;
+            if let Host::Name(name) = &packed.host
+                && Host::parse(name).as_ref() != Ok(&packed.host)
+            {
+                return Err(corrupt());
+            }
+            // Checked by building one, once a kind: a kind that is there already was built.
+            let kind = match registry.store.pools.find_kind(name, scheme, *secure) {
+                Some(kind) => {
+                    registry.store.pools.kinds.keep(kind);
+                    kind
+                }
+                None => {
+                    let built = Endpoint::build(name, scheme, packed.host.clone(), packed.port, *secure).map_err(|_| corrupt())?;
+                    registry.store.pools.acquire_kind(&built.name, &built.scheme, built.secure)
+                }
+            };
+            blob::push_endpoint(kind, &packed.host, packed.port, out);
+        }
+        if reader.0.is_empty() { Ok(incarnation > 0) } else { Err(corrupt()) }
     }
 }
 
-/// A shape, checked.
-struct Parts {
-    tags: Tags,
-    locality: Locality,
-    version: Option<Version>,
-    weight: Weight,
-    lease: Option<Lease>,
+fn put(known: &mut [Option<u32>], at: u32, number: u32) {
+    if let Some(place) = known.get_mut(at as usize) {
+        *place = Some(number);
+    }
 }
 
-impl Parts {
-    fn read(image: &ShapeImage<'_>) -> Result<Self, Error> {
-        let [region, zone, subzone, node] = image.locality.map(String::from);
+impl ProfileImage<'_> {
+    fn read(&self) -> Result<(Tags, Option<Version>, Weight, Option<Lease>), Error> {
         let span = core::time::Duration::from_micros;
-        let parts = || -> Result<Self, Error> {
-            Ok(Self {
-                tags: Tags::new(image.tags.iter().copied())?,
-                locality: Locality { region, zone, subzone, node },
-                version: if image.version.is_empty() { None } else { Some(Version::parse(&image.version)?) },
-                weight: Weight::from_thousandths(image.weight)?,
-                lease: if image.ttl == 0 { None } else { Some(Lease::new(span(image.ttl), span(image.grace))?) },
-            })
-        };
-        parts().map_err(|_| corrupt())
+        let version = if self.version.is_empty() { None } else { Some(Version::parse(&self.version)?) };
+        let lease = if self.ttl == 0 { None } else { Some(Lease::new(span(self.ttl), span(self.grace))?) };
+        Ok((Tags::new(self.tags.iter().copied())?, version, Weight::from_thousandths(self.weight)?, lease))
     }
 }
 
-/// Takes the header off and reads the body.
-fn open(bytes: &[u8]) -> Result<Body<'_>, Error> {
+fn append(value: &impl Serialize, bytes: Vec<u8>) -> Vec<u8> {
+    // Writing to memory does not fail.
+    postcard::to_extend(value, bytes).unwrap_or_default()
+}
+
+fn next<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), Error> {
+    postcard::take_from_bytes(bytes).map_err(|_| corrupt())
+}
+
+/// Takes the header off.
+fn open(bytes: &[u8]) -> Result<&[u8], Error> {
     let (header, body) = bytes.split_at_checked(HEADER).ok_or_else(corrupt)?;
     let mut reader = Reader(header);
     let magic = reader.take(4);
@@ -309,10 +393,7 @@ fn open(bytes: &[u8]) -> Result<Body<'_>, Error> {
     if length != Some(body.len() as u64) || print != Some(xxh3_64(body)) {
         return Err(corrupt());
     }
-    match postcard::take_from_bytes(body) {
-        Ok((body, [])) => Ok(body),
-        _ => Err(corrupt()),
-    }
+    Ok(body)
 }
 
 /// A quota is the host's affair and stays; any other fault is the snapshot's.

@@ -257,8 +257,8 @@ impl Registry {
         let mut absent = Vec::new();
         for handle in &before {
             let Some(slot) = self.store.resolve(*handle) else { continue };
-            let (_, service, id) = self.names(slot);
-            let name = (service.as_str(), id.as_str());
+            let (service, id) = self.name(slot);
+            let name = (service, id.as_str());
             if told.contains(&name) && !named.contains(&name) {
                 self.remove(slot, Cause::Reconcile);
                 outcome.removed = outcome.removed.saturating_add(1);
@@ -305,7 +305,7 @@ impl Registry {
     /// The records of a source in a scope, by service and id.
     fn owned(&self, source: u8, namespace: &str, service: Option<&str>) -> Vec<Handle> {
         let services = self.store.services.list(Some(namespace));
-        let own = services.filter(|(_, own)| service.is_none_or(|service| service == own.name));
+        let own = services.filter(|(_, own)| service.is_none_or(|service| *service == *own.name));
         let slots = own.flat_map(|(_, service)| &service.members).filter(|slot| self.store.source(**slot) == source);
         slots.map(|slot| self.store.handle(*slot)).collect()
     }
@@ -326,7 +326,7 @@ impl Registry {
         {
             return Err(Error::new(Code::AddressRefused, alloc::format!("endpoints[{at}].host")));
         }
-        Check::new(self).register(registration, Put::default(), source)
+        Check::single(self).register(registration, Put::default(), source)
     }
 
     /// Whether a source has said often and long enough that these are gone; notes that it says so.

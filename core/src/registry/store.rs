@@ -1,196 +1,333 @@
 //! Where the records are: columns by slot, shared values interned, each service's slots in order of id.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use super::blob::{self, Reader};
-use super::intern::{Interner, PortKind, Shape, chain};
-use crate::model::{AdminState, Availability, Endpoint, Handle, Health, Lease, LeaseState, Metadata, Registration};
+use super::arena::{Arena, Place};
+use super::blob::{self, Reader, Spelled};
+use super::facet::{Marks, Turn};
+use super::intern::{Pools, Profile, Shared, chain};
+use super::service::{Service, Services};
+use crate::model::{AdminState, Availability, Endpoint, Handle, Health, LeaseState, Locality, Registration, Weight};
 use crate::time::Timestamp;
 
-/// The records. Knows nothing of time, of rules or of revisions: it is told them.
+/// Slots of a chunk.
+const CHUNK: usize = 1 << 10;
+/// When that comes up which has no lease; also a free slot.
+pub(super) const NEVER: u64 = u64::MAX;
+/// Set in the due time of what is overdue and waits for a pass, so that it does not come up.
+const PARKED: u64 = 1 << 63;
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+/// What changes most about a record, and decides most, in one number.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0..3 | health; 7 for a free slot |
+/// | 3 | suspect |
+/// | 4..6 | the operator's word |
+/// | 6 | fenced: the incarnation is not 0 |
+/// | 7..12 | source |
+/// | 12..32 | generation |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flags(u32);
+
+impl Flags {
+    const FREE: u32 = 7;
+    const SUSPECT: u32 = 1 << 3;
+    const ADMIN: u32 = 4;
+    const FENCED: u32 = 1 << 6;
+    const SOURCE: u32 = 7;
+    const GENERATION: u32 = 12;
+    const GENERATIONS: u32 = 1 << (32 - Self::GENERATION);
+    /// How many values the bits have that decide availability.
+    pub(super) const STATES: usize = 1 << 6;
+
+    const fn free(generation: u32) -> Self {
+        Self(Self::FREE | generation << Self::GENERATION)
+    }
+
+    const fn is_free(self) -> bool {
+        self.0 & 7 == Self::FREE
+    }
+
+    const fn generation(self) -> u32 {
+        self.0 >> Self::GENERATION
+    }
+
+    const fn source(self) -> u8 {
+        (self.0 >> Self::SOURCE & 31) as u8
+    }
+
+    const fn is_suspect(self) -> bool {
+        self.0 & Self::SUSPECT != 0
+    }
+
+    /// The bits that decide availability, below [`Flags::STATES`].
+    #[inline]
+    pub(super) const fn state(self) -> usize {
+        self.0 as usize & (Self::STATES - 1)
+    }
+
+    pub(super) fn health(self) -> Health {
+        Health::ALL.get((self.0 & 7) as usize).copied().unwrap_or(Health::Unknown)
+    }
+
+    fn admin(self) -> AdminState {
+        AdminState::ALL.get((self.0 >> Self::ADMIN & 3) as usize).copied().unwrap_or(AdminState::Enabled)
+    }
+
+    pub(super) fn availability(self) -> Availability {
+        let lease = if self.is_suspect() { LeaseState::Suspect } else { LeaseState::Live };
+        Availability::of(self.health(), self.admin(), lease)
+    }
+
+    const fn with(self, mask: u32, bits: u32) -> Self {
+        Self(self.0 & !mask | bits)
+    }
+}
+
+/// The columns of 1024 records, 40 bytes each.
+#[derive(Clone, Debug)]
+struct Chunk {
+    /// When the record must be looked at: the end of being live, or of being suspect; or later, after a renewal.
+    due: [u64; CHUNK],
+    revision: [u64; CHUNK],
+    flags: [u32; CHUNK],
+    profile: [u32; CHUNK],
+    metadata: [u32; CHUNK],
+    locality: [u32; CHUNK],
+    service: [u32; CHUNK],
+    /// Of a free slot, the next free one.
+    place: [u32; CHUNK],
+    /// No record of the chunk is due before this.
+    bound: u64,
+}
+
+impl Chunk {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            due: [NEVER; CHUNK],
+            revision: [0; CHUNK],
+            flags: [Flags::free(0).0; CHUNK],
+            profile: [0; CHUNK],
+            metadata: [0; CHUNK],
+            locality: [0; CHUNK],
+            service: [0; CHUNK],
+            place: [NONE; CHUNK],
+            bound: NEVER,
+        })
+    }
+}
+
+/// The records. Knows nothing of rules or of revisions: it is told them.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub(super) services: Services,
-    pub(super) metadata: MetadataSets,
-    pub(super) shapes: Interner<Shape>,
-    kinds: Interner<PortKind>,
-    rows: Rows,
+    pub(super) pools: Pools,
+    chunks: Vec<Box<Chunk>>,
+    /// Slots ever used.
+    bound: u32,
+    /// The last slot freed, from which the others are linked.
+    free: u32,
     index: HashTable<u32>,
-    free: Vec<u32>,
-    arena: Vec<u8>,
-    /// Bytes of the arena that no record uses.
-    waste: usize,
-    live: usize,
+    arena: Arena,
     seed: u64,
+    /// Leases that were renewed before this count as renewed then.
+    pub(super) floor: u64,
+    scratch: Vec<u8>,
 }
-
-/// One column a field. A slot that is free has `LIVE` unset and keeps its generation.
-#[derive(Clone, Debug, Default)]
-struct Rows {
-    generation: Vec<u32>,
-    flags: Vec<u16>,
-    source: Vec<u8>,
-    service: Vec<u32>,
-    metadata: Vec<u32>,
-    /// Where the slot stands among those of its metadata set.
-    place: Vec<u32>,
-    shape: Vec<u32>,
-    blob: Vec<u32>,
-    revision: Vec<u64>,
-    renewed: Vec<u64>,
-}
-
-const LIVE: u16 = 1;
-const HEALTH_SHIFT: u32 = 1;
-const ADMIN_SHIFT: u32 = 4;
-const LEASE_SHIFT: u32 = 6;
-/// Set when the incarnation is not 0: a renewal must name it.
-const FENCED: u16 = 1 << 8;
-/// No more than this many bytes of waste are worth a compaction.
-const WASTE: usize = 1 << 16;
 
 /// What to write into a record.
 pub(super) struct Row<'a> {
     pub(super) registration: &'a Registration,
     pub(super) source: u8,
     pub(super) admin: AdminState,
+    pub(super) renewed: Timestamp,
+}
+
+/// What a restored record is made of, beside its bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Image {
+    pub(super) service: u32,
+    pub(super) shared: Shared,
+    pub(super) health: Health,
+    pub(super) admin: AdminState,
+    pub(super) source: u8,
+    pub(super) fenced: bool,
     pub(super) revision: u64,
     pub(super) renewed: Timestamp,
 }
 
-fn at<T: Copy + Default>(column: &[T], slot: u32) -> T {
-    column.get(slot as usize).copied().unwrap_or_default()
+macro_rules! columns {
+    ($($get:ident, $set:ident: $column:ident $type:ty;)+) => {
+        $(
+            #[inline]
+            fn $get(&self, slot: u32) -> $type {
+                let (chunk, at) = split(slot);
+                self.chunks.get(chunk).and_then(|chunk| chunk.$column.get(at)).copied().unwrap_or_default()
+            }
+
+            #[inline]
+            fn $set(&mut self, slot: u32, value: $type) {
+                let (chunk, at) = split(slot);
+                if let Some(cell) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.$column.get_mut(at)) {
+                    *cell = value;
+                }
+            }
+        )+
+    };
 }
 
-fn put<T>(column: &mut [T], slot: u32, value: T) {
-    if let Some(cell) = column.get_mut(slot as usize) {
-        *cell = value;
-    }
+#[inline]
+const fn split(slot: u32) -> (usize, usize) {
+    (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
-/// Grows by an eighth: a million records must not carry a second million in slack.
-pub(super) fn push<T>(column: &mut Vec<T>, value: T) {
-    if column.len() == column.capacity() {
-        column.reserve_exact((column.len() >> 3).max(16));
-    }
-    column.push(value);
+fn hash(seed: u64, service: u32, spelled: &[u8]) -> u64 {
+    chain(seed.wrapping_add(u64::from(service).wrapping_mul(0x9e37_79b9_7f4a_7c15)), [spelled])
 }
 
 impl Store {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            services: Services::default(),
-            metadata: MetadataSets::new(seed),
-            shapes: Interner::new(seed),
-            kinds: Interner::new(seed),
-            rows: Rows::default(),
+            services: Services::new(seed),
+            pools: Pools::new(seed),
+            chunks: Vec::new(),
+            bound: 0,
+            free: NONE,
             index: HashTable::new(),
-            free: Vec::new(),
-            arena: Vec::new(),
-            waste: 0,
-            live: 0,
+            arena: Arena::default(),
             seed,
+            floor: 0,
+            scratch: Vec::new(),
         }
     }
 
+    columns! {
+        due, set_due: due u64;
+        revision_of, put_revision: revision u64;
+        flag_bits, put_flag_bits: flags u32;
+        profile_number, set_profile_number: profile u32;
+        metadata_number, set_metadata_number: metadata u32;
+        locality_number, set_locality_number: locality u32;
+        service_number, set_service_number: service u32;
+        place_number, set_place_number: place u32;
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.live
+        self.index.len()
     }
 
     /// One more than the largest slot ever used.
     pub(super) fn bound(&self) -> u32 {
-        self.rows.flags.len() as u32
+        self.bound
     }
 
-    pub(super) fn is_live(&self, slot: u32) -> bool {
-        at(&self.rows.flags, slot) & LIVE != 0
+    #[inline]
+    pub(super) fn flags(&self, slot: u32) -> Flags {
+        Flags(self.flag_bits(slot))
+    }
+
+    fn set_flags(&mut self, slot: u32, flags: Flags) {
+        self.put_flag_bits(slot, flags.0);
     }
 
     /// The slot of a handle whose record is still there. The renewal path: one comparison.
     #[inline]
     pub(super) fn resolve(&self, handle: Handle) -> Option<u32> {
         let slot = handle.slot();
-        (at(&self.rows.generation, slot) == handle.generation() && self.is_live(slot)).then_some(slot)
+        let flags = self.flags(slot);
+        (slot < self.bound && flags.generation() == handle.generation() && !flags.is_free()).then_some(slot)
     }
 
     pub(super) fn handle(&self, slot: u32) -> Handle {
-        Handle::new(slot, at(&self.rows.generation, slot))
+        Handle::new(slot, self.flags(slot).generation())
     }
 
     pub(super) fn find(&self, service: u32, id: &str) -> Option<u32> {
-        let mut spelled = Vec::with_capacity(32);
-        blob::encode_id(id, &mut spelled);
-        self.find_spelled(service, &spelled)
-    }
-
-    fn find_spelled(&self, service: u32, spelled: &[u8]) -> Option<u32> {
-        let same = |slot: &u32| at(&self.rows.service, *slot) == service && self.blob(*slot).starts_with(spelled);
+        let spelled = Spelled::new(id);
+        let spelled = spelled.bytes();
+        let same = |slot: &u32| self.service_number(*slot) == service && self.blob(*slot).starts_with(spelled);
         self.index.find(hash(self.seed, service, spelled), same).copied()
     }
 
     // What a record says. A slot out of range or free reads as zeros; callers hold live slots.
 
     pub(super) fn service(&self, slot: u32) -> u32 {
-        at(&self.rows.service, slot)
+        self.service_number(slot)
+    }
+
+    pub(super) fn owner(&self, slot: u32) -> Option<&Service> {
+        self.services.get(self.service(slot))
     }
 
     pub(super) fn source(&self, slot: u32) -> u8 {
-        at(&self.rows.source, slot)
+        self.flags(slot).source()
     }
 
     pub(super) fn revision(&self, slot: u32) -> u64 {
-        at(&self.rows.revision, slot)
+        self.revision_of(slot)
     }
 
-    #[inline]
-    pub(super) fn renewed(&self, slot: u32) -> Timestamp {
-        Timestamp::clamped(at(&self.rows.renewed, slot))
+    pub(super) fn shared(&self, slot: u32) -> Shared {
+        Shared { metadata: self.metadata_number(slot), locality: self.locality_number(slot), profile: self.profile_number(slot) }
     }
 
-    pub(super) fn metadata_symbol(&self, slot: u32) -> u32 {
-        at(&self.rows.metadata, slot)
+    pub(super) fn profile(&self, slot: u32) -> Profile {
+        self.pools.profile(self.profile_number(slot))
     }
 
-    pub(super) fn shape_symbol(&self, slot: u32) -> u32 {
-        at(&self.rows.shape, slot)
-    }
-
-    pub(super) fn shape(&self, slot: u32) -> Option<&Shape> {
-        self.shapes.get(at(&self.rows.shape, slot))
-    }
-
-    pub(super) fn lease(&self, slot: u32) -> Option<Lease> {
-        self.shape(slot)?.lease
+    pub(super) fn weight(&self, slot: u32) -> Weight {
+        Weight::from_thousandths(self.profile(slot).weight).unwrap_or_default()
     }
 
     pub(super) fn health(&self, slot: u32) -> Health {
-        pick(Health::ALL, at(&self.rows.flags, slot) >> HEALTH_SHIFT & 7).unwrap_or(Health::Unknown)
+        self.flags(slot).health()
     }
 
-    pub(super) fn admin(&self, slot: u32) -> AdminState {
-        pick(AdminState::ALL, at(&self.rows.flags, slot) >> ADMIN_SHIFT & 3).unwrap_or(AdminState::Enabled)
+    pub(super) fn is_suspect(&self, slot: u32) -> bool {
+        self.flags(slot).is_suspect()
     }
 
-    #[inline]
     pub(super) fn lease_state(&self, slot: u32) -> LeaseState {
-        pick(LeaseState::ALL, at(&self.rows.flags, slot) >> LEASE_SHIFT & 3).unwrap_or(LeaseState::Persistent)
+        match (self.is_suspect(slot), self.profile(slot).ttl) {
+            (true, _) => LeaseState::Suspect,
+            (false, 0) => LeaseState::Persistent,
+            (false, _) => LeaseState::Live,
+        }
     }
 
-    /// Whether a renewal of incarnation 0 has nothing to do but write the time: a local record of that incarnation that is
-    /// live, or has no lease.
+    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect. Whether it did.
     #[inline]
-    pub(super) fn is_plain(&self, slot: u32) -> bool {
-        let flags = at(&self.rows.flags, slot);
-        at(&self.rows.source, slot) == 0 && flags & FENCED == 0 && flags >> LEASE_SHIFT & 3 != LeaseState::Suspect as u16
+    pub(super) fn renew_plainly(&mut self, slot: u32, now: Timestamp) -> bool {
+        let (chunk, at) = split(slot);
+        let Some(chunk) = self.chunks.get_mut(chunk) else { return false };
+        let (Some(flags), Some(profile), Some(due)) = (chunk.flags.get(at), chunk.profile.get(at), chunk.due.get_mut(at)) else {
+            return false;
+        };
+        if flags & (Flags::SUSPECT | Flags::FENCED | 31 << Flags::SOURCE) != 0 {
+            return false;
+        }
+        let ttl = self.pools.profile(*profile).ttl;
+        if ttl > 0 {
+            // It only moves on, so the bound of the chunk holds.
+            *due = now.as_micros().saturating_add(ttl);
+        }
+        true
     }
 
     pub(super) fn availability(&self, slot: u32) -> Availability {
-        Availability::of(self.health(slot), self.admin(slot), self.lease_state(slot))
+        self.flags(slot).availability()
+    }
+
+    #[inline]
+    pub(super) fn blob(&self, slot: u32) -> &[u8] {
+        self.arena.get(Place(self.place_number(slot)))
     }
 
     /// The id as the blob spells it.
@@ -203,135 +340,326 @@ impl Store {
     }
 
     pub(super) fn incarnation(&self, slot: u32) -> u64 {
+        if self.flags(slot).0 & Flags::FENCED == 0 {
+            return 0;
+        }
         let mut reader = Reader(self.blob(slot));
         reader.id().and_then(|_| reader.number()).unwrap_or(0)
     }
 
-    pub(super) fn endpoints(&self, slot: u32) -> Vec<Endpoint> {
-        self.try_endpoints(slot).unwrap_or_default()
-    }
-
-    fn try_endpoints(&self, slot: u32) -> Option<Vec<Endpoint>> {
+    fn endpoints(&self, slot: u32) -> Option<Vec<Endpoint>> {
         let mut reader = Reader(self.blob(slot));
         reader.id()?;
         reader.number()?;
         let count = reader.byte()?;
-        let mut endpoints = Vec::with_capacity(count.into());
-        for _ in 0..count {
-            let packed = reader.endpoint()?;
-            let PortKind { name, scheme, secure } = self.kinds.get(packed.kind)?.clone();
-            endpoints.push(Endpoint { name, scheme, host: packed.host, port: packed.port, secure });
-        }
-        Some(endpoints)
-    }
-
-    /// The kinds of endpoints by symbol; one that is not in use is empty.
-    pub(super) fn kind_table(&self) -> Vec<(&str, &str, bool)> {
-        let kind = |symbol: u32| self.kinds.get(symbol).map_or(("", "", false), |kind| (&*kind.name, &*kind.scheme, kind.secure));
-        (0..self.kinds.bound() as u32).map(kind).collect()
+        (0..count).map(|_| self.pools.endpoint(reader.endpoint()?)).collect()
     }
 
     /// The registration of a record, put together anew.
     pub(super) fn registration(&self, slot: u32) -> Option<Registration> {
         let service = self.services.get(self.service(slot))?;
-        let shape = self.shape(slot)?.clone();
+        let (shared, pools) = (self.shared(slot), &self.pools);
+        let profile = pools.profile(shared.profile);
+        let [region, zone, subzone, node] = pools.places_of(shared.locality).map(String::from);
         Some(Registration {
-            namespace: service.namespace.clone(),
-            service: service.name.clone(),
+            namespace: (*service.namespace).into(),
+            service: (*service.name).into(),
             id: self.id(slot),
-            endpoints: self.endpoints(slot),
-            locality: shape.locality,
-            weight: shape.weight,
-            version: shape.version,
-            tags: shape.tags,
-            metadata: self.metadata.get(self.metadata_symbol(slot))?.clone(),
+            endpoints: self.endpoints(slot)?,
+            locality: Locality { region, zone, subzone, node },
+            weight: Weight::from_thousandths(profile.weight).ok()?,
+            version: pools.version_of(profile.version).cloned(),
+            tags: crate::model::Tags::new(pools.tags_of(profile.tags)).ok()?,
+            metadata: pools.metadata_of(shared.metadata),
             health: self.health(slot),
-            lease: shape.lease,
+            lease: profile.lease(),
             incarnation: self.incarnation(slot),
         })
     }
 
+    /// When a lease counts from.
+    pub(super) fn beat(&self, slot: u32) -> u64 {
+        let profile = self.profile(slot);
+        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
+        (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace).max(self.floor)
+    }
+
+    /// When a record must be looked at, the floor taken into account; `NEVER` for one that waits for a pass.
+    pub(super) fn next_due(&self, slot: u32) -> u64 {
+        let due = self.due(slot);
+        if due & PARKED != 0 {
+            return NEVER;
+        }
+        let profile = self.profile(slot);
+        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
+        due.max(self.floor.saturating_add(profile.ttl).saturating_add(grace))
+    }
+
     // Writing.
+
+    fn write_blob(&mut self, spelled: &[u8], incarnation: u64, endpoints: &[Endpoint]) -> Vec<u8> {
+        let mut bytes = core::mem::take(&mut self.scratch);
+        bytes.clear();
+        blob::encode(spelled, incarnation, endpoints, &mut self.pools, &mut bytes);
+        bytes
+    }
 
     pub(super) fn insert(&mut self, row: &Row<'_>) -> u32 {
         let registration = row.registration;
         let service = self.services.enter(&registration.namespace, &registration.service);
-        let slot = self.claim();
-        put(&mut self.rows.service, slot, service);
-        self.write(slot, row);
-        let hash = hash(self.seed, service, self.spelled_id(slot));
-        let mut index = core::mem::take(&mut self.index);
-        index.insert_unique(hash, slot, |slot| self.hash_of(*slot));
-        self.index = index;
-        let place = self.member_place(service, self.spelled_id(slot)).unwrap_or_else(|place| place);
-        if let Some(service) = self.services.get_mut(service) {
-            if service.members.len() == service.members.capacity() {
-                service.members.reserve_exact((service.members.len() >> 2).max(4));
-            }
-            service.members.insert(place, slot);
-        }
-        self.live = self.live.saturating_add(1);
+        let spelled = Spelled::new(&registration.id);
+        let bytes = self.write_blob(spelled.bytes(), registration.incarnation, &registration.endpoints);
+        let image = Image {
+            service,
+            shared: self.pools.acquire(registration),
+            health: registration.health,
+            admin: row.admin,
+            source: row.source,
+            fenced: registration.incarnation > 0,
+            revision: 0,
+            renewed: row.renewed,
+        };
+        let place = self.member_place(service, spelled.bytes()).unwrap_or_else(|place| place);
+        let slot = self.restore(&image, spelled.bytes(), &bytes, place);
+        self.scratch = bytes;
         slot
     }
 
-    pub(super) fn update(&mut self, slot: u32, row: &Row<'_>) {
-        self.forget_contents(slot);
-        self.write(slot, row);
-        self.compact_if_worth();
+    /// Puts a record in whose shares and kinds of endpoints have been acquired, at a place among its service's members.
+    pub(super) fn restore(&mut self, image: &Image, spelled: &[u8], bytes: &[u8], member: usize) -> u32 {
+        let slot = self.claim();
+        let place = self.arena.insert(slot, bytes);
+        let generation = self.flags(slot).generation();
+        let fenced = if image.fenced { Flags::FENCED } else { 0 };
+        let source = (u32::from(image.source) & 31) << Flags::SOURCE;
+        let flags = image.health as u32 | (image.admin as u32) << Flags::ADMIN | fenced | source;
+        self.set_flags(slot, Flags(flags | generation << Flags::GENERATION));
+        self.set_service_number(slot, image.service);
+        self.put_revision(slot, image.revision);
+        self.set_place_number(slot, place.0);
+        self.set_shared(slot, image.shared);
+        self.mark(slot, image.shared);
+        let Self { seed, chunks, index, arena, .. } = self;
+        index.insert_unique(hash(*seed, image.service, spelled), slot, |slot| {
+            let (chunk, at) = split(*slot);
+            let Some(chunk) = chunks.get(chunk) else { return 0 };
+            let (service, place) = (chunk.service.get(at).copied(), chunk.place.get(at).copied());
+            let run = arena.get(Place(place.unwrap_or_default()));
+            hash(*seed, service.unwrap_or_default(), Reader(run).id().unwrap_or_default())
+        });
+        let leased = self.pools.profile(image.shared.profile).ttl > 0;
+        if let Some(service) = self.services.get_mut(image.service) {
+            let members = &mut service.members;
+            if members.len() == members.capacity() {
+                members.reserve_exact((members.len() >> 2).max(4));
+            }
+            members.insert(member.min(members.len()), slot);
+            service.leased = service.leased.saturating_add(u32::from(leased));
+        }
+        self.start_lease(slot, image.renewed);
+        slot
+    }
+
+    /// Makes a record say what a registration says. Whether that is anything new; its lease is as it was if not.
+    pub(super) fn update(&mut self, slot: u32, row: &Row<'_>) -> bool {
+        let registration = row.registration;
+        let spelled = Spelled::new(&registration.id);
+        let bytes = self.write_blob(spelled.bytes(), registration.incarnation, &registration.endpoints);
+        let (old, new) = (self.shared(slot), self.pools.acquire(registration));
+        let same_bytes = self.blob(slot) == bytes;
+        let changed = new != old || !same_bytes || registration.health != self.health(slot);
+        if same_bytes {
+            Reader(&bytes).kinds().for_each(|kind| self.pools.release_kind(kind));
+        } else {
+            self.replace_blob(slot, &bytes);
+        }
+        self.scratch = bytes;
+        if changed {
+            self.settle_lease(slot);
+            if new != old {
+                self.unmark(slot, old);
+                self.set_shared(slot, new);
+                self.mark(slot, new);
+            }
+            let fenced = if registration.incarnation > 0 { Flags::FENCED } else { 0 };
+            self.set_flags(slot, self.flags(slot).with(7 | Flags::FENCED, registration.health as u32 | fenced));
+            let (was, is) = (self.pools.profile(old.profile).ttl > 0, registration.lease.is_some());
+            let number = self.service(slot);
+            if let Some(service) = self.services.get_mut(number) {
+                service.leased = service.leased.saturating_sub(u32::from(was)).saturating_add(u32::from(is));
+            }
+            self.start_lease(slot, row.renewed);
+        }
+        self.pools.release(old);
+        changed
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        let service = self.service(slot);
-        let hash = self.hash_of(slot);
+        let (service, shared) = (self.service(slot), self.shared(slot));
+        self.settle_lease(slot);
+        let hash = hash(self.seed, service, self.spelled_id(slot));
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
         let place = self.member_place(service, self.spelled_id(slot));
+        let leased = self.pools.profile(shared.profile).ttl > 0;
         if let (Ok(place), Some(service)) = (place, self.services.get_mut(service)) {
-            service.members.remove(place);
+            let members = &mut service.members;
+            members.remove(place);
+            if members.len().saturating_mul(4) < members.capacity() {
+                members.shrink_to(members.len().saturating_mul(2));
+            }
+            service.leased = service.leased.saturating_sub(u32::from(leased));
         }
         self.services.leave(service);
-        self.forget_contents(slot);
-        put(&mut self.rows.flags, slot, 0);
-        let generation = at(&self.rows.generation, slot).wrapping_add(1) % Handle::GENERATIONS;
-        put(&mut self.rows.generation, slot, generation);
-        self.free.push(slot);
-        self.live = self.live.saturating_sub(1);
-        self.compact_if_worth();
+        self.unmark(slot, shared);
+        self.drop_blob(slot);
+        self.pools.release(shared);
+        let generation = self.flags(slot).generation().wrapping_add(1) % Flags::GENERATIONS;
+        self.set_flags(slot, Flags::free(generation));
+        self.set_due(slot, NEVER);
+        self.set_place_number(slot, self.free);
+        self.free = slot;
     }
 
-    #[inline]
-    pub(super) fn set_renewed(&mut self, slot: u32, now: Timestamp) {
-        put(&mut self.rows.renewed, slot, now.as_micros());
+    fn claim(&mut self) -> u32 {
+        if self.free != NONE {
+            let slot = self.free;
+            self.free = self.place_number(slot);
+            return slot;
+        }
+        let slot = self.bound;
+        // Quotas keep slots below 2^32.
+        self.bound = slot.saturating_add(1);
+        if slot as usize >= self.chunks.len().saturating_mul(CHUNK) {
+            self.chunks.push(Chunk::new());
+        }
+        slot
     }
+
+    fn set_shared(&mut self, slot: u32, shared: Shared) {
+        self.set_metadata_number(slot, shared.metadata);
+        self.set_locality_number(slot, shared.locality);
+        self.set_profile_number(slot, shared.profile);
+    }
+
+    // Leases, as far as columns and counts go.
+
+    /// A lease begins, live.
+    pub(super) fn start_lease(&mut self, slot: u32, now: Timestamp) {
+        let ttl = self.profile(slot).ttl;
+        self.arm(slot, if ttl > 0 { now.as_micros().saturating_add(ttl) } else { NEVER });
+    }
+
+    /// The record must be looked at then.
+    fn arm(&mut self, slot: u32, due: u64) {
+        let (chunk, at) = split(slot);
+        if let Some(chunk) = self.chunks.get_mut(chunk) {
+            chunk.bound = chunk.bound.min(due);
+            if let Some(cell) = chunk.due.get_mut(at) {
+                *cell = due;
+            }
+        }
+    }
+
+    /// Makes a record that is due suspect, or lets it wait for a pass when it is overdue; whether it is.
+    pub(super) fn fall_due(&mut self, slot: u32, now: u64) -> bool {
+        let (due, number) = (self.next_due(slot), self.service(slot));
+        let end = if self.is_suspect(slot) { due } else { due.saturating_add(self.profile(slot).grace) };
+        if !self.is_suspect(slot) {
+            self.set_suspect(slot, true);
+        }
+        if end > now {
+            self.arm(slot, end);
+            return false;
+        }
+        self.set_due(slot, end | PARKED);
+        if let Some(service) = self.services.get_mut(number) {
+            service.protection.overdue.push((end, slot));
+        }
+        true
+    }
+
+    /// Whether a record still waits for a pass since that time.
+    pub(super) fn is_parked(&self, slot: u32, end: u64) -> bool {
+        self.due(slot) == end | PARKED
+    }
+
+    /// Takes back that a record is suspect.
+    pub(super) fn settle_lease(&mut self, slot: u32) {
+        if self.is_suspect(slot) {
+            self.set_suspect(slot, false);
+        }
+    }
+
+    fn set_suspect(&mut self, slot: u32, suspect: bool) {
+        self.set_flags(slot, self.flags(slot).with(Flags::SUSPECT, if suspect { Flags::SUSPECT } else { 0 }));
+        let number = self.service(slot);
+        if let Some(service) = self.services.get_mut(number) {
+            service.suspects = if suspect { service.suspects.saturating_add(1) } else { service.suspects.saturating_sub(1) };
+        }
+    }
+
+    /// The records that are due by `now`, in no order that matters. The bounds of the chunks that were looked at no longer
+    /// count these.
+    pub(super) fn take_due(&mut self, now: u64) -> Vec<u32> {
+        let mut found = Vec::new();
+        for chunk in 0..self.chunks.len() {
+            let first = chunk.saturating_mul(CHUNK) as u32;
+            let Some(own) = self.chunks.get(chunk).filter(|own| own.bound <= now) else { continue };
+            let ripe: Vec<u32> = own.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot).collect();
+            for slot in ripe {
+                let due = self.next_due(slot);
+                if due <= now {
+                    found.push(slot);
+                } else {
+                    self.set_due(slot, due);
+                }
+            }
+            if let Some(own) = self.chunks.get_mut(chunk) {
+                own.bound = own.due.iter().copied().filter(|due| *due > now && due & PARKED == 0).min().unwrap_or(NEVER);
+            }
+        }
+        found
+    }
+
+    /// Has records that were taken come up again.
+    pub(super) fn put_back(&mut self, slots: &[u32]) {
+        for slot in slots {
+            self.arm(*slot, self.next_due(*slot));
+        }
+    }
+
+    /// A time before which no lease is due; `NEVER` without leases.
+    pub(super) fn earliest(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.bound).min().unwrap_or(NEVER)
+    }
+
+    // Small changes.
 
     pub(super) fn set_revision(&mut self, slot: u32, revision: u64) {
-        put(&mut self.rows.revision, slot, revision);
+        self.put_revision(slot, revision);
     }
 
     pub(super) fn set_health(&mut self, slot: u32, health: Health) {
-        self.set_flag(slot, HEALTH_SHIFT, 7, health as u16);
+        self.set_flags(slot, self.flags(slot).with(7, health as u32));
     }
 
     pub(super) fn set_admin(&mut self, slot: u32, admin: AdminState) {
-        self.set_flag(slot, ADMIN_SHIFT, 3, admin as u16);
-    }
-
-    pub(super) fn set_lease_state(&mut self, slot: u32, state: LeaseState) {
-        self.set_flag(slot, LEASE_SHIFT, 3, state as u16);
+        self.set_flags(slot, self.flags(slot).with(3 << Flags::ADMIN, (admin as u32) << Flags::ADMIN));
     }
 
     pub(super) fn set_incarnation(&mut self, slot: u32, incarnation: u64) {
         if self.incarnation(slot) == incarnation {
             return;
         }
-        let (id, endpoints) = (self.id(slot), self.endpoints(slot));
-        self.forget_blob(slot);
-        let bytes = blob::encode(&id, incarnation, &endpoints, &mut self.kinds);
-        self.keep_blob(slot, &bytes);
-        let flags = at(&self.rows.flags, slot);
-        put(&mut self.rows.flags, slot, if incarnation > 0 { flags | FENCED } else { flags & !FENCED });
-        self.compact_if_worth();
+        let mut reader = Reader(self.blob(slot));
+        let (Some(id), Some(_)) = (reader.id(), reader.number()) else { return };
+        let mut bytes = id.to_vec();
+        blob::push_number(&mut bytes, incarnation);
+        bytes.extend_from_slice(reader.0);
+        self.move_blob(slot, &bytes);
+        self.set_flags(slot, self.flags(slot).with(Flags::FENCED, if incarnation > 0 { Flags::FENCED } else { 0 }));
     }
 
     /// The place of an id among a service's members, or where it would stand.
@@ -344,301 +672,106 @@ impl Store {
         members.binary_search_by(|other| blob::compare_ids(self.spelled_id(*other), spelled))
     }
 
-    fn set_flag(&mut self, slot: u32, shift: u32, mask: u16, value: u16) {
-        let flags = at(&self.rows.flags, slot);
-        put(&mut self.rows.flags, slot, flags & !(mask << shift) | value << shift);
+    /// Puts other bytes in the place of a record's.
+    fn move_blob(&mut self, slot: u32, bytes: &[u8]) {
+        let old = Place(self.place_number(slot));
+        let new = self.arena.insert(slot, bytes);
+        self.set_place_number(slot, new.0);
+        self.forget_place(old);
     }
 
-    fn claim(&mut self) -> u32 {
-        if let Some(slot) = self.free.pop() {
-            return slot;
+    fn replace_blob(&mut self, slot: u32, bytes: &[u8]) {
+        self.release_kinds(slot);
+        self.move_blob(slot, bytes);
+    }
+
+    fn drop_blob(&mut self, slot: u32) {
+        self.release_kinds(slot);
+        self.forget_place(Place(self.place_number(slot)));
+    }
+
+    fn release_kinds(&mut self, slot: u32) {
+        let Self { arena, pools, .. } = self;
+        let (chunk, at) = split(slot);
+        let place = self.chunks.get(chunk).and_then(|chunk| chunk.place.get(at)).copied().unwrap_or_default();
+        Reader(arena.get(Place(place))).kinds().for_each(|kind| pools.release_kind(kind));
+    }
+
+    fn forget_place(&mut self, place: Place) {
+        let Self { arena, chunks, .. } = self;
+        arena.remove(place, |slot, place| {
+            let (chunk, at) = split(slot);
+            if let Some(cell) = chunks.get_mut(chunk).and_then(|chunk| chunk.place.get_mut(at)) {
+                *cell = place.0;
+            }
+        });
+    }
+
+    /// Whether so many more records of the largest size still fit.
+    pub(super) fn has_room(&self, records: usize) -> bool {
+        self.arena.has_room(records)
+    }
+
+    // Facets.
+
+    fn mark(&mut self, slot: u32, shared: Shared) {
+        let mut dense = Vec::new();
+        let slots = self.bound;
+        self.each_facet(shared, |number, facet| {
+            if facet.enter(slot, slots) == Turn::Dense {
+                dense.push(number);
+            }
+        });
+        for facet in dense {
+            self.fill_marks(facet);
         }
-        let slot = self.bound();
-        let rows = &mut self.rows;
-        push(&mut rows.generation, 0);
-        push(&mut rows.flags, 0);
-        push(&mut rows.source, 0);
-        for column in [&mut rows.service, &mut rows.metadata, &mut rows.place, &mut rows.shape, &mut rows.blob] {
-            push(column, 0);
-        }
-        push(&mut rows.revision, 0);
-        push(&mut rows.renewed, 0);
-        slot
     }
 
-    fn write(&mut self, slot: u32, row: &Row<'_>) {
-        let Registration { id, endpoints, locality, weight, version, tags, metadata, health, lease, incarnation, .. } = row.registration;
-        let bytes = blob::encode(id, *incarnation, endpoints, &mut self.kinds);
-        self.keep_blob(slot, &bytes);
-        let shape = Shape { tags: tags.clone(), locality: locality.clone(), version: version.clone(), weight: *weight, lease: *lease };
-        let shape = self.shapes.acquire(&shape).0;
-        put(&mut self.rows.shape, slot, shape);
-        let (symbol, place) = self.metadata.enter(metadata, slot);
-        put(&mut self.rows.metadata, slot, symbol);
-        put(&mut self.rows.place, slot, place);
-        put(&mut self.rows.source, slot, row.source);
-        put(&mut self.rows.revision, slot, row.revision);
-        put(&mut self.rows.renewed, slot, row.renewed.as_micros());
-        let lease_state = if lease.is_some() { LeaseState::Live } else { LeaseState::Persistent };
-        let fenced = if *incarnation > 0 { FENCED } else { 0 };
-        let flags =
-            LIVE | fenced | (*health as u16) << HEALTH_SHIFT | (row.admin as u16) << ADMIN_SHIFT | (lease_state as u16) << LEASE_SHIFT;
-        put(&mut self.rows.flags, slot, flags);
+    fn unmark(&mut self, slot: u32, shared: Shared) {
+        let slots = self.bound;
+        self.each_facet(shared, |_, facet| facet.leave(slot, slots));
     }
 
-    fn forget_contents(&mut self, slot: u32) {
-        self.forget_blob(slot);
-        self.shapes.release(at(&self.rows.shape, slot));
-        if let Some(moved) = self.metadata.leave(at(&self.rows.metadata, slot), at(&self.rows.place, slot)) {
-            let place = at(&self.rows.place, slot);
-            put(&mut self.rows.place, moved, place);
-        }
-    }
-
-    fn hash_of(&self, slot: u32) -> u64 {
-        hash(self.seed, self.service(slot), self.spelled_id(slot))
-    }
-
-    // The arena: each blob behind its length in two bytes.
-
-    pub(super) fn blob(&self, slot: u32) -> &[u8] {
-        let mut reader = Reader(self.arena.get(at(&self.rows.blob, slot) as usize..).unwrap_or_default());
-        let length = reader.take(2).and_then(|length| <[u8; 2]>::try_from(length).ok()).map_or(0, u16::from_le_bytes);
-        reader.take(length.into()).unwrap_or_default()
-    }
-
-    fn keep_blob(&mut self, slot: u32, bytes: &[u8]) {
-        let need = bytes.len().saturating_add(2);
-        if self.arena.capacity().saturating_sub(self.arena.len()) < need {
-            self.arena.reserve_exact(need.max(self.arena.len() >> 3));
-        }
-        put(&mut self.rows.blob, slot, self.arena.len() as u32);
-        // 100 endpoints of at most 261 bytes and an id stay below 2^16.
-        self.arena.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-        self.arena.extend_from_slice(bytes);
-    }
-
-    fn forget_blob(&mut self, slot: u32) {
-        let length = self.blob(slot).len();
-        self.waste = self.waste.saturating_add(length).saturating_add(2);
-        let mut reader = Reader(self.blob(slot));
-        let mut kinds = Vec::new();
-        if reader.id().is_some() && reader.number().is_some() {
-            for _ in 0..reader.byte().unwrap_or(0) {
-                kinds.extend(reader.endpoint().map(|packed| packed.kind));
+    fn each_facet(&mut self, shared: Shared, mut act: impl FnMut(u32, &mut super::facet::Facet)) {
+        let tags = self.pools.profile(shared.profile).tags;
+        let Pools { facets, metadata, localities, tags: sets, .. } = &mut self.pools;
+        let none: &[u32] = &[];
+        let metadata = metadata.get(shared.metadata).map_or(none, |facets| facets);
+        let tags = sets.get(tags).map_or(none, |facets| facets);
+        let places = localities.get(shared.locality).map_or(none, |facets| facets);
+        for number in metadata.iter().chain(tags).chain(places).filter(|number| **number != 0) {
+            if let Some(facet) = facets.get_mut(*number) {
+                act(*number, facet);
             }
         }
-        for kind in kinds {
-            self.kinds.release(kind);
-        }
     }
 
-    /// Whether another record of the largest size still fits under the arena's 32-bit offsets.
-    pub(super) fn has_room(&self) -> bool {
-        self.arena.len() < (u32::MAX as usize).saturating_sub(1 << 20)
-    }
-
-    #[cfg(test)]
-    pub(super) fn arena_len(&self) -> usize {
-        self.arena.len()
-    }
-
-    fn compact_if_worth(&mut self) {
-        if self.waste < WASTE || self.waste < self.arena.len() >> 1 {
-            return;
-        }
-        let mut arena = Vec::with_capacity(self.arena.len().saturating_sub(self.waste));
-        for slot in 0..self.bound() {
-            if self.is_live(slot) {
-                let start = arena.len() as u32;
-                let bytes = self.blob(slot);
-                arena.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-                arena.extend_from_slice(bytes);
-                put(&mut self.rows.blob, slot, start);
-            }
-        }
-        self.arena = arena;
-        self.waste = 0;
-    }
-}
-
-fn pick<T: Copy>(all: &[T], index: u16) -> Option<T> {
-    all.get(usize::from(index)).copied()
-}
-
-fn hash(seed: u64, service: u32, spelled: &[u8]) -> u64 {
-    chain(seed.wrapping_add(u64::from(service)), [spelled])
-}
-
-/// A service and its members.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Service {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    /// Slots in order of id.
-    pub(super) members: Vec<u32>,
-    /// The revision that last changed one of them.
-    pub(super) revision: u64,
-    pub(super) protection: super::protect::Protection,
-}
-
-/// The services, by number and in order of name. One without members is forgotten.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Services {
-    all: Vec<Option<Box<Service>>>,
-    names: BTreeMap<String, BTreeMap<String, u32>>,
-    free: Vec<u32>,
-    live: usize,
-}
-
-impl Services {
-    pub(super) fn len(&self) -> usize {
-        self.live
-    }
-
-    pub(super) fn get(&self, number: u32) -> Option<&Service> {
-        self.all.get(number as usize)?.as_deref()
-    }
-
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Service> {
-        self.all.get_mut(number as usize)?.as_deref_mut()
-    }
-
-    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<u32> {
-        self.names.get(namespace)?.get(name).copied()
-    }
-
-    /// The services of a namespace, or of all, in order.
-    pub(super) fn list<'a>(&'a self, namespace: Option<&'a str>) -> impl Iterator<Item = (u32, &'a Service)> {
-        let chosen = self.names.iter().filter(move |(name, _)| namespace.is_none_or(|wanted| wanted == name.as_str()));
-        chosen.flat_map(|(_, services)| services.values()).filter_map(|number| Some((*number, self.get(*number)?)))
-    }
-
-    fn enter(&mut self, namespace: &str, name: &str) -> u32 {
-        if let Some(number) = self.find(namespace, name) {
-            return number;
-        }
-        let service = Some(Box::new(Service { namespace: namespace.into(), name: name.into(), ..Service::default() }));
-        let number = match self.free.pop() {
-            Some(number) => {
-                if let Some(place) = self.all.get_mut(number as usize) {
-                    *place = service;
-                }
-                number
-            }
-            None => {
-                self.all.push(service);
-                // There are fewer services than instances.
-                self.all.len().saturating_sub(1) as u32
-            }
-        };
-        if !self.names.contains_key(namespace) {
-            self.names.insert(namespace.into(), BTreeMap::new());
-        }
-        if let Some(services) = self.names.get_mut(namespace) {
-            services.insert(name.into(), number);
-        }
-        self.live = self.live.saturating_add(1);
-        number
-    }
-
-    /// Forgets a service that has no members left.
-    fn leave(&mut self, number: u32) {
-        if self.get(number).is_none_or(|service| !service.members.is_empty()) {
-            return;
-        }
-        let Some(service) = self.all.get_mut(number as usize).and_then(Option::take) else { return };
-        if let Some(services) = self.names.get_mut(&service.namespace) {
-            services.remove(&service.name);
-            if services.is_empty() {
-                self.names.remove(&service.namespace);
-            }
-        }
-        self.free.push(number);
-        self.live = self.live.saturating_sub(1);
-    }
-}
-
-/// The distinct metadata sets, who has each, and which sets hold a pair.
-#[derive(Clone, Debug)]
-pub(super) struct MetadataSets {
-    sets: Interner<Metadata>,
-    members: Vec<Vec<u32>>,
-    /// By the hash of a pair, the sets that hold it. Two pairs of one hash share an entry: a candidate is asked again.
-    pairs: HashTable<(u64, BTreeSet<u32>)>,
-    seed: u64,
-}
-
-impl MetadataSets {
-    fn new(seed: u64) -> Self {
-        Self { sets: Interner::new(seed), members: Vec::new(), pairs: HashTable::new(), seed }
-    }
-
-    pub(super) fn get(&self, symbol: u32) -> Option<&Metadata> {
-        self.sets.get(symbol)
-    }
-
-    pub(super) fn bound(&self) -> usize {
-        self.sets.bound()
-    }
-
-    pub(super) fn members(&self, symbol: u32) -> &[u32] {
-        self.members.get(symbol as usize).map_or(&[], Vec::as_slice)
-    }
-
-    /// A superset of the sets that hold this pair.
-    pub(super) fn with_pair(&self, key: &str, value: &str) -> Option<&BTreeSet<u32>> {
-        let hash = pair_hash(self.seed, key, value);
-        self.pairs.find(hash, |(other, _)| *other == hash).map(|(_, sets)| sets)
-    }
-
-    fn enter(&mut self, metadata: &Metadata, slot: u32) -> (u32, u32) {
-        let (symbol, new) = self.sets.acquire(metadata);
-        if new {
-            for (key, value) in metadata.iter() {
-                let hash = pair_hash(self.seed, key, value);
-                match self.pairs.find_mut(hash, |(other, _)| *other == hash) {
-                    Some((_, sets)) => {
-                        sets.insert(symbol);
-                    }
-                    None => {
-                        self.pairs.insert_unique(hash, (hash, BTreeSet::from([symbol])), |(hash, _)| *hash);
-                    }
+    /// Marks every record that has a facet.
+    fn fill_marks(&mut self, number: u32) {
+        let has = |facets: &[u32]| facets.contains(&number);
+        let tags: Vec<bool> = self.pools.tags.iter().map(|facets| has(facets)).collect();
+        let of = |set: &[bool], at: u32| set.get(at as usize).copied().unwrap_or(false);
+        let metadata: Vec<bool> = self.pools.metadata.iter().map(|facets| has(facets)).collect();
+        let localities: Vec<bool> = self.pools.localities.iter().map(|facets| has(facets)).collect();
+        let profiles: Vec<bool> = self.pools.profiles.iter().map(|profile| of(&tags, profile.tags)).collect();
+        let mut marks = Marks::default();
+        for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
+            let shares = chunk.metadata.iter().zip(&chunk.locality).zip(&chunk.profile);
+            for ((((set, locality), profile), flags), slot) in shares.zip(&chunk.flags).zip(first..) {
+                if !Flags(*flags).is_free() && (of(&metadata, *set) || of(&localities, *locality) || of(&profiles, *profile)) {
+                    marks.set(slot);
                 }
             }
         }
-        if self.members.len() <= symbol as usize {
-            self.members.resize_with((symbol as usize).saturating_add(1), Vec::new);
+        if let Some(facet) = self.pools.facets.get_mut(number) {
+            facet.marks = Some(marks);
         }
-        let Some(members) = self.members.get_mut(symbol as usize) else { return (symbol, 0) };
-        let place = members.len() as u32;
-        push(members, slot);
-        (symbol, place)
     }
 
-    /// Takes a member out; tells which slot moved into its place.
-    fn leave(&mut self, symbol: u32, place: u32) -> Option<u32> {
-        let members = self.members.get_mut(symbol as usize)?;
-        if (place as usize) < members.len() {
-            members.swap_remove(place as usize);
-        }
-        let moved = members.get(place as usize).copied();
-        if let Some(gone) = self.sets.release(symbol) {
-            for (key, value) in gone.iter() {
-                let hash = pair_hash(self.seed, key, value);
-                if let Ok(mut entry) = self.pairs.find_entry(hash, |(other, _)| *other == hash) {
-                    let sets = &mut entry.get_mut().1;
-                    sets.remove(&symbol);
-                    if sets.is_empty() {
-                        entry.remove();
-                    }
-                }
-            }
-        }
-        moved
+    /// Bytes of heap in use.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let chunks = self.chunks.len().saturating_mul(size_of::<Chunk>()).saturating_add(self.chunks.capacity().saturating_mul(8));
+        let parts = [chunks, self.index.allocation_size(), self.arena.heap_bytes(), self.pools.heap_bytes(), self.services.heap_bytes()];
+        parts.into_iter().fold(0, usize::saturating_add)
     }
-}
-
-fn pair_hash(seed: u64, key: &str, value: &str) -> u64 {
-    chain(seed, [key.as_bytes(), value.as_bytes()])
 }

@@ -194,7 +194,7 @@ impl View {
         let mut delta = Delta::default();
         for handle in answer.handles {
             let slot = handle.slot();
-            let (_, service, id) = registry.names(slot);
+            let (service, id) = registry.name(slot);
             let name: Name = (service.into(), id.into());
             let entry = (handle, registry.store.revision(slot));
             delta.note(name.clone(), before.remove(&name), entry);

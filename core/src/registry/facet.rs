@@ -1,0 +1,133 @@
+//! One thing that can be asked for: a metadata pair, a tag, a zone; with the records that have it marked when they are many.
+
+use alloc::vec::Vec;
+
+/// Fewer records than this are not worth a bitmap.
+const LEAST: u32 = 256;
+/// A bitmap is made for a facet that one slot in so many has, and so costs an instance at most as many bits for each of
+/// its facets;
+const DENSE: u32 = 32;
+/// and dropped when it is one in so many.
+const SPARSE: u32 = 128;
+
+/// A key and a value, and who has them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facet {
+    /// The text of a metadata key, or what is reserved for other things.
+    pub(super) key: u32,
+    /// A text.
+    pub(super) value: u32,
+    /// How many records have it.
+    pub(super) records: u32,
+    /// Their slots, if they are many.
+    pub(super) marks: Option<Marks>,
+}
+
+/// What becomes of a facet's bitmap when its number of records changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    Stay,
+    /// It is worth a bitmap, which somebody must fill.
+    Dense,
+}
+
+impl Facet {
+    /// The key of tags.
+    pub(super) const TAG: u32 = u32::MAX;
+    /// The keys of region, zone, sub-zone and node.
+    pub(super) const PLACES: [u32; 4] = [u32::MAX - 4, u32::MAX - 3, u32::MAX - 2, u32::MAX - 1];
+
+    pub(super) const fn new(key: u32, value: u32) -> Self {
+        Self { key, value, records: 0, marks: None }
+    }
+
+    /// Whether a key is no metadata key. Texts are numbered from 1 and fewer than 2^31.
+    pub(super) const fn is_reserved(key: u32) -> bool {
+        key >= u32::MAX - 4
+    }
+
+    pub(super) const fn is(&self, key: u32, value: u32) -> bool {
+        self.key == key && self.value == value
+    }
+
+    /// A record at a slot has it, of so many slots.
+    pub(super) fn enter(&mut self, slot: u32, slots: u32) -> Turn {
+        self.records = self.records.saturating_add(1);
+        if let Some(marks) = &mut self.marks {
+            marks.set(slot);
+        } else if self.records % LEAST == 0 && self.records >= slots / DENSE {
+            return Turn::Dense;
+        }
+        Turn::Stay
+    }
+
+    /// A record has it no more.
+    pub(super) fn leave(&mut self, slot: u32, slots: u32) {
+        self.records = self.records.saturating_sub(1);
+        if self.records < LEAST / 2 || self.records < slots / SPARSE {
+            self.marks = None;
+        } else if let Some(marks) = &mut self.marks {
+            marks.clear(slot);
+        }
+    }
+}
+
+/// A set of slots, one bit each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marks(Vec<u64>);
+
+impl Marks {
+    pub(super) fn set(&mut self, slot: u32) {
+        let word = (slot / 64) as usize;
+        if word >= self.0.len() {
+            // Grows by an eighth, as the slots do.
+            let more = word.saturating_add(1).saturating_sub(self.0.len());
+            if self.0.capacity().saturating_sub(self.0.len()) < more {
+                self.0.reserve_exact(more.max(self.0.len() >> 3));
+            }
+            self.0.resize(word.saturating_add(1), 0);
+        }
+        if let Some(bits) = self.0.get_mut(word) {
+            *bits |= 1 << (slot % 64);
+        }
+    }
+
+    fn clear(&mut self, slot: u32) {
+        if let Some(bits) = self.0.get_mut((slot / 64) as usize) {
+            *bits &= !(1 << (slot % 64));
+        }
+    }
+
+    pub(super) fn has(&self, slot: u32) -> bool {
+        self.0.get((slot / 64) as usize).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+    }
+
+    pub(super) fn words(&self) -> &[u64] {
+        &self.0
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity().saturating_mul(8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_facet_has_a_bitmap_while_it_is_dense() {
+        let mut facet = Facet::new(1, 2);
+        let turns: Vec<Turn> = (0..1_024).map(|slot| facet.enter(slot, slot.max(8_192))).collect();
+        assert_eq!(turns.iter().position(|turn| *turn == Turn::Dense), Some(255));
+        facet.marks = Some(Marks::default());
+        facet.enter(9_000, 9_001);
+        assert!(facet.marks.as_ref().unwrap().has(9_000) && !facet.marks.as_ref().unwrap().has(64_000_000));
+        facet.leave(9_000, 9_001);
+        assert!(!facet.marks.as_ref().unwrap().has(9_000));
+        facet.leave(0, 1_000_000);
+        assert!(facet.marks.is_none());
+        let mut sparse = Facet::new(1, 2);
+        assert!((0..1_024).all(|slot| sparse.enter(slot, 1_000_000) == Turn::Stay));
+    }
+}
