@@ -38,7 +38,8 @@ impl Place {
     }
 
     const fn offset(self) -> usize {
-        (self.0 & ((1 << UNIT_BITS) - 1)) as usize * UNIT
+        // Below 2^16.
+        ((self.0 & ((1 << UNIT_BITS) - 1)) as usize).wrapping_mul(UNIT)
     }
 }
 

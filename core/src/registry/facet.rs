@@ -2,6 +2,10 @@
 
 use alloc::vec::Vec;
 
+use super::columns::{CHUNK, Flags};
+use super::intern::{Pools, Shared};
+use super::store::Store;
+
 /// Fewer records than this are not worth a bitmap.
 const LEAST: u32 = 256;
 /// A bitmap is made for a facet that one slot in so many has, and so costs an instance at most as many bits for each of
@@ -55,7 +59,7 @@ impl Facet {
         self.records = self.records.saturating_add(1);
         if let Some(marks) = &mut self.marks {
             marks.set(slot);
-        } else if self.records % LEAST == 0 && self.records >= slots / DENSE {
+        } else if self.records.is_multiple_of(LEAST) && self.records >= slots / DENSE {
             return Turn::Dense;
         }
         Turn::Stay
@@ -108,6 +112,62 @@ impl Marks {
 
     pub(super) fn heap_bytes(&self) -> usize {
         self.0.capacity().saturating_mul(8)
+    }
+}
+
+impl Store {
+    pub(super) fn mark(&mut self, slot: u32, shared: Shared) {
+        let mut dense = Vec::new();
+        let slots = self.bound();
+        self.each_facet(shared, |number, facet| {
+            if facet.enter(slot, slots) == Turn::Dense {
+                dense.push(number);
+            }
+        });
+        for facet in dense {
+            self.fill_marks(facet);
+        }
+    }
+
+    pub(super) fn unmark(&mut self, slot: u32, shared: Shared) {
+        let slots = self.bound();
+        self.each_facet(shared, |_, facet| facet.leave(slot, slots));
+    }
+
+    fn each_facet(&mut self, shared: Shared, mut act: impl FnMut(u32, &mut Facet)) {
+        let tags = self.pools.profile(shared.profile).tags;
+        let Pools { facets, metadata, localities, tags: sets, .. } = &mut self.pools;
+        let none: &[u32] = &[];
+        let metadata = metadata.get(shared.metadata).map_or(none, |facets| facets);
+        let tags = sets.get(tags).map_or(none, |facets| facets);
+        let places = localities.get(shared.locality).map_or(none, |facets| facets);
+        for number in metadata.iter().chain(tags).chain(places).filter(|number| **number != 0) {
+            if let Some(facet) = facets.get_mut(*number) {
+                act(*number, facet);
+            }
+        }
+    }
+
+    /// Marks every record that has a facet.
+    fn fill_marks(&mut self, number: u32) {
+        let has = |facets: &[u32]| facets.contains(&number);
+        let tags: Vec<bool> = self.pools.tags.iter().map(|facets| has(facets)).collect();
+        let of = |set: &[bool], at: u32| set.get(at as usize).copied().unwrap_or(false);
+        let metadata: Vec<bool> = self.pools.metadata.iter().map(|facets| has(facets)).collect();
+        let localities: Vec<bool> = self.pools.localities.iter().map(|facets| has(facets)).collect();
+        let profiles: Vec<bool> = self.pools.profiles.iter().map(|profile| of(&tags, profile.tags)).collect();
+        let mut marks = Marks::default();
+        for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
+            let shares = chunk.metadata.iter().zip(&chunk.locality).zip(&chunk.profile);
+            for ((((set, locality), profile), flags), slot) in shares.zip(&chunk.flags).zip(first..) {
+                if !Flags(*flags).is_free() && (of(&metadata, *set) || of(&localities, *locality) || of(&profiles, *profile)) {
+                    marks.set(slot);
+                }
+            }
+        }
+        if let Some(facet) = self.pools.facets.get_mut(number) {
+            facet.marks = Some(marks);
+        }
     }
 }
 

@@ -2,12 +2,15 @@
 
 mod arena;
 mod blob;
+mod columns;
 mod config;
 mod facet;
 mod intern;
+mod lease;
 mod log;
 mod ops;
 mod overrides;
+mod pool;
 mod protect;
 mod results;
 mod select;
@@ -36,11 +39,12 @@ use crate::error::{Code, Error};
 use crate::model::{AdminState, Availability, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
+use columns::NEVER;
 use log::Log;
 use ops::Check;
 use overrides::Overrides;
 use source::Sources;
-use store::{NEVER, Row, Store};
+use store::{Row, Store};
 
 /// A record, in brief.
 pub(crate) struct Brief {

@@ -16,8 +16,8 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use super::columns::NEVER;
 use super::log::{Cause, ChangeKind};
-use super::store::NEVER;
 use super::{Advanced, Registry, blob};
 use crate::time::{Timestamp, micros};
 

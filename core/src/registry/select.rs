@@ -7,10 +7,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell};
 
+use super::columns::Flags;
 use super::facet::{Facet, Marks};
 use super::intern::Pools;
 use super::service::Service;
-use super::store::{Flags, Store};
+use super::store::Store;
 use super::{Answer, Registry, blob};
 use crate::model::{Availability, Health, Version, Weight};
 use crate::query::{Attribute, Compiled, Conjunct, Query, Reads, Subject};

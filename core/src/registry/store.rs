@@ -8,128 +8,18 @@ use hashbrown::HashTable;
 
 use super::arena::{Arena, Place};
 use super::blob::{self, Reader, Spelled};
-use super::facet::{Marks, Turn};
+use super::columns::{CHUNK, Chunk, Flags, NEVER, NONE, split};
 use super::intern::{Pools, Profile, Shared, chain};
 use super::service::{Service, Services};
 use crate::model::{AdminState, Availability, Endpoint, Handle, Health, LeaseState, Locality, Registration, Weight};
 use crate::time::Timestamp;
-
-/// Slots of a chunk.
-const CHUNK: usize = 1 << 10;
-/// When that comes up which has no lease; also a free slot.
-pub(super) const NEVER: u64 = u64::MAX;
-/// Set in the due time of what is overdue and waits for a pass, so that it does not come up.
-const PARKED: u64 = 1 << 63;
-/// No slot.
-const NONE: u32 = u32::MAX;
-
-/// What changes most about a record, and decides most, in one number.
-///
-/// | bits | what |
-/// |---|---|
-/// | 0..3 | health; 7 for a free slot |
-/// | 3 | suspect |
-/// | 4..6 | the operator's word |
-/// | 6 | fenced: the incarnation is not 0 |
-/// | 7..12 | source |
-/// | 12..32 | generation |
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flags(u32);
-
-impl Flags {
-    const FREE: u32 = 7;
-    const SUSPECT: u32 = 1 << 3;
-    const ADMIN: u32 = 4;
-    const FENCED: u32 = 1 << 6;
-    const SOURCE: u32 = 7;
-    const GENERATION: u32 = 12;
-    const GENERATIONS: u32 = 1 << (32 - Self::GENERATION);
-    /// How many values the bits have that decide availability.
-    pub(super) const STATES: usize = 1 << 6;
-
-    const fn free(generation: u32) -> Self {
-        Self(Self::FREE | generation << Self::GENERATION)
-    }
-
-    const fn is_free(self) -> bool {
-        self.0 & 7 == Self::FREE
-    }
-
-    const fn generation(self) -> u32 {
-        self.0 >> Self::GENERATION
-    }
-
-    const fn source(self) -> u8 {
-        (self.0 >> Self::SOURCE & 31) as u8
-    }
-
-    const fn is_suspect(self) -> bool {
-        self.0 & Self::SUSPECT != 0
-    }
-
-    /// The bits that decide availability, below [`Flags::STATES`].
-    #[inline]
-    pub(super) const fn state(self) -> usize {
-        self.0 as usize & (Self::STATES - 1)
-    }
-
-    pub(super) fn health(self) -> Health {
-        Health::ALL.get((self.0 & 7) as usize).copied().unwrap_or(Health::Unknown)
-    }
-
-    fn admin(self) -> AdminState {
-        AdminState::ALL.get((self.0 >> Self::ADMIN & 3) as usize).copied().unwrap_or(AdminState::Enabled)
-    }
-
-    pub(super) fn availability(self) -> Availability {
-        let lease = if self.is_suspect() { LeaseState::Suspect } else { LeaseState::Live };
-        Availability::of(self.health(), self.admin(), lease)
-    }
-
-    const fn with(self, mask: u32, bits: u32) -> Self {
-        Self(self.0 & !mask | bits)
-    }
-}
-
-/// The columns of 1024 records, 40 bytes each.
-#[derive(Clone, Debug)]
-struct Chunk {
-    /// When the record must be looked at: the end of being live, or of being suspect; or later, after a renewal.
-    due: [u64; CHUNK],
-    revision: [u64; CHUNK],
-    flags: [u32; CHUNK],
-    profile: [u32; CHUNK],
-    metadata: [u32; CHUNK],
-    locality: [u32; CHUNK],
-    service: [u32; CHUNK],
-    /// Of a free slot, the next free one.
-    place: [u32; CHUNK],
-    /// No record of the chunk is due before this.
-    bound: u64,
-}
-
-impl Chunk {
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            due: [NEVER; CHUNK],
-            revision: [0; CHUNK],
-            flags: [Flags::free(0).0; CHUNK],
-            profile: [0; CHUNK],
-            metadata: [0; CHUNK],
-            locality: [0; CHUNK],
-            service: [0; CHUNK],
-            place: [NONE; CHUNK],
-            bound: NEVER,
-        })
-    }
-}
 
 /// The records. Knows nothing of rules or of revisions: it is told them.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub(super) services: Services,
     pub(super) pools: Pools,
-    chunks: Vec<Box<Chunk>>,
+    pub(super) chunks: Vec<Box<Chunk>>,
     /// Slots ever used.
     bound: u32,
     /// The last slot freed, from which the others are linked.
@@ -167,13 +57,13 @@ macro_rules! columns {
     ($($get:ident, $set:ident: $column:ident $type:ty;)+) => {
         $(
             #[inline]
-            fn $get(&self, slot: u32) -> $type {
+            pub(super) fn $get(&self, slot: u32) -> $type {
                 let (chunk, at) = split(slot);
                 self.chunks.get(chunk).and_then(|chunk| chunk.$column.get(at)).copied().unwrap_or_default()
             }
 
             #[inline]
-            fn $set(&mut self, slot: u32, value: $type) {
+            pub(super) fn $set(&mut self, slot: u32, value: $type) {
                 let (chunk, at) = split(slot);
                 if let Some(cell) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.$column.get_mut(at)) {
                     *cell = value;
@@ -181,11 +71,6 @@ macro_rules! columns {
             }
         )+
     };
-}
-
-#[inline]
-const fn split(slot: u32) -> (usize, usize) {
-    (slot as usize / CHUNK, slot as usize % CHUNK)
 }
 
 fn hash(seed: u64, service: u32, spelled: &[u8]) -> u64 {
@@ -233,7 +118,7 @@ impl Store {
         Flags(self.flag_bits(slot))
     }
 
-    fn set_flags(&mut self, slot: u32, flags: Flags) {
+    pub(super) fn set_flags(&mut self, slot: u32, flags: Flags) {
         self.put_flag_bits(slot, flags.0);
     }
 
@@ -302,25 +187,6 @@ impl Store {
         }
     }
 
-    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect. Whether it did.
-    #[inline]
-    pub(super) fn renew_plainly(&mut self, slot: u32, now: Timestamp) -> bool {
-        let (chunk, at) = split(slot);
-        let Some(chunk) = self.chunks.get_mut(chunk) else { return false };
-        let (Some(flags), Some(profile), Some(due)) = (chunk.flags.get(at), chunk.profile.get(at), chunk.due.get_mut(at)) else {
-            return false;
-        };
-        if flags & (Flags::SUSPECT | Flags::FENCED | 31 << Flags::SOURCE) != 0 {
-            return false;
-        }
-        let ttl = self.pools.profile(*profile).ttl;
-        if ttl > 0 {
-            // It only moves on, so the bound of the chunk holds.
-            *due = now.as_micros().saturating_add(ttl);
-        }
-        true
-    }
-
     pub(super) fn availability(&self, slot: u32) -> Availability {
         self.flags(slot).availability()
     }
@@ -375,24 +241,6 @@ impl Store {
             lease: profile.lease(),
             incarnation: self.incarnation(slot),
         })
-    }
-
-    /// When a lease counts from.
-    pub(super) fn beat(&self, slot: u32) -> u64 {
-        let profile = self.profile(slot);
-        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
-        (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace).max(self.floor)
-    }
-
-    /// When a record must be looked at, the floor taken into account; `NEVER` for one that waits for a pass.
-    pub(super) fn next_due(&self, slot: u32) -> u64 {
-        let due = self.due(slot);
-        if due & PARKED != 0 {
-            return NEVER;
-        }
-        let profile = self.profile(slot);
-        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
-        due.max(self.floor.saturating_add(profile.ttl).saturating_add(grace))
     }
 
     // Writing.
@@ -543,98 +391,6 @@ impl Store {
         self.set_profile_number(slot, shared.profile);
     }
 
-    // Leases, as far as columns and counts go.
-
-    /// A lease begins, live.
-    pub(super) fn start_lease(&mut self, slot: u32, now: Timestamp) {
-        let ttl = self.profile(slot).ttl;
-        self.arm(slot, if ttl > 0 { now.as_micros().saturating_add(ttl) } else { NEVER });
-    }
-
-    /// The record must be looked at then.
-    fn arm(&mut self, slot: u32, due: u64) {
-        let (chunk, at) = split(slot);
-        if let Some(chunk) = self.chunks.get_mut(chunk) {
-            chunk.bound = chunk.bound.min(due);
-            if let Some(cell) = chunk.due.get_mut(at) {
-                *cell = due;
-            }
-        }
-    }
-
-    /// Makes a record that is due suspect, or lets it wait for a pass when it is overdue; whether it is.
-    pub(super) fn fall_due(&mut self, slot: u32, now: u64) -> bool {
-        let (due, number) = (self.next_due(slot), self.service(slot));
-        let end = if self.is_suspect(slot) { due } else { due.saturating_add(self.profile(slot).grace) };
-        if !self.is_suspect(slot) {
-            self.set_suspect(slot, true);
-        }
-        if end > now {
-            self.arm(slot, end);
-            return false;
-        }
-        self.set_due(slot, end | PARKED);
-        if let Some(service) = self.services.get_mut(number) {
-            service.protection.overdue.push((end, slot));
-        }
-        true
-    }
-
-    /// Whether a record still waits for a pass since that time.
-    pub(super) fn is_parked(&self, slot: u32, end: u64) -> bool {
-        self.due(slot) == end | PARKED
-    }
-
-    /// Takes back that a record is suspect.
-    pub(super) fn settle_lease(&mut self, slot: u32) {
-        if self.is_suspect(slot) {
-            self.set_suspect(slot, false);
-        }
-    }
-
-    fn set_suspect(&mut self, slot: u32, suspect: bool) {
-        self.set_flags(slot, self.flags(slot).with(Flags::SUSPECT, if suspect { Flags::SUSPECT } else { 0 }));
-        let number = self.service(slot);
-        if let Some(service) = self.services.get_mut(number) {
-            service.suspects = if suspect { service.suspects.saturating_add(1) } else { service.suspects.saturating_sub(1) };
-        }
-    }
-
-    /// The records that are due by `now`, in no order that matters. The bounds of the chunks that were looked at no longer
-    /// count these.
-    pub(super) fn take_due(&mut self, now: u64) -> Vec<u32> {
-        let mut found = Vec::new();
-        for chunk in 0..self.chunks.len() {
-            let first = chunk.saturating_mul(CHUNK) as u32;
-            let Some(own) = self.chunks.get(chunk).filter(|own| own.bound <= now) else { continue };
-            let ripe: Vec<u32> = own.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot).collect();
-            for slot in ripe {
-                let due = self.next_due(slot);
-                if due <= now {
-                    found.push(slot);
-                } else {
-                    self.set_due(slot, due);
-                }
-            }
-            if let Some(own) = self.chunks.get_mut(chunk) {
-                own.bound = own.due.iter().copied().filter(|due| *due > now && due & PARKED == 0).min().unwrap_or(NEVER);
-            }
-        }
-        found
-    }
-
-    /// Has records that were taken come up again.
-    pub(super) fn put_back(&mut self, slots: &[u32]) {
-        for slot in slots {
-            self.arm(*slot, self.next_due(*slot));
-        }
-    }
-
-    /// A time before which no lease is due; `NEVER` without leases.
-    pub(super) fn earliest(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.bound).min().unwrap_or(NEVER)
-    }
-
     // Small changes.
 
     pub(super) fn set_revision(&mut self, slot: u32, revision: u64) {
@@ -710,62 +466,6 @@ impl Store {
     /// Whether so many more records of the largest size still fit.
     pub(super) fn has_room(&self, records: usize) -> bool {
         self.arena.has_room(records)
-    }
-
-    // Facets.
-
-    fn mark(&mut self, slot: u32, shared: Shared) {
-        let mut dense = Vec::new();
-        let slots = self.bound;
-        self.each_facet(shared, |number, facet| {
-            if facet.enter(slot, slots) == Turn::Dense {
-                dense.push(number);
-            }
-        });
-        for facet in dense {
-            self.fill_marks(facet);
-        }
-    }
-
-    fn unmark(&mut self, slot: u32, shared: Shared) {
-        let slots = self.bound;
-        self.each_facet(shared, |_, facet| facet.leave(slot, slots));
-    }
-
-    fn each_facet(&mut self, shared: Shared, mut act: impl FnMut(u32, &mut super::facet::Facet)) {
-        let tags = self.pools.profile(shared.profile).tags;
-        let Pools { facets, metadata, localities, tags: sets, .. } = &mut self.pools;
-        let none: &[u32] = &[];
-        let metadata = metadata.get(shared.metadata).map_or(none, |facets| facets);
-        let tags = sets.get(tags).map_or(none, |facets| facets);
-        let places = localities.get(shared.locality).map_or(none, |facets| facets);
-        for number in metadata.iter().chain(tags).chain(places).filter(|number| **number != 0) {
-            if let Some(facet) = facets.get_mut(*number) {
-                act(*number, facet);
-            }
-        }
-    }
-
-    /// Marks every record that has a facet.
-    fn fill_marks(&mut self, number: u32) {
-        let has = |facets: &[u32]| facets.contains(&number);
-        let tags: Vec<bool> = self.pools.tags.iter().map(|facets| has(facets)).collect();
-        let of = |set: &[bool], at: u32| set.get(at as usize).copied().unwrap_or(false);
-        let metadata: Vec<bool> = self.pools.metadata.iter().map(|facets| has(facets)).collect();
-        let localities: Vec<bool> = self.pools.localities.iter().map(|facets| has(facets)).collect();
-        let profiles: Vec<bool> = self.pools.profiles.iter().map(|profile| of(&tags, profile.tags)).collect();
-        let mut marks = Marks::default();
-        for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
-            let shares = chunk.metadata.iter().zip(&chunk.locality).zip(&chunk.profile);
-            for ((((set, locality), profile), flags), slot) in shares.zip(&chunk.flags).zip(first..) {
-                if !Flags(*flags).is_free() && (of(&metadata, *set) || of(&localities, *locality) || of(&profiles, *profile)) {
-                    marks.set(slot);
-                }
-            }
-        }
-        if let Some(facet) = self.pools.facets.get_mut(number) {
-            facet.marks = Some(marks);
-        }
     }
 
     /// Bytes of heap in use.

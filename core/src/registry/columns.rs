@@ -1,0 +1,121 @@
+//! The columns that records are kept in.
+
+use alloc::boxed::Box;
+
+use crate::model::{AdminState, Availability, Health, LeaseState};
+
+/// Slots of a chunk.
+pub(super) const CHUNK: usize = 1 << 10;
+/// When that comes up which has no lease; also a free slot.
+pub(super) const NEVER: u64 = u64::MAX;
+/// Set in the due time of what is overdue and waits for a pass, so that it does not come up.
+pub(super) const PARKED: u64 = 1 << 63;
+/// No slot.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What changes most about a record, and decides most, in one number.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0..3 | health; 7 for a free slot |
+/// | 3 | suspect |
+/// | 4..6 | the operator's word |
+/// | 6 | fenced: the incarnation is not 0 |
+/// | 7..12 | source |
+/// | 12..32 | generation |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flags(pub(super) u32);
+
+impl Flags {
+    pub(super) const FREE: u32 = 7;
+    pub(super) const SUSPECT: u32 = 1 << 3;
+    pub(super) const ADMIN: u32 = 4;
+    pub(super) const FENCED: u32 = 1 << 6;
+    pub(super) const SOURCE: u32 = 7;
+    pub(super) const GENERATION: u32 = 12;
+    pub(super) const GENERATIONS: u32 = 1 << (32 - Self::GENERATION);
+    /// How many values the bits have that decide availability.
+    pub(super) const STATES: usize = 1 << 6;
+
+    pub(super) const fn free(generation: u32) -> Self {
+        Self(Self::FREE | generation << Self::GENERATION)
+    }
+
+    pub(super) const fn is_free(self) -> bool {
+        self.0 & 7 == Self::FREE
+    }
+
+    pub(super) const fn generation(self) -> u32 {
+        self.0 >> Self::GENERATION
+    }
+
+    pub(super) const fn source(self) -> u8 {
+        (self.0 >> Self::SOURCE & 31) as u8
+    }
+
+    pub(super) const fn is_suspect(self) -> bool {
+        self.0 & Self::SUSPECT != 0
+    }
+
+    /// The bits that decide availability, below [`Flags::STATES`].
+    #[inline]
+    pub(super) const fn state(self) -> usize {
+        self.0 as usize & (Self::STATES - 1)
+    }
+
+    pub(super) fn health(self) -> Health {
+        Health::ALL.get((self.0 & 7) as usize).copied().unwrap_or(Health::Unknown)
+    }
+
+    pub(super) fn admin(self) -> AdminState {
+        AdminState::ALL.get((self.0 >> Self::ADMIN & 3) as usize).copied().unwrap_or(AdminState::Enabled)
+    }
+
+    pub(super) fn availability(self) -> Availability {
+        let lease = if self.is_suspect() { LeaseState::Suspect } else { LeaseState::Live };
+        Availability::of(self.health(), self.admin(), lease)
+    }
+
+    pub(super) const fn with(self, mask: u32, bits: u32) -> Self {
+        Self(self.0 & !mask | bits)
+    }
+}
+
+/// The columns of 1024 records, 40 bytes each.
+#[derive(Clone, Debug)]
+pub(super) struct Chunk {
+    /// When the record must be looked at: the end of being live, or of being suspect; or later, after a renewal.
+    pub(super) due: [u64; CHUNK],
+    pub(super) revision: [u64; CHUNK],
+    pub(super) flags: [u32; CHUNK],
+    pub(super) profile: [u32; CHUNK],
+    pub(super) metadata: [u32; CHUNK],
+    pub(super) locality: [u32; CHUNK],
+    pub(super) service: [u32; CHUNK],
+    /// Of a free slot, the next free one.
+    pub(super) place: [u32; CHUNK],
+    /// No record of the chunk is due before this.
+    pub(super) bound: u64,
+}
+
+impl Chunk {
+    pub(super) fn new() -> Box<Self> {
+        Box::new(Self {
+            due: [NEVER; CHUNK],
+            revision: [0; CHUNK],
+            flags: [Flags::free(0).0; CHUNK],
+            profile: [0; CHUNK],
+            metadata: [0; CHUNK],
+            locality: [0; CHUNK],
+            service: [0; CHUNK],
+            place: [NONE; CHUNK],
+            bound: NEVER,
+        })
+    }
+}
+
+/// The chunk of a slot, and where in it.
+#[inline]
+pub(super) const fn split(slot: u32) -> (usize, usize) {
+    (slot as usize / CHUNK, slot as usize % CHUNK)
+}

@@ -1,0 +1,140 @@
+//! When leases must be looked at, as far as columns and counts go.
+//!
+//! A renewal writes one time into one column and touches nothing else: when the record is due. Each chunk of 1024 records keeps a
+//! bound below all of its due times, which renewals leave as it is, since they only put the time off. When the bound comes up, the chunk
+//! is looked through and has a new one. So a renewal costs one store, and a look at one number some time later.
+
+use alloc::vec::Vec;
+
+use super::columns::{CHUNK, Flags, NEVER, PARKED, split};
+use super::store::Store;
+use crate::time::Timestamp;
+
+impl Store {
+    /// When a lease counts from.
+    pub(super) fn beat(&self, slot: u32) -> u64 {
+        let profile = self.profile(slot);
+        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
+        (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace).max(self.floor)
+    }
+
+    /// When a record must be looked at, the floor taken into account; `NEVER` for one that waits for a pass.
+    pub(super) fn next_due(&self, slot: u32) -> u64 {
+        let due = self.due(slot);
+        if due & PARKED != 0 {
+            return NEVER;
+        }
+        let profile = self.profile(slot);
+        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
+        due.max(self.floor.saturating_add(profile.ttl).saturating_add(grace))
+    }
+
+    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect. Whether it did.
+    #[inline]
+    pub(super) fn renew_plainly(&mut self, slot: u32, now: Timestamp) -> bool {
+        let (chunk, at) = split(slot);
+        let Some(chunk) = self.chunks.get_mut(chunk) else { return false };
+        let (Some(flags), Some(profile), Some(due)) = (chunk.flags.get(at), chunk.profile.get(at), chunk.due.get_mut(at)) else {
+            return false;
+        };
+        if flags & (Flags::SUSPECT | Flags::FENCED | 31 << Flags::SOURCE) != 0 {
+            return false;
+        }
+        let ttl = self.pools.profile(*profile).ttl;
+        if ttl > 0 {
+            // It only moves on, so the bound of the chunk holds.
+            *due = now.as_micros().saturating_add(ttl);
+        }
+        true
+    }
+
+    /// A lease begins, live.
+    pub(super) fn start_lease(&mut self, slot: u32, now: Timestamp) {
+        let ttl = self.profile(slot).ttl;
+        self.arm(slot, if ttl > 0 { now.as_micros().saturating_add(ttl) } else { NEVER });
+    }
+
+    /// The record must be looked at then.
+    fn arm(&mut self, slot: u32, due: u64) {
+        let (chunk, at) = split(slot);
+        if let Some(chunk) = self.chunks.get_mut(chunk) {
+            chunk.bound = chunk.bound.min(due);
+            if let Some(cell) = chunk.due.get_mut(at) {
+                *cell = due;
+            }
+        }
+    }
+
+    /// Makes a record that is due suspect, or lets it wait for a pass when it is overdue; whether it is.
+    pub(super) fn fall_due(&mut self, slot: u32, now: u64) -> bool {
+        let (due, number) = (self.next_due(slot), self.service(slot));
+        let end = if self.is_suspect(slot) { due } else { due.saturating_add(self.profile(slot).grace) };
+        if !self.is_suspect(slot) {
+            self.set_suspect(slot, true);
+        }
+        if end > now {
+            self.arm(slot, end);
+            return false;
+        }
+        self.set_due(slot, end | PARKED);
+        if let Some(service) = self.services.get_mut(number) {
+            service.protection.overdue.push((end, slot));
+        }
+        true
+    }
+
+    /// Whether a record still waits for a pass since that time.
+    pub(super) fn is_parked(&self, slot: u32, end: u64) -> bool {
+        self.due(slot) == end | PARKED
+    }
+
+    /// Takes back that a record is suspect.
+    pub(super) fn settle_lease(&mut self, slot: u32) {
+        if self.is_suspect(slot) {
+            self.set_suspect(slot, false);
+        }
+    }
+
+    fn set_suspect(&mut self, slot: u32, suspect: bool) {
+        self.set_flags(slot, self.flags(slot).with(Flags::SUSPECT, if suspect { Flags::SUSPECT } else { 0 }));
+        let number = self.service(slot);
+        if let Some(service) = self.services.get_mut(number) {
+            service.suspects = if suspect { service.suspects.saturating_add(1) } else { service.suspects.saturating_sub(1) };
+        }
+    }
+
+    /// The records that are due by `now`, in no order that matters. The bounds of the chunks that were looked at no longer
+    /// count these.
+    pub(super) fn take_due(&mut self, now: u64) -> Vec<u32> {
+        let mut found = Vec::new();
+        for chunk in 0..self.chunks.len() {
+            let first = chunk.saturating_mul(CHUNK) as u32;
+            let Some(own) = self.chunks.get(chunk).filter(|own| own.bound <= now) else { continue };
+            let ripe: Vec<u32> = own.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot).collect();
+            for slot in ripe {
+                let due = self.next_due(slot);
+                if due <= now {
+                    found.push(slot);
+                } else {
+                    self.set_due(slot, due);
+                }
+            }
+            if let Some(own) = self.chunks.get_mut(chunk) {
+                own.bound = own.due.iter().copied().filter(|due| *due > now && due & PARKED == 0).min().unwrap_or(NEVER);
+            }
+        }
+        found
+    }
+
+    /// Has records that were taken come up again.
+    pub(super) fn put_back(&mut self, slots: &[u32]) {
+        for slot in slots {
+            self.arm(*slot, self.next_due(*slot));
+        }
+    }
+
+    /// A time before which no lease is due; `NEVER` without leases.
+    pub(super) fn earliest(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.bound).min().unwrap_or(NEVER)
+    }
+}
