@@ -9,7 +9,7 @@ import type { Config, Reconciled, Registration, Skipped, Timed } from "./types.t
 export * from "./index.ts";
 
 /** The name of a payload's format. */
-export type Format = "consul-health";
+export type Format = "callboard" | "consul-health";
 
 /** Whose payload it is. */
 export interface Feed {
