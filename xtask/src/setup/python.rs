@@ -49,6 +49,11 @@ pub fn install_package() -> Result {
     let mut pip = sh::command(program("python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-build-isolation"]);
     pip.args(["--force-reinstall", "--no-deps", "./bindings-py"]);
+    // Without isolation pip calls the maturin on the path. Whoever waits for a test does not want the release's whole-program optimisation.
+    let bin = program("maturin").parent().map(std::path::Path::to_path_buf).unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    pip.env("PATH", std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path)))?);
+    pip.env("MATURIN_PEP517_ARGS", "--profile demo");
     sh::must("python: pip install ./bindings-py", &mut pip)?;
     Ok(())
 }
