@@ -31,10 +31,10 @@ export class Pick {
    * unless the outcome has one. False when the pick was finished before or was reaped: then nothing is counted.
    */
   finish(outcome?: Outcome, options?: Timed): boolean {
-    known(options, ["now"]);
+    known(options, NOW);
     const time = numberOf(at(options?.now), "now");
-    const { ok, latency } = outcomeOf(outcome);
-    return this.#balancer.finish(this.token, { ok: ok ?? true, latency: latency ?? Math.max(time - this.#started, 0) / 1e6 }, { now: time });
+    const { ok = true, latency } = outcomeOf(outcome);
+    return this.#balancer.finish(this.token, { ok, latency: latency ?? Math.max(time - this.#started, 0) / 1e6 }, { now: time });
   }
 
   /** @internal */
@@ -104,7 +104,7 @@ export class Balancer {
     const balancer = this.#ready(time);
     let token: number;
     try {
-      token = balancer.pick(key, exclude, time);
+      token = key === undefined && exclude === undefined ? balancer.pick(time) : balancer.pick_for(key, exclude, time);
     } catch (thrown) {
       throw caught(thrown);
     }
@@ -113,26 +113,35 @@ export class Balancer {
 
   /** Tells what became of a pick. False when it was finished before or was reaped: then nothing is counted. */
   finish(pick: Pick | number, outcome?: Outcome, options?: Timed): boolean {
-    known(options, ["now"]);
+    known(options, NOW);
     const [token, time] = [tokenOf(pick), numberOf(at(options?.now), "now")];
-    const { ok, latency } = outcomeOf(outcome);
+    const { ok = true, latency } = outcomeOf(outcome);
     const balancer = this.#raw();
-    return call(() => balancer.finish(token, ok ?? true, latency, time));
+    const done = call(() => balancer.finish(token, ok, latency, time));
+    if (done < 0) call(() => balancer.raise());
+    return done === 1;
   }
 
-  /** `finish`, then `pick`, in one crossing. When it throws, the finish has happened all the same. */
+  /** `finish`, then `pick`; one crossing unless the request has a key or exclusions. When the pick throws, the finish has happened. */
   finishAndPick(pick: Pick | number, outcome?: Outcome, request?: PickRequest): Pick {
     const time = timeOf(request);
-    const [before, key, exclude] = [tokenOf(pick), keyOf(request), excludeOf(request)];
-    const { ok, latency } = outcomeOf(outcome);
+    const token = tokenOf(pick);
+    const key = keyOf(request);
+    const exclude = excludeOf(request);
+    const { ok = true, latency } = outcomeOf(outcome);
     const balancer = this.#ready(time);
-    let token: number;
+    let next: number;
     try {
-      token = balancer.finish_and_pick(before, ok ?? true, latency, key, exclude, time);
+      if (key === undefined && exclude === undefined) {
+        next = balancer.finish_and_pick(token, ok, latency, time);
+      } else {
+        const done = balancer.finish(token, ok, latency, time);
+        next = done < 0 ? done : balancer.pick_for(key, exclude, time);
+      }
     } catch (thrown) {
       throw caught(thrown);
     }
-    return this.#picked(balancer, token, time);
+    return this.#picked(balancer, next, time);
   }
 
   /** Picks an instance, calls `act` with it and finishes the pick: a success when `act` resolves, a failure when it throws. */
@@ -182,21 +191,24 @@ export class Balancer {
   /** The balancer, after it has taken over what changed by `time`; that costs a comparison when nothing did. */
   #ready(time: number): raw.Balancer {
     const balancer = this.#raw();
-    const registry = this.#inside.raw;
-    if (time >= this.#inside.deadline) this.#registry.advance(time);
-    if (this.#followed !== this.#inside.revision) {
+    const { state } = this.#inside;
+    const registry = state.raw ?? this.#inside.raw();
+    if (time >= state.deadline) this.#registry.advance(time);
+    if (this.#followed !== state.revision) {
       call(() => balancer.follow(registry));
-      this.#followed = this.#inside.revision;
+      this.#followed = state.revision;
     }
     return balancer;
   }
 
   #picked(balancer: raw.Balancer, token: number, time: number): Pick {
+    if (token < 0) call(() => balancer.raise());
     // The balancer has just followed the registry, so the record is there.
     return made(this, this.#inside.instance(balancer.picked()) as Instance, token, time);
   }
 }
 
+const NOW = ["now"];
 const REQUEST = ["key", "exclude", "now"];
 
 function timeOf(request: PickRequest | undefined): number {

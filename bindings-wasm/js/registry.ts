@@ -13,12 +13,22 @@ import { Watch } from "./watch.ts";
 
 /** What the other classes of the package may see of a registry. @internal */
 export interface Inside {
-  readonly raw: raw.Registry;
-  readonly revision: number;
-  readonly deadline: number;
+  readonly state: State;
+  /** The registry in the module; an error after `dispose`. */
+  raw(): raw.Registry;
   instance(handle: number): Instance | undefined;
   /** The one way to change it. */
   change<T>(options: Timed | undefined, act: (registry: raw.Registry, time: number) => T): T;
+}
+
+/** Where a registry stands, in fields that a pick can read without a call. @internal */
+export interface State {
+  /** The registry in the module: absent before the first use and after `dispose`. */
+  raw: raw.Registry | undefined;
+  revision: number;
+  deadline: number;
+  /** Another whenever a record may have changed: with a revision, or by a renewal that names its incarnation. */
+  stamp: number;
 }
 
 /** @internal */
@@ -47,10 +57,7 @@ export class Registry {
   readonly #waiting = new Set<() => void>();
   /** What it was made of, until the first use: some runtimes give neither entropy nor time while modules load. */
   #pending: Config | undefined;
-  #revision = 0;
-  /** Another whenever a record may have changed: with a revision, or by a renewal that names its incarnation. */
-  #stamp = 0;
-  #deadline = Infinity;
+  readonly #state: State = { raw: undefined, revision: 0, deadline: Infinity, stamp: 0 };
 
   constructor(config?: Config) {
     this.#owned = new Owned("Registry", settings(config, (document) => new raw.Registry(document)));
@@ -77,7 +84,7 @@ export class Registry {
   /** How many batches of changes were committed. Renewals make none. */
   get revision(): number {
     this.#raw();
-    return this.#revision;
+    return this.#state.revision;
   }
 
   /** Epoch and revision: where `changes` can go on. */
@@ -88,7 +95,7 @@ export class Registry {
   /** When `advance` has something to do next; undefined while nothing is ever due. The host's only timer. */
   get deadline(): number | undefined {
     this.#raw();
-    return this.#deadline === Infinity ? undefined : this.#deadline;
+    return this.#state.deadline === Infinity ? undefined : this.#state.deadline;
   }
 
   /** How many instances are on record. */
@@ -242,14 +249,15 @@ export class Registry {
       signal?.throwIfAborted();
       const left = until - now();
       if (this.revision !== revision || left <= 0) return;
-      await this.#pause(Math.min(this.#deadline - now(), left), signal);
-      if (this.#deadline <= now()) this.advance();
+      await this.#pause(Math.min(this.#state.deadline - now(), left), signal);
+      if (this.#state.deadline <= now()) this.advance();
     }
   }
 
   /** Frees its memory. Every later use is an error. */
   dispose(): void {
     this.#owned.dispose();
+    this.#state.raw = undefined;
     this.#wake();
   }
 
@@ -281,15 +289,14 @@ export class Registry {
   #raw(): raw.Registry {
     const registry = this.#owned.get();
     if (this.#pending === undefined) return registry;
-    const { seed, epoch } = this.#pending;
-    if (seed !== undefined && epoch !== undefined) this.#pending = undefined;
-    else this.#replace(settings(begun(this.#pending), (document) => new raw.Registry(document)));
+    this.#replace(settings(begun(this.#pending), (document) => new raw.Registry(document)));
     return this.#owned.get();
   }
 
   #replace(registry: raw.Registry): void {
     this.#pending = undefined;
     this.#owned.set(registry);
+    this.#state.raw = registry;
     this.#settle();
   }
 
@@ -308,25 +315,25 @@ export class Registry {
   /** Notes where it stands, so that a pick need not ask. */
   #settle(renewal = false): void {
     const registry = this.#owned.get();
-    const before = this.#revision;
-    this.#revision = registry.revision();
-    this.#deadline = registry.deadline();
-    if (this.#revision !== before || !renewal) this.#stamp++;
-    if (this.#revision !== before) this.#wake();
+    const before = this.#state.revision;
+    this.#state.revision = registry.revision();
+    this.#state.deadline = registry.deadline();
+    if (this.#state.revision !== before || !renewal) this.#state.stamp++;
+    if (this.#state.revision !== before) this.#wake();
   }
 
   #instance(handle: number): Instance | undefined {
     const slot = handle >>> 0;
     const entry = this.#cache[slot];
-    if (entry?.handle === handle && entry.seen === this.#stamp) return entry.instance;
+    if (entry?.handle === handle && entry.seen === this.#state.stamp) return entry.instance;
     const registry = this.#raw();
     if (entry?.handle === handle && call(() => isCurrent(registry, entry))) {
-      entry.seen = this.#stamp;
+      entry.seen = this.#state.stamp;
       return entry.instance;
     }
     const instance = frozen(call(() => registry.instance(handle))) as Instance | undefined;
     if (instance === undefined) return undefined;
-    this.#cache[slot] = { handle, instance, seen: this.#stamp };
+    this.#cache[slot] = { handle, instance, seen: this.#state.stamp };
     return instance;
   }
 
@@ -334,9 +341,8 @@ export class Registry {
     inside = (registry) => {
       if (!(registry instanceof Registry)) expected("a Registry", registry, "registry");
       return {
-        get raw() { return registry.#raw(); },
-        get revision() { return registry.#revision; },
-        get deadline() { return registry.#deadline; },
+        state: registry.#state,
+        raw: () => registry.#raw(),
         instance: (handle) => registry.#instance(handle),
         change: (options, act) => registry.#change(options, act),
       };

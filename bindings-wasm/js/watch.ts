@@ -35,7 +35,7 @@ export class Watch implements AsyncIterable<Change> {
   poll(): Delta | undefined {
     const view = this.#view.get();
     const registry = inside(this.#registry);
-    const raw = registry.raw;
+    const raw = registry.raw();
     const delta = frozen(call(() => view.poll(raw))) as RawDelta | undefined;
     if (delta === undefined) return undefined;
     const instances = (handles: readonly number[]) => Object.freeze(handles.map((handle) => registry.instance(handle) as Instance));

@@ -2,38 +2,26 @@
 
 use callboard::balance::{self as core, Options, Outcome, Pick, Policy, Request};
 use callboard::model::Handle;
-use callboard::{Code, Error, Timestamp, Value};
+use callboard::{Code, Error, Value};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
-use crate::errors::{Result, number, time};
+use crate::errors::{Raised, Result, number, time};
 use crate::query::Query;
 use crate::registry::{Registry, handle};
 
+/// The methods on the way of a pick return plain numbers, of which a negative one says that there is an error to be
+/// raised: a `Result` would cost an array a call.
 #[wasm_bindgen]
 pub struct Balancer {
     inner: core::Balancer,
     /// The handle of the last pick: a second number beside the token that `pick` returns.
     picked: f64,
+    trouble: Option<Error>,
 }
 
-/// What a call asks for, as it crossed.
-struct Asked {
-    key: Option<String>,
-    exclude: Vec<Handle>,
-    now: Timestamp,
-}
-
-impl Asked {
-    fn new(key: Option<String>, exclude: Option<Vec<f64>>, now: f64) -> Result<Self> {
-        let exclude = exclude.unwrap_or_default().into_iter().map(handle).collect::<Result<_>>()?;
-        Ok(Self { key, exclude, now: time(now)? })
-    }
-
-    fn request(&self) -> Request<'_> {
-        Request { key: self.key.as_ref().map(String::as_bytes), exclude: &self.exclude }
-    }
-}
+/// An error is kept in `trouble`.
+const TROUBLE: f64 = -1.0;
 
 #[wasm_bindgen]
 impl Balancer {
@@ -48,7 +36,7 @@ impl Balancer {
         let policy = policy.filter(|policy| *policy != Value::Null).ok_or(Error::new(Code::MissingField, "policy"))?;
         let name = policy.as_str().ok_or_else(|| Error::new(Code::InvalidArgument, "policy").message("expected a string"))?;
         let inner = core::Balancer::new(query.inner.clone(), Policy::parse(name)?, Options::from_value(&settings)?)?;
-        Ok(Self { inner, picked: 0.0 })
+        Ok(Self { inner, picked: 0.0, trouble: None })
     }
 
     /// Whether anything changed.
@@ -57,39 +45,63 @@ impl Balancer {
     }
 
     /// The token; the handle is in `picked`.
-    pub fn pick(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, now: f64) -> Result<f64> {
-        let asked = Asked::new(key, exclude, now)?;
-        let pick = self.inner.pick(&asked.request(), asked.now)?;
-        Ok(self.note(pick))
+    pub fn pick(&mut self, now: f64) -> f64 {
+        let pick = time(now).and_then(|now| Ok(self.inner.pick(&Request::default(), now)?));
+        self.note(pick)
+    }
+
+    /// `pick` for a request with a key or exclusions.
+    pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, now: f64) -> f64 {
+        let pick = handles(exclude).and_then(|exclude| {
+            let request = Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude };
+            Ok(self.inner.pick(&request, time(now)?)?)
+        });
+        self.note(pick)
+    }
+
+    /// 1 when it counted, 0 when the token was good no more. The latency is in seconds.
+    pub fn finish(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> f64 {
+        match self.settle(token, ok, latency, now) {
+            Ok(known) => f64::from(u8::from(known)),
+            Err(raised) => self.keep(raised),
+        }
+    }
+
+    /// `finish`, then `pick`.
+    pub fn finish_and_pick(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> f64 {
+        match self.settle(token, ok, latency, now) {
+            Ok(_) => self.pick(now),
+            Err(raised) => self.keep(raised),
+        }
     }
 
     pub fn picked(&self) -> f64 {
         self.picked
     }
 
-    /// The latency in seconds.
-    pub fn finish(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> Result<bool> {
+    /// Throws the error that was kept.
+    pub fn raise(&mut self) -> Result {
+        self.trouble.take().map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    fn settle(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> Result<bool> {
         Ok(self.inner.finish(number("token", token)?, Outcome::measured(ok, latency)?, time(now)?))
     }
 
-    pub fn finish_and_pick(
-        &mut self,
-        token: f64,
-        ok: bool,
-        latency: Option<f64>,
-        key: Option<String>,
-        exclude: Option<Vec<f64>>,
-        now: f64,
-    ) -> Result<f64> {
-        let (token, outcome) = (number("token", token)?, Outcome::measured(ok, latency)?);
-        let asked = Asked::new(key, exclude, now)?;
-        let pick = self.inner.finish_and_pick(token, outcome, &asked.request(), asked.now)?;
-        Ok(self.note(pick))
+    fn note(&mut self, pick: Result<Pick>) -> f64 {
+        match pick {
+            Ok(pick) => {
+                self.picked = pick.handle.to_bits() as f64;
+                pick.token as f64
+            }
+            Err(raised) => self.keep(raised),
+        }
     }
 
-    fn note(&mut self, pick: Pick) -> f64 {
-        self.picked = pick.handle.to_bits() as f64;
-        pick.token as f64
+    #[cold]
+    fn keep(&mut self, raised: Raised) -> f64 {
+        self.trouble = Some(raised.0);
+        TROUBLE
     }
 
     /// Infinity while every pick is finished.
@@ -112,6 +124,10 @@ impl Balancer {
     pub fn stats(&self) -> Result<JsValue> {
         convert::object(&self.inner.stats().to_value())
     }
+}
+
+fn handles(bits: Option<Vec<f64>>) -> Result<Vec<Handle>> {
+    bits.unwrap_or_default().into_iter().map(handle).collect()
 }
 
 /// Reads an outcome that is more than a truth value and a number, or is wrong.

@@ -23,7 +23,7 @@ extern "C" {
 }
 
 /// What a method throws.
-pub struct Raised(Error);
+pub struct Raised(pub Error);
 
 impl From<Error> for Raised {
     fn from(error: Error) -> Self {
@@ -55,6 +55,7 @@ pub fn codes() -> Vec<String> {
 }
 
 /// A time: whole microseconds from 0 to 2^53 - 1.
+#[inline]
 pub fn time(now: f64) -> Result<Timestamp> {
     match whole(now) {
         Some(micros) => Ok(Timestamp::from_micros(micros)?),
@@ -66,10 +67,12 @@ pub fn time(now: f64) -> Result<Timestamp> {
 }
 
 /// Another whole number from 0 to 2^53 - 1, such as an incarnation.
+#[inline]
 pub fn number(field: &str, number: f64) -> Result<u64> {
     whole(number).ok_or_else(|| Error::new(Code::InvalidArgument, field).message("expected a whole number from 0 to 2^53 - 1").into())
 }
 
+#[inline]
 fn whole(number: f64) -> Option<u64> {
     const END: f64 = 9_007_199_254_740_992.0;
     ((0.0..END).contains(&number) && (number as u64) as f64 == number).then_some(number as u64)
