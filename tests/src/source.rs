@@ -12,7 +12,7 @@ pub struct Source {
 
 /// Every Rust source below `folder`, tests left out.
 pub fn sources(folder: &str) -> Vec<Source> {
-    crate::files(folder, ".rs").iter().map(|path| read(path)).collect()
+    crate::files(folder, ".rs").iter().map(read).collect()
 }
 
 fn read(path: &PathBuf) -> Source {
