@@ -12,7 +12,7 @@ use core::cmp::Ordering;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use super::intern::Pools;
-use crate::model::{Endpoint, Host};
+use crate::model::{Endpoint, Host, check_id};
 
 const UUID: u8 = 255;
 
@@ -28,13 +28,17 @@ impl Spelled {
         let mut bytes = [0; 256];
         let uuid = parse_uuid(id);
         let (first, rest) = match &uuid {
-            Some(uuid) => (UUID, &uuid[..]),
-            None => (id.len().min(254) as u8, id.as_bytes()),
+            Some(uuid) => (UUID, uuid.as_slice()),
+            None => (id.len().min(254) as u8, id.as_bytes().get(..254).unwrap_or(id.as_bytes())),
         };
-        for (to, from) in bytes.iter_mut().zip([&[first], rest].into_iter().flatten()) {
-            *to = *from;
+        // At most 254 bytes.
+        if let Some((head, tail)) = bytes.split_first_mut() {
+            *head = first;
+            if let Some(tail) = tail.get_mut(..rest.len()) {
+                tail.copy_from_slice(rest);
+            }
         }
-        Self { bytes, length: rest.len().saturating_add(1).min(255) }
+        Self { bytes, length: rest.len().saturating_add(1) }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -169,7 +173,6 @@ pub(super) fn text_prefix(spelled: &[u8]) -> u64 {
     let mut bytes = [0; 8];
     match spelled {
         [UUID, a, b, c, d, ..] => {
-            let digit = |nibble: u8| if nibble < 10 { nibble.wrapping_add(b'0') } else { nibble.wrapping_add(b'a' - 10) };
             let nibbles = [a, b, c, d].into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
             bytes.iter_mut().zip(nibbles).for_each(|(to, nibble)| *to = digit(nibble));
         }
@@ -179,20 +182,32 @@ pub(super) fn text_prefix(spelled: &[u8]) -> u64 {
     u64::from_be_bytes(bytes)
 }
 
+/// The hexadecimal digit of a number below 16.
+const fn digit(nibble: u8) -> u8 {
+    if nibble < 10 { nibble.wrapping_add(b'0') } else { nibble.wrapping_add(b'a' - 10) }
+}
+
+/// Whether these bytes are how an id is spelled.
+pub(super) fn is_spelled(spelled: &[u8]) -> bool {
+    match spelled.split_first() {
+        Some((&UUID, _)) => true,
+        Some((_, plain)) => core::str::from_utf8(plain).is_ok_and(|id| check_id("id", id).is_ok() && parse_uuid(id).is_none()),
+        None => false,
+    }
+}
+
 /// The text of a spelled id.
 pub(super) fn id_text(spelled: &[u8]) -> String {
     match spelled.split_first() {
         Some((&UUID, uuid)) => {
-            let mut text = String::with_capacity(36);
+            let mut text = Vec::with_capacity(36);
             for (at, byte) in uuid.iter().enumerate() {
                 if matches!(at, 4 | 6 | 8 | 10) {
-                    text.push('-');
+                    text.push(b'-');
                 }
-                for nibble in [byte >> 4, byte & 15] {
-                    text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
-                }
+                text.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
             }
-            text
+            String::from_utf8(text).unwrap_or_default()
         }
         Some((_, plain)) => String::from_utf8_lossy(plain).into_owned(),
         None => String::new(),
@@ -202,18 +217,28 @@ pub(super) fn id_text(spelled: &[u8]) -> String {
 /// The bytes of a UUID in lower-case hexadecimal with hyphens; any other spelling stays text, so that ids round-trip.
 fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
-    let mut nibbles = 0u128;
-    for (at, byte) in text.iter().enumerate() {
-        let nibble = match (at, byte) {
-            (8 | 13 | 18 | 23, b'-') => continue,
-            (8 | 13 | 18 | 23, _) => return None,
-            (_, b'0'..=b'9') => byte.wrapping_sub(b'0'),
-            (_, b'a'..=b'f') => byte.wrapping_sub(b'a').wrapping_add(10),
-            _ => return None,
-        };
-        nibbles = nibbles << 4 | u128::from(nibble);
+    let [h, i, j, k] = [8, 13, 18, 23].map(|at: usize| text.get(at));
+    if [h, i, j, k] != [Some(&b'-'); 4] {
+        return None;
     }
-    Some(nibbles.to_be_bytes())
+    // More than 15 for what is no digit.
+    let nibble = |digit: u8| match digit {
+        b'0'..=b'9' => digit.wrapping_sub(b'0'),
+        b'a'..=b'f' => digit.wrapping_sub(b'a').wrapping_add(10),
+        _ => 0x80,
+    };
+    let mut uuid = [0; 16];
+    let mut wrong = 0;
+    // Where each pair of digits stands.
+    let pairs = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34usize];
+    for (byte, at) in uuid.iter_mut().zip(pairs) {
+        if let Some([high, low]) = text.get(at..).and_then(|rest| rest.first_chunk()) {
+            let (high, low) = (nibble(*high), nibble(*low));
+            wrong |= high | low;
+            *byte = high << 4 | low & 15;
+        }
+    }
+    (wrong < 0x80).then_some(uuid)
 }
 
 pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {

@@ -81,36 +81,33 @@ impl Flags {
     }
 }
 
-/// The columns of 1024 records, 40 bytes each.
+/// What is read together of a record: half a cache line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cell {
+    pub(super) flags: u32,
+    pub(super) profile: u32,
+    pub(super) metadata: u32,
+    pub(super) locality: u32,
+    pub(super) service: u32,
+    /// Of a free slot, the next free one.
+    pub(super) place: u32,
+    pub(super) revision: u64,
+}
+
+/// 1024 records, 40 bytes each.
 #[derive(Clone, Debug)]
 pub(super) struct Chunk {
     /// When the record must be looked at: the end of being live, or of being suspect; or later, after a renewal.
     pub(super) due: [u64; CHUNK],
-    pub(super) revision: [u64; CHUNK],
-    pub(super) flags: [u32; CHUNK],
-    pub(super) profile: [u32; CHUNK],
-    pub(super) metadata: [u32; CHUNK],
-    pub(super) locality: [u32; CHUNK],
-    pub(super) service: [u32; CHUNK],
-    /// Of a free slot, the next free one.
-    pub(super) place: [u32; CHUNK],
+    pub(super) cells: [Cell; CHUNK],
     /// No record of the chunk is due before this.
     pub(super) bound: u64,
 }
 
 impl Chunk {
     pub(super) fn new() -> Box<Self> {
-        Box::new(Self {
-            due: [NEVER; CHUNK],
-            revision: [0; CHUNK],
-            flags: [Flags::free(0).0; CHUNK],
-            profile: [0; CHUNK],
-            metadata: [0; CHUNK],
-            locality: [0; CHUNK],
-            service: [0; CHUNK],
-            place: [NONE; CHUNK],
-            bound: NEVER,
-        })
+        let free = Cell { flags: Flags::free(0).0, profile: 0, metadata: 0, locality: 0, service: 0, place: NONE, revision: 0 };
+        Box::new(Self { due: [NEVER; CHUNK], cells: [free; CHUNK], bound: NEVER })
     }
 }
 

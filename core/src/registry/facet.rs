@@ -158,9 +158,9 @@ impl Store {
         let profiles: Vec<bool> = self.pools.profiles.iter().map(|profile| of(&tags, profile.tags)).collect();
         let mut marks = Marks::default();
         for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
-            let shares = chunk.metadata.iter().zip(&chunk.locality).zip(&chunk.profile);
-            for ((((set, locality), profile), flags), slot) in shares.zip(&chunk.flags).zip(first..) {
-                if !Flags(*flags).is_free() && (of(&metadata, *set) || of(&localities, *locality) || of(&profiles, *profile)) {
+            for (cell, slot) in chunk.cells.iter().zip(first..) {
+                let has = of(&metadata, cell.metadata) || of(&localities, cell.locality) || of(&profiles, cell.profile);
+                if has && !Flags(cell.flags).is_free() {
                     marks.set(slot);
                 }
             }

@@ -290,11 +290,6 @@ impl Pools {
         self.kinds.find_or_add(hash, same, || PortKind { name: name.into(), scheme: scheme.into(), secure })
     }
 
-    pub(super) fn find_kind(&self, name: &str, scheme: &str, secure: bool) -> Option<u32> {
-        let hash = chain(self.seed, [name.as_bytes(), scheme.as_bytes(), &[u8::from(secure)]]);
-        self.kinds.find(hash, |own| own.scheme == scheme && own.name == name && own.secure == secure)
-    }
-
     pub(super) fn release_kind(&mut self, number: u32) {
         self.kinds.release(number);
     }

@@ -34,13 +34,11 @@ impl Store {
     pub(super) fn renew_plainly(&mut self, slot: u32, now: Timestamp) -> bool {
         let (chunk, at) = split(slot);
         let Some(chunk) = self.chunks.get_mut(chunk) else { return false };
-        let (Some(flags), Some(profile), Some(due)) = (chunk.flags.get(at), chunk.profile.get(at), chunk.due.get_mut(at)) else {
-            return false;
-        };
-        if flags & (Flags::SUSPECT | Flags::FENCED | 31 << Flags::SOURCE) != 0 {
+        let (Some(cell), Some(due)) = (chunk.cells.get(at), chunk.due.get_mut(at)) else { return false };
+        if cell.flags & (Flags::SUSPECT | Flags::FENCED | 31 << Flags::SOURCE) != 0 {
             return false;
         }
-        let ttl = self.pools.profile(*profile).ttl;
+        let ttl = self.pools.profile(cell.profile).ttl;
         if ttl > 0 {
             // It only moves on, so the bound of the chunk holds.
             *due = now.as_micros().saturating_add(ttl);
@@ -109,7 +107,12 @@ impl Store {
         let mut found = Vec::new();
         for chunk in 0..self.chunks.len() {
             let first = chunk.saturating_mul(CHUNK) as u32;
-            let Some(own) = self.chunks.get(chunk).filter(|own| own.bound <= now) else { continue };
+            let Some(own) = self.chunks.get_mut(chunk).filter(|own| own.bound <= now) else { continue };
+            // What is parked is later than any time.
+            own.bound = own.due.iter().copied().fold(NEVER, u64::min);
+            if own.bound > now {
+                continue;
+            }
             let ripe: Vec<u32> = own.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot).collect();
             for slot in ripe {
                 let due = self.next_due(slot);
@@ -120,7 +123,7 @@ impl Store {
                 }
             }
             if let Some(own) = self.chunks.get_mut(chunk) {
-                own.bound = own.due.iter().copied().filter(|due| *due > now && due & PARKED == 0).min().unwrap_or(NEVER);
+                own.bound = own.due.iter().copied().filter(|due| *due > now).min().unwrap_or(NEVER);
             }
         }
         found
@@ -135,6 +138,6 @@ impl Store {
 
     /// A time before which no lease is due; `NEVER` without leases.
     pub(super) fn earliest(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.bound).min().unwrap_or(NEVER)
+        self.chunks.iter().map(|chunk| chunk.bound).min().filter(|bound| bound & PARKED == 0).unwrap_or(NEVER)
     }
 }

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::blob::{self, Reader, Spelled};
+use super::blob::{self, Reader};
 use super::intern::Shared;
 use super::log::Log;
 use super::ops::{Check, Key};
@@ -69,7 +69,7 @@ struct ServiceImage<'a> {
     records: u32,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct RecordImage<'a> {
     own: &'a [u8],
     metadata: u32,
@@ -124,9 +124,14 @@ impl Registry {
             bytes = append(&image, bytes);
             for slot in &service.members {
                 let Shared { metadata, locality, profile } = store.shared(*slot);
-                let state = store.health(*slot) as u8 | store.source(*slot) << 3;
-                let (own, revision) = (store.blob(*slot), store.revision(*slot));
-                bytes = append(&RecordImage { own, metadata, locality, profile, revision, state }, bytes);
+                let own = store.blob(*slot);
+                // A `RecordImage` as postcard writes it, without its detours: there may be a million of them.
+                blob::push_number(&mut bytes, own.len() as u64);
+                bytes.extend_from_slice(own);
+                for number in [metadata.into(), locality.into(), profile.into(), store.revision(*slot)] {
+                    blob::push_number(&mut bytes, number);
+                }
+                bytes.push(store.health(*slot) as u8 | store.source(*slot) << 3);
             }
         }
         let (length, print) = bytes.split_at_checked(HEADER).map_or((0, 0), |(_, body)| (body.len() as u64, xxh3_64(body)));
@@ -233,12 +238,15 @@ impl Registry {
                 return Err(corrupt());
             }
             last = spelled;
-            let id = blob::id_text(spelled);
-            if check_id("id", &id).is_err() || Spelled::new(&id).bytes() != spelled {
+            if !blob::is_spelled(spelled) {
                 return Err(corrupt());
             }
             let health = Health::ALL.get(usize::from(record.state & 7)).copied().ok_or_else(corrupt)?;
-            let admin = self.overrides.get(image.namespace, image.name, &id).map_or(AdminState::Enabled, |own| own.state);
+            let admin = match self.overrides.len() {
+                0 => None,
+                _ => self.overrides.get(image.namespace, image.name, &blob::id_text(spelled)),
+            };
+            let admin = admin.map_or(AdminState::Enabled, |own| own.state);
             let shared = known.shared(self, tables, &record)?;
             bytes.clear();
             let fenced = known.pack(self, tables, record.own, &mut bytes)?;
@@ -261,6 +269,7 @@ struct Known {
     metadata: Vec<Option<u32>>,
     localities: Vec<Option<u32>>,
     profiles: Vec<Option<u32>>,
+    kinds: Vec<Option<u32>>,
 }
 
 impl Known {
@@ -269,6 +278,7 @@ impl Known {
             metadata: alloc::vec![None; tables.metadata.len()],
             localities: alloc::vec![None; tables.localities.len()],
             profiles: alloc::vec![None; tables.profiles.len()],
+            kinds: alloc::vec![None; tables.kinds.len()],
         }
     }
 
@@ -315,7 +325,7 @@ impl Known {
     }
 
     /// Checks the bytes of a record and packs them anew; whether its incarnation is not 0.
-    fn pack(&self, registry: &mut Registry, tables: &Tables<'_>, own: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
+    fn pack(&mut self, registry: &mut Registry, tables: &Tables<'_>, own: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
         let mut reader = Reader(own);
         let spelled = reader.id().ok_or_else(corrupt)?;
         let incarnation = reader.number().ok_or_else(corrupt)?;
@@ -329,23 +339,23 @@ impl Known {
         out.push(count);
         for _ in 0..count {
             let packed = reader.endpoint().ok_or_else(corrupt)?;
-            let (name, scheme, secure) = tables.kinds.get(packed.kind as usize).ok_or_else(corrupt)?;
             if let Host::Name(name) = &packed.host
                 && Host::parse(name).as_ref() != Ok(&packed.host)
             {
                 return Err(corrupt());
             }
-            // Checked by building one, once a kind: a kind that is there already was built.
-            let kind = match registry.store.pools.find_kind(name, scheme, *secure) {
+            let kind = match self.kinds.get(packed.kind as usize).ok_or_else(corrupt)? {
                 Some(kind) => {
-                    registry.store.pools.kinds.keep(kind);
-                    kind
+                    registry.store.pools.kinds.keep(*kind);
+                    *kind
                 }
                 None => {
+                    let (name, scheme, secure) = tables.kinds.get(packed.kind as usize).ok_or_else(corrupt)?;
                     let built = Endpoint::build(name, scheme, packed.host.clone(), packed.port, *secure).map_err(|_| corrupt())?;
                     registry.store.pools.acquire_kind(&built.name, &built.scheme, built.secure)
                 }
             };
+            put(&mut self.kinds, packed.kind, kind);
             blob::push_endpoint(kind, &packed.host, packed.port, out);
         }
         if reader.0.is_empty() { Ok(incarnation > 0) } else { Err(corrupt()) }

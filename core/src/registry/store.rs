@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 
 use super::arena::{Arena, Place};
 use super::blob::{self, Reader, Spelled};
-use super::columns::{CHUNK, Chunk, Flags, NEVER, NONE, split};
+use super::columns::{CHUNK, Cell, Chunk, Flags, NEVER, NONE, split};
 use super::intern::{Pools, Profile, Shared, chain};
 use super::service::{Service, Services};
 use crate::model::{AdminState, Availability, Endpoint, Handle, Health, LeaseState, Locality, Registration, Weight};
@@ -53,20 +53,18 @@ pub(super) struct Image {
     pub(super) renewed: Timestamp,
 }
 
-macro_rules! columns {
-    ($($get:ident, $set:ident: $column:ident $type:ty;)+) => {
+macro_rules! cells {
+    ($($get:ident, $set:ident: $field:ident $type:ty;)+) => {
         $(
             #[inline]
             pub(super) fn $get(&self, slot: u32) -> $type {
-                let (chunk, at) = split(slot);
-                self.chunks.get(chunk).and_then(|chunk| chunk.$column.get(at)).copied().unwrap_or_default()
+                self.cell(slot).map(|cell| cell.$field).unwrap_or_default()
             }
 
             #[inline]
             pub(super) fn $set(&mut self, slot: u32, value: $type) {
-                let (chunk, at) = split(slot);
-                if let Some(cell) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.$column.get_mut(at)) {
-                    *cell = value;
+                if let Some(cell) = self.cell_mut(slot) {
+                    cell.$field = value;
                 }
             }
         )+
@@ -93,15 +91,40 @@ impl Store {
         }
     }
 
-    columns! {
-        due, set_due: due u64;
-        revision_of, put_revision: revision u64;
+    #[inline]
+    fn cell(&self, slot: u32) -> Option<&Cell> {
+        let (chunk, at) = split(slot);
+        self.chunks.get(chunk)?.cells.get(at)
+    }
+
+    #[inline]
+    fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
+        let (chunk, at) = split(slot);
+        self.chunks.get_mut(chunk)?.cells.get_mut(at)
+    }
+
+    cells! {
+        revision, set_revision: revision u64;
         flag_bits, put_flag_bits: flags u32;
         profile_number, set_profile_number: profile u32;
         metadata_number, set_metadata_number: metadata u32;
         locality_number, set_locality_number: locality u32;
-        service_number, set_service_number: service u32;
+        service, set_service: service u32;
         place_number, set_place_number: place u32;
+    }
+
+    #[inline]
+    pub(super) fn due(&self, slot: u32) -> u64 {
+        let (chunk, at) = split(slot);
+        self.chunks.get(chunk).and_then(|chunk| chunk.due.get(at)).copied().unwrap_or(NEVER)
+    }
+
+    #[inline]
+    pub(super) fn set_due(&mut self, slot: u32, due: u64) {
+        let (chunk, at) = split(slot);
+        if let Some(own) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.due.get_mut(at)) {
+            *own = due;
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -137,15 +160,11 @@ impl Store {
     pub(super) fn find(&self, service: u32, id: &str) -> Option<u32> {
         let spelled = Spelled::new(id);
         let spelled = spelled.bytes();
-        let same = |slot: &u32| self.service_number(*slot) == service && self.blob(*slot).starts_with(spelled);
+        let same = |slot: &u32| self.service(*slot) == service && self.blob(*slot).starts_with(spelled);
         self.index.find(hash(self.seed, service, spelled), same).copied()
     }
 
     // What a record says. A slot out of range or free reads as zeros; callers hold live slots.
-
-    pub(super) fn service(&self, slot: u32) -> u32 {
-        self.service_number(slot)
-    }
 
     pub(super) fn owner(&self, slot: u32) -> Option<&Service> {
         self.services.get(self.service(slot))
@@ -153,10 +172,6 @@ impl Store {
 
     pub(super) fn source(&self, slot: u32) -> u8 {
         self.flags(slot).source()
-    }
-
-    pub(super) fn revision(&self, slot: u32) -> u64 {
-        self.revision_of(slot)
     }
 
     pub(super) fn shared(&self, slot: u32) -> Shared {
@@ -282,18 +297,16 @@ impl Store {
         let source = (u32::from(image.source) & 31) << Flags::SOURCE;
         let flags = image.health as u32 | (image.admin as u32) << Flags::ADMIN | fenced | source;
         self.set_flags(slot, Flags(flags | generation << Flags::GENERATION));
-        self.set_service_number(slot, image.service);
-        self.put_revision(slot, image.revision);
+        self.set_service(slot, image.service);
+        self.set_revision(slot, image.revision);
         self.set_place_number(slot, place.0);
         self.set_shared(slot, image.shared);
         self.mark(slot, image.shared);
         let Self { seed, chunks, index, arena, .. } = self;
         index.insert_unique(hash(*seed, image.service, spelled), slot, |slot| {
             let (chunk, at) = split(*slot);
-            let Some(chunk) = chunks.get(chunk) else { return 0 };
-            let (service, place) = (chunk.service.get(at).copied(), chunk.place.get(at).copied());
-            let run = arena.get(Place(place.unwrap_or_default()));
-            hash(*seed, service.unwrap_or_default(), Reader(run).id().unwrap_or_default())
+            let Some(cell) = chunks.get(chunk).and_then(|chunk| chunk.cells.get(at)) else { return 0 };
+            hash(*seed, cell.service, Reader(arena.get(Place(cell.place))).id().unwrap_or_default())
         });
         let leased = self.pools.profile(image.shared.profile).ttl > 0;
         if let Some(service) = self.services.get_mut(image.service) {
@@ -393,10 +406,6 @@ impl Store {
 
     // Small changes.
 
-    pub(super) fn set_revision(&mut self, slot: u32, revision: u64) {
-        self.put_revision(slot, revision);
-    }
-
     pub(super) fn set_health(&mut self, slot: u32, health: Health) {
         self.set_flags(slot, self.flags(slot).with(7, health as u32));
     }
@@ -447,18 +456,17 @@ impl Store {
     }
 
     fn release_kinds(&mut self, slot: u32) {
+        let place = Place(self.place_number(slot));
         let Self { arena, pools, .. } = self;
-        let (chunk, at) = split(slot);
-        let place = self.chunks.get(chunk).and_then(|chunk| chunk.place.get(at)).copied().unwrap_or_default();
-        Reader(arena.get(Place(place))).kinds().for_each(|kind| pools.release_kind(kind));
+        Reader(arena.get(place)).kinds().for_each(|kind| pools.release_kind(kind));
     }
 
     fn forget_place(&mut self, place: Place) {
         let Self { arena, chunks, .. } = self;
         arena.remove(place, |slot, place| {
             let (chunk, at) = split(slot);
-            if let Some(cell) = chunks.get_mut(chunk).and_then(|chunk| chunk.place.get_mut(at)) {
-                *cell = place.0;
+            if let Some(cell) = chunks.get_mut(chunk).and_then(|chunk| chunk.cells.get_mut(at)) {
+                cell.place = place.0;
             }
         });
     }
