@@ -65,6 +65,8 @@ struct Passes {
     since: Option<u64>,
     next: Option<u64>,
     held: usize,
+    lost: usize,
+    lost_until: u64,
 }
 
 /// The naive registry.
@@ -260,7 +262,12 @@ impl Model {
         let mut overdue: Vec<_> = leased.iter().filter(|(_, record)| self.is_overdue(record)).collect();
         // Those that are overdue the longest go first; of one time, in order of id, as they stand already.
         overdue.sort_by_key(|(_, record)| self.ends(record).map(|(_, end)| end));
-        let gate_open = fresh * 100 >= leased.len() * usize::from(self.config.renewal_percent) || leased.len() - fresh <= 1;
+        // Those that went lately count as silent.
+        if self.now >= passes.lost_until {
+            passes.lost = 0;
+        }
+        let gate_open = fresh * 100 >= (leased.len() + passes.lost) * usize::from(self.config.renewal_percent)
+            || leased.len() + passes.lost - fresh <= 1;
         let (count, all) = (leased.len(), overdue.len());
         let mut going: Vec<Key> = if gate_open {
             passes.since = None;
@@ -277,7 +284,11 @@ impl Model {
         if going.len() < all {
             passes.next = Some(self.now + micros(self.config.eviction_interval));
         } else {
-            passes = Passes { held: passes.held, ..Passes::default() };
+            (passes.since, passes.next) = (None, None);
+        }
+        passes.lost += going.len();
+        for record in going.iter().map(|key| &self.records[key]) {
+            passes.lost_until = passes.lost_until.max(self.now + self.ends(record).map_or(0, |(_, end)| end - self.beat(record)));
         }
         self.passes.insert(service, passes);
         for key in &going {
@@ -436,7 +447,14 @@ impl Model {
         let kind = match self.records.get(&key) {
             Some(known) if known.registration == *registration => return self.renew(&key),
             Some(_) => "updated",
-            None => "added",
+            None => {
+                if let Some(passes) = self.passes.get_mut(&(key.0.clone(), key.1.clone()))
+                    && registration.lease.is_some()
+                {
+                    passes.lost = passes.lost.saturating_sub(1);
+                }
+                "added"
+            }
         };
         self.born += 1;
         let (born, revision) = self.records.get(&key).map_or((self.born, 0), |known| (known.born, known.revision));

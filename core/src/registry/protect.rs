@@ -9,9 +9,11 @@
 //!   leased ones (at least one) go in a pass, those first that are overdue the longest; if any stay, the next pass comes
 //!   `eviction_interval` later.
 //! - **Protection.** When fewer than `renewal_percent` of the leased instances are within their ttl and more than one
-//!   is silent, it is likelier that the network failed than that they all did. Then only those go that were silent while a peer
+//!   is silent, those included that were evicted lately, it is likelier that the network failed than that they all did. Then only those go that were silent while a peer
 //!   was heard: whose last beat is older than the service's newest by more than their own ttl (Polaris' window). The others are
-//!   held, suspect, for at most `protection_limit`.
+//!   held, suspect, for at most `protection_limit`. Evicted lately is who went in passes each less than its lease (ttl and grace) after the
+//!   one before; a new instance with a lease stands for one of them. So a silence of all is seen also where leases end one by
+//!   one, without a grace in which they would add up.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -30,8 +32,18 @@ pub(super) struct Protection {
     pub(super) next_pass: Option<Timestamp>,
     /// How many the last pass held.
     pub(super) held: u32,
+    /// How many went lately, and until when that is.
+    lost: u32,
+    lost_until: u64,
     /// Who waits for a pass and when their leases ended; some have been renewed since.
     pub(super) overdue: Vec<(u64, u32)>,
+}
+
+impl Protection {
+    /// A new instance with a lease has come.
+    pub(super) fn came(&mut self) {
+        self.lost = self.lost.saturating_sub(1);
+    }
 }
 
 impl Registry {
@@ -178,10 +190,15 @@ impl Registry {
             end.cmp(other_end).then_with(|| blob::compare_ids(store.spelled_id(*one), store.spelled_id(*other)))
         });
         overdue.dedup();
-        let fresh = leased.saturating_sub(suspects);
-        let enough = fresh.saturating_mul(100) >= leased.saturating_mul(self.config.renewal_percent.into());
+        let now = self.now.as_micros();
+        if now >= protection.lost_until {
+            protection.lost = 0;
+        }
+        let (fresh, lost) = (leased.saturating_sub(suspects), u64::from(protection.lost));
+        let expected = leased.saturating_add(lost).saturating_mul(self.config.renewal_percent.into());
+        let enough = fresh.saturating_mul(100) >= expected;
         let mut may_go: Vec<bool> = alloc::vec![true; overdue.len()];
-        if enough || suspects <= 1 {
+        if enough || suspects.saturating_add(lost) <= 1 {
             protection.since = None;
         } else {
             let since = *protection.since.get_or_insert(self.now);
@@ -201,9 +218,13 @@ impl Registry {
             let goes = may_go.next().unwrap_or(false) && going.len() < cap;
             if goes {
                 going.push(*slot);
+                let profile = store.profile(*slot);
+                let until = now.saturating_add(profile.ttl).saturating_add(profile.grace);
+                protection.lost_until = protection.lost_until.max(until);
             }
             !goes
         });
+        protection.lost = protection.lost.saturating_add(going.len() as u32);
         if overdue.is_empty() {
             protection.since = None;
         } else {

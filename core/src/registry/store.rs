@@ -315,7 +315,10 @@ impl Store {
                 members.reserve_exact((members.len() >> 2).max(4));
             }
             members.insert(member.min(members.len()), slot);
-            service.leased = service.leased.saturating_add(u32::from(leased));
+            if leased {
+                service.leased = service.leased.saturating_add(1);
+                service.protection.came();
+            }
         }
         self.start_lease(slot, image.renewed);
         slot

@@ -1,5 +1,9 @@
 //! The contract, one behaviour a test.
 
+mod damage;
+mod scale;
+mod silence;
+
 use core::time::Duration;
 use std::string::{String, ToString};
 use std::vec::Vec;

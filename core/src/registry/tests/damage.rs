@@ -1,0 +1,132 @@
+//! Snapshots that are not what they should be.
+
+use super::*;
+use crate::model::Override;
+
+/// A registry that uses everything a snapshot can hold.
+fn full() -> Registry {
+    let mut registry = registry();
+    for n in 0..4 {
+        let registration = leased(&format!("i{n}"), 30, 5)
+            .metadata([("env", "prod"), ("empty", "")])
+            .and_then(|r| r.tags(["canary", "blue"]))
+            .and_then(|r| r.version("1.4.2-rc.1"))
+            .and_then(|r| r.endpoint("grpcs://[2001:db8::1]:443"))
+            .and_then(|r| r.endpoint("tcp://db-1.example"))
+            .unwrap()
+            .zone("z1")
+            .incarnation(1 << 40);
+        put(&mut registry, &registration, 0.0);
+    }
+    put(&mut registry, &Registration::new("t", "550e8400-e29b-41d4-a716-446655440000").namespace("other"), 0.0);
+    let foreign = Registration::new("s", "foreign").endpoint("10.0.0.1:80").unwrap();
+    let listing = Listing {
+        source: "consul:dc1".into(),
+        namespace: "default".into(),
+        service: None,
+        instances: vec![foreign],
+        removed: vec![],
+        kept: vec![],
+    };
+    registry.reconcile(&listing, at(0.0)).unwrap();
+    let drain = Override { state: AdminState::Draining, until: Some(at(60.0)), reason: "deploy".into() };
+    registry.set_admin("default", "s", "i1", Some(drain), at(0.0)).unwrap();
+    registry.set_health("default", "s", "i2", Health::Degraded, None, at(0.0)).unwrap();
+    registry
+}
+
+fn restore(bytes: &[u8]) -> Result<Registry, Error> {
+    Registry::restore(bytes, Config::default(), at(5.0))
+}
+
+#[test]
+fn a_snapshot_of_everything_comes_back() {
+    let registry = full();
+    let back = restore(&registry.snapshot()).unwrap();
+    assert_eq!((back.epoch(), back.revision(), back.stats().sources), (2, registry.revision(), 2));
+    for (namespace, service) in [("default", "s"), ("other", "t")] {
+        assert_eq!(back.digest(namespace, service), registry.digest(namespace, service));
+    }
+    for id in ["i0", "i1", "i2", "i3", "foreign"] {
+        let [old, new] = [&registry, &back].map(|registry| registry.instance(registry.lookup("default", "s", id).unwrap()).unwrap());
+        assert_eq!((&old.registration, old.revision, &old.source), (&new.registration, new.revision, &new.source));
+        assert_eq!(new.admin.map(|own| (own.state, own.until)), old.admin.map(|own| (own.state, Some(at(65.0)))));
+    }
+    assert_eq!(back.snapshot()[30..], restore(&back.snapshot()).unwrap().snapshot()[30..].to_vec());
+}
+
+#[test]
+fn every_cut_and_every_flipped_bit_is_found() {
+    let bytes = full().snapshot();
+    for cut in 0..bytes.len() {
+        assert_eq!(restore(&bytes[..cut]).unwrap_err().code(), Code::SnapshotCorrupt);
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        let code = restore(&damaged).unwrap_err().code();
+        let expected = if (32..48).contains(&bit) { Code::SnapshotVersion } else { Code::SnapshotCorrupt };
+        assert_eq!(code, expected, "bit {bit}");
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    assert_eq!(restore(&longer).unwrap_err().code(), Code::SnapshotCorrupt);
+    assert!(restore(&[bytes.as_slice(), bytes.as_slice()].concat()).is_err());
+}
+
+#[test]
+fn a_body_with_a_true_checksum_is_not_believed_either() {
+    let bytes = full().snapshot();
+    let sealed = |body: &[u8]| {
+        let mut sealed = bytes[..6].to_vec();
+        sealed.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        sealed.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(body).to_le_bytes());
+        sealed.extend_from_slice(body);
+        sealed
+    };
+    let body = &bytes[22..];
+    assert!(restore(&sealed(body)).is_ok());
+    let mut rng = Rng::new(5);
+    let check = |body: &[u8]| match restore(&sealed(body)) {
+        Ok(registry) => {
+            // What was taken is whole: it can be written, read and asked.
+            let again = restore(&registry.snapshot()).unwrap();
+            assert_eq!(again.len(), registry.len());
+            for summary in registry.services(None) {
+                assert_eq!(again.digest(&summary.namespace, &summary.service), registry.digest(&summary.namespace, &summary.service));
+            }
+        }
+        Err(error) => assert!(matches!(error.code(), Code::SnapshotCorrupt | Code::QuotaExceeded), "{error}"),
+    };
+    for at in 0..body.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff, body[at].wrapping_add(1), body[at].wrapping_sub(1), rng.below(256) as u8] {
+            let mut damaged = body.to_vec();
+            damaged[at] = value;
+            check(&damaged);
+        }
+        check(&body[..at]);
+        let mut shorter = body.to_vec();
+        shorter.remove(at);
+        check(&shorter);
+        let mut longer = body.to_vec();
+        longer.insert(at, rng.below(256) as u8);
+        check(&longer);
+    }
+}
+
+#[test]
+fn quotas_hold_for_snapshots_too() {
+    let bytes = full().snapshot();
+    let with = |config: Config| {
+        Registry::restore(&bytes, config, at(5.0)).map(|registry| registry.len()).map_err(|error| (error.code(), error.limit_value()))
+    };
+    let base = Config::default();
+    for (fits, more) in [
+        (Config { max_instances: 6, ..base.clone() }, Config { max_instances: 5, ..base.clone() }),
+        (Config { max_services: 2, ..base.clone() }, Config { max_services: 1, ..base.clone() }),
+        (Config { max_instances_per_service: 5, ..base.clone() }, Config { max_instances_per_service: 4, ..base.clone() }),
+    ] {
+        assert_eq!(with(fits), Ok(6));
+        assert!(matches!(with(more), Err((Code::QuotaExceeded, Some(1 | 4 | 5)))));
+    }
+}
