@@ -30,3 +30,21 @@ fn lines(value: &Value) -> String {
     let items: Vec<_> = value.as_list().unwrap_or_default().iter().map(|item| format!("  {}", json(item))).collect();
     format!("[\n{}\n]", items.join(",\n"))
 }
+#[test]
+fn every_code_is_produced_and_says_what_becomes_of_the_state() {
+    let source = read("core/src/error.rs");
+    let all: String = callboard_tests::source::sources("core/src")
+        .iter()
+        .chain(&callboard_tests::source::sources("bindings-py/src"))
+        .chain(&callboard_tests::source::sources("bindings-wasm/src"))
+        .filter(|source| !source.path.ends_with("core/src/error.rs"))
+        .flat_map(|source| source.code().map(|(_, line)| line).collect::<Vec<_>>())
+        .collect();
+    for code in Code::ALL {
+        let name = format!("{code:?}");
+        let at = source.find(&format!("    {name} = ")).unwrap_or_else(|| panic!("{name}"));
+        let doc = source[..at].trim_end().lines().next_back().unwrap_or_default();
+        assert!(doc.ends_with("State is unchanged."), "{name}: {doc}");
+        assert!(all.contains(&format!("Code::{name}")), "nothing ever returns {name}");
+    }
+}

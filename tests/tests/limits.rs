@@ -132,7 +132,7 @@ fn every_limit_holds_below_at_and_above() {
                     Ok(()) => assert!(good, "{name}: {size} was taken"),
                     Err(error) => {
                         assert!(!good, "{name}: {size} was refused: {error}");
-                        assert!(matches!(error.code(), Code::LimitExceeded | Code::InvalidWeight), "{name}: {error}");
+                        assert!(matches!(error.code(), Code::LimitExceeded | Code::InvalidWeight | Code::QuotaExceeded), "{name}: {error}");
                         assert!(error.limit_value().is_some_and(|told| told == *limit || told == limit / 1_000), "{name}: {error}");
                         assert!(!error.field().is_empty(), "{name}: {error}");
                     }

@@ -115,7 +115,7 @@ impl World {
     pub(super) fn check(&mut self, step: u64) -> Result<(), String> {
         self.check_numbers()?;
         self.check_records(step)?;
-        self.check_services()?;
+        self.check_services(step)?;
         self.check_query(step as usize % QUERIES.len())?;
         self.check_changes(step)
     }
@@ -164,6 +164,9 @@ impl World {
                 }
             }
         }
+        if !step.is_multiple_of(8) {
+            return Ok(());
+        }
         for (key, (handle, born)) in &self.handles {
             if self.model.records.get(key).is_none_or(|record| record.born != *born) && registry.instance(*handle).is_some() {
                 return Err(format!("{key:?}: the handle of a record that is gone names another"));
@@ -172,7 +175,7 @@ impl World {
         Ok(())
     }
 
-    fn check_services(&self) -> Result<(), String> {
+    fn check_services(&self, step: u64) -> Result<(), String> {
         let (registry, model) = (self.host.registry(), &self.model);
         let mut ours: BTreeMap<(&str, &str), (u32, u32)> = BTreeMap::new();
         for (key, record) in &model.records {
@@ -185,6 +188,9 @@ impl World {
         for (((namespace, service), (instances, available)), summary) in ours.into_iter().zip(&theirs) {
             let told = (summary.namespace.as_str(), summary.service.as_str(), summary.instances, summary.available, summary.protected);
             same!("service", (namespace, service, instances, available, model.is_protected(namespace, service)), told);
+        }
+        if !step.is_multiple_of(4) {
+            return Ok(());
         }
         let mut digest = Sha256::new();
         let mut any = false;
@@ -267,9 +273,9 @@ impl World {
             }
         }
         self.folded_to = model.revision;
-        let ours: BTreeMap<&Key, u64> = model.records.iter().map(|(key, record)| (key, record.revision)).collect();
-        let theirs: BTreeMap<&Key, u64> = self.folded.iter().map(|(key, revision)| (key, *revision)).collect();
-        same!("state as the change log tells it", ours, theirs);
+        if !model.records.iter().map(|(key, record)| (key, &record.revision)).eq(&self.folded) {
+            return Err(format!("state as the change log tells it: model {:?}, registry {:?}", model.records.keys(), self.folded));
+        }
         let future = registry.changes(Position { epoch: model.epoch, revision: model.revision + 1 });
         let other = registry.changes(Position { epoch: model.epoch + 1, revision: model.revision });
         if !matches!((&future, &other), (Changes::Compacted { .. }, Changes::NewEpoch { .. })) {
