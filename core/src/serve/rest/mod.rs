@@ -7,7 +7,7 @@
 //! and otherwise when something does, at the latest after `wait` seconds.
 
 #[cfg(test)]
-mod hostile;
+mod hostile_tests;
 mod instances;
 mod registry;
 #[cfg(test)]
