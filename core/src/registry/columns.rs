@@ -100,14 +100,12 @@ pub(super) struct Chunk {
     /// When the record must be looked at: the end of being live, or of being suspect; or later, after a renewal.
     pub(super) due: [u64; CHUNK],
     pub(super) cells: [Cell; CHUNK],
-    /// No record of the chunk is due before this.
-    pub(super) bound: u64,
 }
 
 impl Chunk {
     pub(super) fn new() -> Box<Self> {
         let free = Cell { flags: Flags::free(0).0, profile: 0, metadata: 0, locality: 0, service: 0, place: NONE, revision: 0 };
-        Box::new(Self { due: [NEVER; CHUNK], cells: [free; CHUNK], bound: NEVER })
+        Box::new(Self { due: [NEVER; CHUNK], cells: [free; CHUNK] })
     }
 }
 

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::columns::{CHUNK, Flags, NEVER, PARKED, split};
+use super::columns::{CHUNK, Chunk, Flags, NEVER, PARKED, split};
 use super::store::Store;
 use crate::time::Timestamp;
 
@@ -15,18 +15,7 @@ impl Store {
     pub(super) fn beat(&self, slot: u32) -> u64 {
         let profile = self.profile(slot);
         let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
-        (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace).max(self.floor)
-    }
-
-    /// When a record must be looked at, the floor taken into account; `NEVER` for one that waits for a pass.
-    pub(super) fn next_due(&self, slot: u32) -> u64 {
-        let due = self.due(slot);
-        if due & PARKED != 0 {
-            return NEVER;
-        }
-        let profile = self.profile(slot);
-        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
-        due.max(self.floor.saturating_add(profile.ttl).saturating_add(grace))
+        (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace)
     }
 
     /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect. Whether it did.
@@ -54,18 +43,16 @@ impl Store {
 
     /// The record must be looked at then.
     fn arm(&mut self, slot: u32, due: u64) {
-        let (chunk, at) = split(slot);
-        if let Some(chunk) = self.chunks.get_mut(chunk) {
-            chunk.bound = chunk.bound.min(due);
-            if let Some(cell) = chunk.due.get_mut(at) {
-                *cell = due;
-            }
+        let (chunk, _) = split(slot);
+        if let Some(bound) = self.bounds.get_mut(chunk) {
+            *bound = due.min(*bound);
         }
+        self.set_due(slot, due);
     }
 
     /// Makes a record that is due suspect, or lets it wait for a pass when it is overdue; whether it is.
     pub(super) fn fall_due(&mut self, slot: u32, now: u64) -> bool {
-        let (due, number) = (self.next_due(slot), self.service(slot));
+        let (due, number) = (self.due(slot), self.service(slot));
         let end = if self.is_suspect(slot) { due } else { due.saturating_add(self.profile(slot).grace) };
         if !self.is_suspect(slot) {
             self.set_suspect(slot, true);
@@ -77,6 +64,14 @@ impl Store {
         self.set_due(slot, end | PARKED);
         if let Some(service) = self.services.get_mut(number) {
             service.protection.overdue.push((end, slot));
+            // Those that were renewed while they waited stay until the next pass; not too many of them.
+            if service.protection.overdue.len() > service.members.len().saturating_mul(2).saturating_add(64) {
+                let mut overdue = core::mem::take(&mut service.protection.overdue);
+                overdue.retain(|(end, slot)| self.is_parked(*slot, *end));
+                if let Some(service) = self.services.get_mut(number) {
+                    service.protection.overdue = overdue;
+                }
+            }
         }
         true
     }
@@ -105,39 +100,46 @@ impl Store {
     /// count these.
     pub(super) fn take_due(&mut self, now: u64) -> Vec<u32> {
         let mut found = Vec::new();
-        for chunk in 0..self.chunks.len() {
-            let first = chunk.saturating_mul(CHUNK) as u32;
-            let Some(own) = self.chunks.get_mut(chunk).filter(|own| own.bound <= now) else { continue };
-            // What is parked is later than any time.
-            own.bound = own.due.iter().copied().fold(NEVER, u64::min);
-            if own.bound > now {
+        for ((chunk, bound), first) in self.chunks.iter().zip(&mut self.bounds).zip((0u32..).step_by(CHUNK)) {
+            if *bound > now {
                 continue;
             }
-            let ripe: Vec<u32> = own.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot).collect();
-            for slot in ripe {
-                let due = self.next_due(slot);
-                if due <= now {
-                    found.push(slot);
-                } else {
-                    self.set_due(slot, due);
-                }
-            }
-            if let Some(own) = self.chunks.get_mut(chunk) {
-                own.bound = own.due.iter().copied().filter(|due| *due > now).min().unwrap_or(NEVER);
+            // What is parked is later than any time.
+            *bound = chunk.due.iter().copied().fold(NEVER, u64::min);
+            if *bound <= now {
+                found.extend(chunk.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot));
+                *bound = chunk.due.iter().copied().filter(|due| *due > now).min().unwrap_or(NEVER);
             }
         }
         found
     }
 
-    /// Has records that were taken come up again.
-    pub(super) fn put_back(&mut self, slots: &[u32]) {
-        for slot in slots {
-            self.arm(*slot, self.next_due(*slot));
+    /// Has every live lease begin anew.
+    pub(super) fn restart_leases(&mut self, now: Timestamp) {
+        for (chunk, bound) in self.chunks.iter_mut().zip(&mut self.bounds) {
+            *bound = NEVER;
+            for (due, cell) in chunk.due.iter_mut().zip(&chunk.cells) {
+                if *due < PARKED {
+                    let profile = self.pools.profile(cell.profile);
+                    let grace = if cell.flags & Flags::SUSPECT == 0 { 0 } else { profile.grace };
+                    *due = now.as_micros().saturating_add(profile.ttl).saturating_add(grace);
+                    *bound = (*due).min(*bound);
+                }
+            }
         }
     }
 
     /// A time before which no lease is due; `NEVER` without leases.
     pub(super) fn earliest(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.bound).min().filter(|bound| bound & PARKED == 0).unwrap_or(NEVER)
+        self.bounds.iter().copied().min().filter(|bound| bound & PARKED == 0).unwrap_or(NEVER)
+    }
+
+    /// When the first lease is due. Costs a look at every record of the chunks in question.
+    pub(super) fn first_due(&self) -> u64 {
+        let look = |first: u64, (chunk, bound): (&alloc::boxed::Box<Chunk>, &u64)| {
+            if *bound < first { chunk.due.iter().copied().fold(first, u64::min) } else { first }
+        };
+        let first = self.chunks.iter().zip(&self.bounds).fold(NEVER, look);
+        if first & PARKED == 0 { first } else { NEVER }
     }
 }

@@ -5,6 +5,7 @@ mod blob;
 mod columns;
 mod config;
 mod facet;
+mod index;
 mod intern;
 mod lease;
 mod log;
@@ -408,7 +409,7 @@ impl Registry {
             Some(slot) => (slot, ChangeKind::Updated),
             None => (self.store.insert(&row), ChangeKind::Added),
         };
-        self.promise(self.store.next_due(slot));
+        self.promise(self.store.due(slot));
         self.record(slot, kind, cause);
         Registered { handle: self.store.handle(slot), revision: self.revision, created: known.is_none(), changed: true }
     }

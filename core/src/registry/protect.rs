@@ -63,12 +63,11 @@ impl Registry {
     fn settle(&mut self) -> u32 {
         let now = self.now.as_micros();
         let mut due = self.store.take_due(now);
-        let first = due.iter().map(|slot| self.store.next_due(*slot)).min().unwrap_or(NEVER).min(self.other_due());
+        let first = due.iter().map(|slot| self.store.due(*slot)).min().unwrap_or(NEVER).min(self.other_due());
         let mut expired = 0;
         if first <= now {
             if now.saturating_sub(first) > micros(self.config.timer_slack) {
                 self.pardon();
-                self.store.put_back(&due);
                 due.clear();
             }
             expired = self.run_due(due);
@@ -94,25 +93,20 @@ impl Registry {
     pub(super) fn earliest_due(&self) -> Option<Timestamp> {
         /// A look at so many records costs some microseconds.
         const FEW: u32 = 4_096;
-        let due = if self.store.bound() <= FEW {
-            let leases = (0..self.store.bound()).map(|slot| self.store.next_due(slot)).min().unwrap_or(NEVER);
-            leases.min(self.other_due())
-        } else {
-            self.promised
-        };
+        let due = if self.store.bound() <= FEW { self.store.first_due().min(self.other_due()) } else { self.promised };
         (due < NEVER).then(|| Timestamp::clamped(due))
     }
 
     /// After a gap: every lease counts as renewed now.
     fn pardon(&mut self) {
         self.gaps = self.gaps.saturating_add(1);
-        self.store.floor = self.now.as_micros();
         let services = self.store.services.list(None).filter(|(_, service)| service.suspects > 0);
         let members = services.flat_map(|(_, service)| service.members.iter().copied());
         let suspects: Vec<u32> = members.filter(|slot| self.store.is_suspect(*slot)).collect();
         for slot in suspects {
             self.revive(slot);
         }
+        self.store.restart_leases(self.now);
     }
 
     /// A suspect is live again.
@@ -125,7 +119,7 @@ impl Registry {
     /// A lease begins anew.
     pub(super) fn restart(&mut self, slot: u32) {
         self.store.start_lease(slot, self.now);
-        self.promise(self.store.next_due(slot));
+        self.promise(self.store.due(slot));
     }
 
     /// Does what is due: overrides, and these leases.

@@ -255,7 +255,7 @@ impl Registry {
             let (revision, renewed) = (record.revision, self.now);
             let row = Image { service: number, shared, health, admin, source, fenced, revision, renewed };
             let slot = self.store.restore(&row, spelled, &bytes, member);
-            self.promise(self.store.next_due(slot));
+            self.promise(self.store.due(slot));
         }
         if let Some(own) = service.and_then(|number| self.store.services.get_mut(number)) {
             own.revision = image.revision;

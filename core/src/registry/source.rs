@@ -304,10 +304,17 @@ impl Registry {
 
     /// The records of a source in a scope, by service and id.
     fn owned(&self, source: u8, namespace: &str, service: Option<&str>) -> Vec<Handle> {
-        let services = self.store.services.list(Some(namespace));
-        let own = services.filter(|(_, own)| service.is_none_or(|service| *service == *own.name));
-        let slots = own.flat_map(|(_, service)| &service.members).filter(|slot| self.store.source(**slot) == source);
-        slots.map(|slot| self.store.handle(*slot)).collect()
+        let services = &self.store.services;
+        let own = |members: &[u32]| -> Vec<Handle> {
+            members.iter().filter(|slot| self.store.source(**slot) == source).map(|slot| self.store.handle(*slot)).collect()
+        };
+        match service {
+            Some(service) => services
+                .find(namespace, service)
+                .and_then(|number| services.get(number))
+                .map_or_else(Vec::new, |service| own(&service.members)),
+            None => services.list(Some(namespace)).flat_map(|(_, service)| own(&service.members)).collect(),
+        }
     }
 
     fn may_reconcile(&self, listing: &Listing, registration: &Registration, fresh: bool, source: u8) -> Result<(), Error> {

@@ -4,11 +4,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use hashbrown::HashTable;
-
 use super::arena::{Arena, Place};
 use super::blob::{self, Reader, Spelled};
 use super::columns::{CHUNK, Cell, Chunk, Flags, NEVER, NONE, split};
+use super::index::Index;
 use super::intern::{Pools, Profile, Shared, chain};
 use super::service::{Service, Services};
 use crate::model::{AdminState, Availability, Endpoint, Handle, Health, LeaseState, Locality, Registration, Weight};
@@ -20,15 +19,15 @@ pub(super) struct Store {
     pub(super) services: Services,
     pub(super) pools: Pools,
     pub(super) chunks: Vec<Box<Chunk>>,
+    /// Of each chunk, a time before which none of its records is due.
+    pub(super) bounds: Vec<u64>,
     /// Slots ever used.
     bound: u32,
     /// The last slot freed, from which the others are linked.
     free: u32,
-    index: HashTable<u32>,
+    index: Index,
     arena: Arena,
     seed: u64,
-    /// Leases that were renewed before this count as renewed then.
-    pub(super) floor: u64,
     scratch: Vec<u8>,
 }
 
@@ -81,12 +80,12 @@ impl Store {
             services: Services::new(seed),
             pools: Pools::new(seed),
             chunks: Vec::new(),
+            bounds: Vec::new(),
             bound: 0,
             free: NONE,
-            index: HashTable::new(),
+            index: Index::new(),
             arena: Arena::default(),
             seed,
-            floor: 0,
             scratch: Vec::new(),
         }
     }
@@ -161,7 +160,7 @@ impl Store {
         let spelled = Spelled::new(id);
         let spelled = spelled.bytes();
         let same = |slot: &u32| self.service(*slot) == service && self.blob(*slot).starts_with(spelled);
-        self.index.find(hash(self.seed, service, spelled), same).copied()
+        self.index.find(hash(self.seed, service, spelled), same)
     }
 
     // What a record says. A slot out of range or free reads as zeros; callers hold live slots.
@@ -303,7 +302,7 @@ impl Store {
         self.set_shared(slot, image.shared);
         self.mark(slot, image.shared);
         let Self { seed, chunks, index, arena, .. } = self;
-        index.insert_unique(hash(*seed, image.service, spelled), slot, |slot| {
+        index.insert(hash(*seed, image.service, spelled), slot, |slot| {
             let (chunk, at) = split(*slot);
             let Some(cell) = chunks.get(chunk).and_then(|chunk| chunk.cells.get(at)) else { return 0 };
             hash(*seed, cell.service, Reader(arena.get(Place(cell.place))).id().unwrap_or_default())
@@ -362,9 +361,7 @@ impl Store {
         let (service, shared) = (self.service(slot), self.shared(slot));
         self.settle_lease(slot);
         let hash = hash(self.seed, service, self.spelled_id(slot));
-        if let Ok(entry) = self.index.find_entry(hash, |other| *other == slot) {
-            entry.remove();
-        }
+        self.index.remove(hash, slot);
         let place = self.member_place(service, self.spelled_id(slot));
         let leased = self.pools.profile(shared.profile).ttl > 0;
         if let (Ok(place), Some(service)) = (place, self.services.get_mut(service)) {
@@ -397,6 +394,7 @@ impl Store {
         self.bound = slot.saturating_add(1);
         if slot as usize >= self.chunks.len().saturating_mul(CHUNK) {
             self.chunks.push(Chunk::new());
+            self.bounds.push(NEVER);
         }
         slot
     }
@@ -482,7 +480,7 @@ impl Store {
     /// Bytes of heap in use.
     pub(super) fn heap_bytes(&self) -> usize {
         let chunks = self.chunks.len().saturating_mul(size_of::<Chunk>()).saturating_add(self.chunks.capacity().saturating_mul(8));
-        let parts = [chunks, self.index.allocation_size(), self.arena.heap_bytes(), self.pools.heap_bytes(), self.services.heap_bytes()];
+        let parts = [chunks, self.index.heap_bytes(), self.arena.heap_bytes(), self.pools.heap_bytes(), self.services.heap_bytes()];
         parts.into_iter().fold(0, usize::saturating_add)
     }
 }
