@@ -5,6 +5,7 @@
 //! - [`schema`] checks the scripts against their JSON Schema.
 //! - [`source`] reads the core's sources for the tidy tests.
 
+pub mod dice;
 pub mod document;
 pub mod host;
 pub mod model;

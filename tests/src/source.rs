@@ -12,10 +12,10 @@ pub struct Source {
 
 /// Every Rust source below `folder`, tests left out.
 pub fn sources(folder: &str) -> Vec<Source> {
-    crate::files(folder, ".rs").iter().map(read).collect()
+    crate::files(folder, ".rs").iter().map(PathBuf::as_path).map(read).collect()
 }
 
-fn read(path: &PathBuf) -> Source {
+fn read(path: &Path) -> Source {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let relative = path.strip_prefix(crate::root()).unwrap_or(path).to_string_lossy().replace('\\', "/");
     let lines = if is_test(path) { Vec::new() } else { untested(&text) };
@@ -50,9 +50,15 @@ fn untested(text: &str) -> Vec<String> {
     lines
 }
 
+/// Whether a whole file is tests: by its name or folder, or because its parent says so where it takes it in.
 fn is_test(path: &Path) -> bool {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    stem == "tests" || stem.ends_with("_tests") || path.parent().is_some_and(|parent| parent.ends_with("tests"))
+    let folder = path.parent().unwrap_or(path);
+    let declared = ["mod.rs", "lib.rs", "main.rs"]
+        .into_iter()
+        .filter_map(|parent| std::fs::read_to_string(folder.join(parent)).ok())
+        .any(|text| text.contains(&format!("#[cfg(test)]\nmod {stem};")));
+    stem == "tests" || stem.ends_with("_tests") || folder.ends_with("tests") || declared
 }
 
 impl Source {

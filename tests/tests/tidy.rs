@@ -10,7 +10,7 @@ const OURS: &[&str] = &["core/src", "bindings-py/src", "bindings-wasm/src", "xta
 const LINES: usize = 500;
 
 /// Files that may be longer, each with the reason.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] = &[("bindings-py/src/registry.rs", "PyO3 takes all methods of a class in one block")];
 
 /// Words that no code of the core has, with the reason.
 const BANNED: &[(&str, &str)] = &[

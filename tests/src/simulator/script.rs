@@ -3,6 +3,7 @@
 use callboard::Value;
 
 use super::check::QUERIES;
+use crate::dice::Dice;
 
 /// When a step is.
 #[derive(Clone, Copy, Debug)]
@@ -35,31 +36,6 @@ pub struct Step {
     pub verb: &'static str,
     /// Its arguments; for `renew_handle` the key.
     pub args: Value,
-}
-
-/// SplitMix64: all the randomness the simulator needs.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len() as u64) as usize]
-    }
 }
 
 const SECOND: u64 = 1_000_000;

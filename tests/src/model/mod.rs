@@ -4,12 +4,15 @@
 //! [`simulator`](crate::simulator)). Slow and obvious on purpose: what is suspect, due or overdue is worked out from the
 //! times each time it is asked, never kept.
 
+mod sources;
+mod time;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use std::time::Duration;
 
-use callboard::model::{AddressClass, AdminState, Availability, Health, Lease, LeaseState, Override, Registration};
-use callboard::registry::{Config, Listing, Mode, Op, Put};
+use callboard::model::{AdminState, Availability, Health, LeaseState, Override, Registration};
+use callboard::registry::{Config, Mode, Op, Put};
 use callboard::{Code, Timestamp};
 
 /// Namespace, service, id.
@@ -148,158 +151,6 @@ impl Model {
             record.beat = now;
         }
         restored
-    }
-
-    // What time has to do with it.
-
-    /// When the lease of a record counts from.
-    fn beat(&self, record: &Record) -> u64 {
-        record.beat.max(self.floor)
-    }
-
-    /// When it stops being live, and when it ends.
-    fn ends(&self, record: &Record) -> Option<(u64, u64)> {
-        let Lease { ttl, grace } = record.registration.lease?;
-        let live = self.beat(record) + micros(ttl);
-        Some((live, live + micros(grace)))
-    }
-
-    fn is_suspect(&self, record: &Record) -> bool {
-        self.ends(record).is_some_and(|(live, _)| live <= self.now)
-    }
-
-    fn is_overdue(&self, record: &Record) -> bool {
-        self.ends(record).is_some_and(|(_, end)| end <= self.now)
-    }
-
-    fn suspects(&self) -> BTreeSet<Key> {
-        self.records.iter().filter(|(_, record)| self.is_suspect(record)).map(|(key, _)| key.clone()).collect()
-    }
-
-    fn next_pass(&self, key: &Key) -> Option<u64> {
-        self.passes.get(&(key.0.clone(), key.1.clone())).and_then(|passes| passes.next)
-    }
-
-    /// The earliest time at which something happens by itself.
-    pub fn deadline(&self) -> Option<u64> {
-        let leases = self.records.iter().filter_map(|(key, record)| {
-            let (live, end) = self.ends(record)?;
-            match () {
-                () if live > self.now => Some(live),
-                () if end > self.now || self.next_pass(key).is_none() => Some(end),
-                // It waits for the pass.
-                () => None,
-            }
-        });
-        let overrides = self.overrides.values().filter_map(|own| own.until.map(Timestamp::as_micros));
-        let passes = self.passes.values().filter_map(|passes| passes.next);
-        leases.chain(overrides).chain(passes).min()
-    }
-
-    /// Lets time pass; tells how many leases ended.
-    pub fn observe(&mut self, now: u64) -> u64 {
-        self.backwards += u64::from(now < self.now);
-        let now = now.max(self.now);
-        let Some(due) = self.deadline().filter(|due| *due <= now) else {
-            self.now = now;
-            return 0;
-        };
-        let before = self.suspects();
-        self.now = now;
-        // Nobody was watching: every lease counts as renewed now.
-        if now - due > micros(self.config.timer_slack) {
-            self.floor = now;
-            self.gaps += 1;
-            let still = self.suspects();
-            self.pending.extend(before.difference(&still).map(|key| ("updated", "lease", key.clone())));
-        }
-        self.end_overrides();
-        let expired = self.run_passes();
-        for key in self.suspects().difference(&before) {
-            self.pending.push(("updated", "lease", key.clone()));
-        }
-        self.expired += expired;
-        self.commit();
-        expired
-    }
-
-    /// A drain turns into disabled, anything else is lifted.
-    fn end_overrides(&mut self) {
-        let mut ended: Vec<_> = self.overrides.iter().filter_map(|(key, own)| Some((own.until?.as_micros(), key.clone()))).collect();
-        ended.retain(|(until, _)| *until <= self.now);
-        ended.sort();
-        for (_, key) in ended {
-            let mut own = self.overrides.remove(&key).expect("it was listed");
-            if own.state == AdminState::Draining {
-                (own.state, own.until) = (AdminState::Disabled, None);
-                self.overrides.insert(key.clone(), own);
-            }
-            self.touched(key, "admin");
-        }
-    }
-
-    /// A pass over each service that has overdue instances, unless its next one is later.
-    fn run_passes(&mut self) -> u64 {
-        let overdue = self.records.iter().filter(|(_, record)| self.is_overdue(record)).map(|(key, _)| (key.0.clone(), key.1.clone()));
-        let called =
-            self.passes.iter().filter(|(_, passes)| passes.next.is_some_and(|next| next <= self.now)).map(|(name, _)| name.clone());
-        let services: BTreeSet<_> = overdue.chain(called).collect();
-        services.into_iter().map(|service| self.pass(service)).sum()
-    }
-
-    fn pass(&mut self, service: (String, String)) -> u64 {
-        let mut passes = self.passes.get(&service).copied().unwrap_or_default();
-        if passes.next.is_some_and(|next| next > self.now) {
-            return 0;
-        }
-        let leased: Vec<_> = self
-            .records
-            .iter()
-            .filter(|(key, record)| (&key.0, &key.1) == (&service.0, &service.1) && record.registration.lease.is_some())
-            .collect();
-        let fresh = leased.iter().filter(|(_, record)| !self.is_suspect(record)).count();
-        let newest = leased.iter().map(|(_, record)| self.beat(record)).max().unwrap_or(0);
-        let mut overdue: Vec<_> = leased.iter().filter(|(_, record)| self.is_overdue(record)).collect();
-        // Those that are overdue the longest go first; of one time, in order of id, as they stand already.
-        overdue.sort_by_key(|(_, record)| self.ends(record).map(|(_, end)| end));
-        // Those that went lately count as silent.
-        if self.now >= passes.lost_until {
-            passes.lost = 0;
-        }
-        let gate_open = fresh * 100 >= (leased.len() + passes.lost) * usize::from(self.config.renewal_percent)
-            || leased.len() + passes.lost - fresh <= 1;
-        let (count, all) = (leased.len(), overdue.len());
-        let mut going: Vec<Key> = if gate_open {
-            passes.since = None;
-            overdue.iter().map(|(key, _)| (*key).clone()).collect()
-        } else {
-            let since = *passes.since.get_or_insert(self.now);
-            let over = self.now - since >= micros(self.config.protection_limit);
-            // Silent for longer than its ttl at the time when a peer was last heard.
-            let isolated = |record: &Record| self.ends(record).is_some_and(|(live, _)| newest > live);
-            overdue.iter().filter(|(_, record)| over || isolated(record)).map(|(key, _)| (*key).clone()).collect()
-        };
-        passes.held = all - going.len();
-        going.truncate((count * usize::from(self.config.eviction_percent) / 100).max(1));
-        if going.len() < all {
-            passes.next = Some(self.now + micros(self.config.eviction_interval));
-        } else {
-            (passes.since, passes.next) = (None, None);
-        }
-        passes.lost += going.len();
-        for record in going.iter().map(|key| &self.records[key]) {
-            passes.lost_until = passes.lost_until.max(self.now + self.ends(record).map_or(0, |(_, end)| end - self.beat(record)));
-        }
-        self.passes.insert(service, passes);
-        for key in &going {
-            self.remove(key, "expire");
-        }
-        going.len() as u64
-    }
-
-    /// Whether protection holds back instances of a service.
-    pub fn is_protected(&self, namespace: &str, service: &str) -> bool {
-        self.passes.get(&(namespace.into(), service.into())).is_some_and(|passes| passes.held > 0)
     }
 
     // What can be asked of a record.
@@ -487,101 +338,6 @@ impl Model {
         if self.records.contains_key(&key) {
             self.pending.push(("updated", cause, key));
         }
-    }
-
-    // Listings of foreign sources.
-
-    /// Makes the records of a source in a scope what its listing says, as far as it is believed.
-    pub fn reconcile(&mut self, listing: &Listing, now: u64) -> Result<Reconciled, Refused> {
-        self.observe(now);
-        if !self.sources.contains(&listing.source) && self.sources.len() + 1 >= callboard::limits::SOURCES {
-            return Err(Code::QuotaExceeded);
-        }
-        self.sources.insert(listing.source.clone());
-        let in_scope = |key: &Key| key.0 == listing.namespace && listing.service.as_ref().is_none_or(|service| *service == key.1);
-        let mut outcome = Reconciled::default();
-        let before: Vec<(Key, u64)> = self
-            .records
-            .iter()
-            .filter(|(key, record)| in_scope(key) && record.source == listing.source)
-            .map(|(key, record)| (key.clone(), record.born))
-            .collect();
-        let mut named = BTreeSet::new();
-        for registration in &listing.instances {
-            let key = (registration.namespace.clone(), registration.service.clone(), registration.id.clone());
-            let ordinary = registration.endpoints.iter().all(|endpoint| endpoint.host.class() == AddressClass::Ordinary);
-            let new = named.insert((key.1.clone(), key.2.clone()));
-            let (known, pending) = (self.records.contains_key(&key), self.pending.len());
-            if !in_scope(&key)
-                || !new
-                || !(ordinary || self.config.allow_local_addresses)
-                || self.register(registration, Put::default(), &listing.source, "reconcile").is_err()
-            {
-                outcome.skipped += 1;
-            } else if !known {
-                outcome.added += 1;
-            } else if self.pending.len() > pending {
-                outcome.updated += 1;
-            }
-        }
-        let is_named = |key: &Key| named.contains(&(key.1.clone(), key.2.clone()));
-        let is_told = |key: &Key| listing.removed.contains(&(key.1.clone(), key.2.clone()));
-        let unnamed = before.iter().filter(|(key, _)| !is_named(key));
-        let (told, dropped): (Vec<_>, Vec<_>) = unnamed.cloned().partition(|(key, _)| is_told(key));
-        for (key, _) in &told {
-            self.remove(key, "reconcile");
-        }
-        outcome.removed = told.len() as u32;
-        let left = before.len() - told.len();
-        let scope = (listing.source.clone(), listing.namespace.clone(), listing.service.clone());
-        // What was doubted stays so, though what came since may make it a smaller part.
-        let again = self.doubts.get(&scope).is_some_and(|doubt| doubt.drops == dropped);
-        let doubtful = again || dropped.len() == left || dropped.len() * 2 > left;
-        if !dropped.is_empty() && doubtful && !self.confirms(&scope, &dropped) {
-            outcome.held = dropped.len() as u32;
-        } else {
-            self.doubts.remove(&scope);
-            for (key, _) in &dropped {
-                self.remove(key, "reconcile");
-            }
-            outcome.removed += dropped.len() as u32;
-        }
-        self.commit();
-        Ok(outcome)
-    }
-
-    /// Whether a source has said often and for long enough that these are gone.
-    fn confirms(&mut self, scope: &Scope, drops: &[(Key, u64)]) -> bool {
-        let first = Doubt { drops: drops.to_vec(), first: self.now, repeats: 0 };
-        let doubt = self.doubts.entry(scope.clone()).or_insert_with(|| first.clone());
-        if doubt.drops != drops {
-            *doubt = first;
-        }
-        doubt.repeats += 1;
-        doubt.repeats >= self.config.confirm_repeats && self.now - doubt.first >= micros(self.config.confirm_after)
-    }
-
-    /// Believes a source; tells how many records are gone for it.
-    pub fn acknowledge(&mut self, source: &str, now: u64) -> u32 {
-        self.observe(now);
-        let mut removed = 0;
-        let believed: Vec<Scope> = self.doubts.keys().filter(|scope| scope.0 == source).cloned().collect();
-        for scope in believed {
-            for (key, born) in self.doubts.remove(&scope).map(|doubt| doubt.drops).unwrap_or_default() {
-                if self.records.get(&key).is_some_and(|record| record.born == born) {
-                    self.remove(&key, "reconcile");
-                    removed += 1;
-                }
-            }
-        }
-        self.commit();
-        removed
-    }
-
-    /// Whether an answer about a service, or about all of a namespace, rests on a listing that is doubted.
-    pub fn is_stale(&self, namespace: &str, service: Option<&str>) -> bool {
-        let meets = |own: &Option<String>| service.is_none() || own.is_none() || own.as_deref() == service;
-        self.doubts.keys().any(|(_, own, of)| own == namespace && meets(of))
     }
 
     /// Makes what is pending one revision.
