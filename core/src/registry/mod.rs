@@ -1,4 +1,23 @@
 //! Who is here now: leases, overrides, sources, protection, change log, views, snapshots.
+//!
+//! # What time does
+//! The registry reads no clock: it learns the time from whoever calls it, and first does what had become due by then.
+//!
+//! - **Leases.** A record that was renewed at `t` is live before `t + ttl`, suspect from then on, and overdue from
+//!   `t + ttl + grace`, to the microsecond. Who is overdue is removed by a pass over its service: at once, if nothing below says otherwise.
+//! - **Gaps.** A call that comes later than the earliest due time by more than [`Config::timer_slack`] shows that nobody was
+//!   watching: the process was frozen, the machine suspended. A renewal could not have arrived either, so every lease counts as renewed
+//!   at that moment, and suspects are live again. So nothing ends after a gap until a whole lease was watched (etcd extends leases so on a
+//!   change of leader; Eureka adds the lateness).
+//! - **Passes.** At most [`Config::eviction_percent`] of a service's leased instances, rounded down but at least one, go in a pass; the
+//!   longest overdue first, then by id. If any are left, the next pass over the service comes [`Config::eviction_interval`] later.
+//! - **Protection.** When fewer than [`Config::renewal_percent`] of the leased instances are within their ttl and more than one is
+//!   silent, it is likelier that the network failed than that they all did. Those that went lately count as leased and silent too, until
+//!   the length of a lease (ttl and grace) has passed since the last of them went; each new instance with a lease makes them one fewer. So
+//!   a silence of all is seen also where there is no grace in which it would add up. While it lasts, only those go whose last beat is older than the service's newest by more than their ttl: others were heard since (Polaris' window). The rest are
+//!   held, suspect, for at most [`Config::protection_limit`]; then they go at the cap of each pass. The service is shown as `protected`
+//!   while a pass has held somebody. One silent instance, of one or of many, is never held.
+//! - **Overrides** that end: a drain turns into disabled, anything else is lifted.
 
 mod arena;
 mod blob;
@@ -13,6 +32,7 @@ mod ops;
 mod overrides;
 mod pool;
 mod protect;
+mod record;
 mod results;
 mod select;
 mod service;
@@ -37,7 +57,7 @@ pub use source::{Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
-use crate::model::{AdminState, Availability, Handle, Health, Instance, Override, Registration, Weight};
+use crate::model::{Availability, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
 use columns::NEVER;
@@ -45,7 +65,7 @@ use log::Log;
 use ops::Check;
 use overrides::Overrides;
 use source::Sources;
-use store::{Row, Store};
+use store::Store;
 
 /// A record, in brief.
 pub(crate) struct Brief {
@@ -345,136 +365,6 @@ impl Registry {
     /// Does what became due by `now`: leases become suspect or end, overrides end. To be called at [`deadline`](Self::deadline).
     pub fn advance(&mut self, now: Timestamp) -> Advanced {
         self.observe(now)
-    }
-
-    /// An operation that was checked.
-    fn perform(&mut self, op: &Op) {
-        match op {
-            Op::Register { registration, .. } => {
-                self.put_record(registration, LOCAL, Cause::Register);
-            }
-            Op::Renew { key, incarnation } => {
-                if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
-                    self.renew_slot(slot, *incarnation);
-                }
-            }
-            Op::Deregister { key, .. } => {
-                if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
-                    self.remove(slot, Cause::Deregister);
-                }
-            }
-            Op::SetHealth { key, health, incarnation } => {
-                let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) else { return };
-                if let Some(incarnation) = incarnation {
-                    self.store.set_incarnation(slot, *incarnation);
-                }
-                if self.store.health(slot) != *health {
-                    self.store.set_health(slot, *health);
-                    self.record(slot, ChangeKind::Updated, Cause::Health);
-                }
-            }
-            Op::SetAdmin { key, admin } => {
-                let mut admin = admin.clone();
-                // One that ends in the past ends at once; its end was not missed.
-                if let Some(until) = admin.as_mut().and_then(|own| own.until.as_mut()) {
-                    *until = (*until).max(self.now);
-                    let until = until.as_micros();
-                    self.promise(until);
-                }
-                if self.overrides.get(&key.namespace, &key.service, &key.id) == admin.as_ref() {
-                    return;
-                }
-                match admin {
-                    Some(own) => self.overrides.set(key, own),
-                    None => {
-                        self.overrides.lift(key);
-                    }
-                }
-                self.refresh_admin(key);
-            }
-        }
-    }
-
-    /// Writes a checked registration; the revision of the result is not final before the commit.
-    fn put_record(&mut self, registration: &Registration, source: u8, cause: Cause) -> Registered {
-        let Registration { namespace, service, id, .. } = registration;
-        let known = self.slot(namespace, service, id);
-        let admin = self.overrides.get(namespace, service, id).map_or(AdminState::Enabled, |own| own.state);
-        let row = Row { registration, source, admin, renewed: self.now };
-        let (slot, kind) = match known {
-            Some(slot) if !self.store.update(slot, &row) => {
-                let changed = self.renew_slot(slot, registration.incarnation);
-                return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed };
-            }
-            Some(slot) => (slot, ChangeKind::Updated),
-            None => (self.store.insert(&row), ChangeKind::Added),
-        };
-        self.promise(self.store.due(slot));
-        self.record(slot, kind, cause);
-        Registered { handle: self.store.handle(slot), revision: self.revision, created: known.is_none(), changed: true }
-    }
-
-    /// Renews a lease that was checked; whether the record is live again for it.
-    fn renew_slot(&mut self, slot: u32, incarnation: u64) -> bool {
-        if incarnation > 0 {
-            self.store.set_incarnation(slot, incarnation);
-        }
-        let suspect = self.store.is_suspect(slot);
-        if suspect {
-            self.revive(slot)
-        } else {
-            self.restart(slot)
-        }
-        suspect
-    }
-
-    fn remove(&mut self, slot: u32, cause: Cause) {
-        self.record(slot, ChangeKind::Removed, cause);
-        // With its last member a service is forgotten, and its next pass with it.
-        let number = self.store.service(slot);
-        if let Some(service) = self.store.services.get(number).filter(|service| service.members.len() == 1)
-            && let Some(due) = service.protection.next_pass
-        {
-            self.passes.remove(&(due, number));
-        }
-        self.store.remove(slot);
-    }
-
-    /// Lets a record, if there is one, stand as the operator's word has it.
-    fn refresh_admin(&mut self, key: &Key) {
-        let state = self.overrides.get(&key.namespace, &key.service, &key.id).map_or(AdminState::Enabled, |own| own.state);
-        if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
-            self.store.set_admin(slot, state);
-            self.record(slot, ChangeKind::Updated, Cause::Admin);
-        }
-    }
-
-    /// Notes a change of a record under the revision that the next commit makes.
-    fn record(&mut self, slot: u32, kind: ChangeKind, cause: Cause) {
-        let revision = self.revision.saturating_add(1);
-        self.dirty = true;
-        self.store.set_revision(slot, revision);
-        let (number, handle, id) = (self.store.service(slot), self.store.handle(slot), self.store.id(slot).into_boxed_str());
-        if let Some(service) = self.store.services.get_mut(number) {
-            service.revision = revision;
-            let (namespace, service) = (service.namespace.clone(), service.name.clone());
-            self.log.push(Change { revision, kind, cause, handle, namespace, service, id });
-        }
-    }
-
-    fn commit(&mut self) -> u64 {
-        self.revision = self.revision.saturating_add(u64::from(self.dirty));
-        self.dirty = false;
-        self.revision
-    }
-
-    fn slot(&self, namespace: &str, service: &str, id: &str) -> Option<u32> {
-        self.store.find(self.store.services.find(namespace, service)?, id)
-    }
-
-    /// The service and id of a record.
-    fn name(&self, slot: u32) -> (&str, String) {
-        (self.store.owner(slot).map_or("", |service| &service.name), self.store.id(slot))
     }
 
     /// The document of an answer: `{instances, revision, epoch, rung, stale, protected}`.

@@ -1,19 +1,5 @@
-//! What time does: leases become suspect and end, overrides end; and what keeps a pause, a partition or a clock
-//! from emptying the house.
-//!
-//! - **A gap.** When the registry is called later than its earliest due time by more than `timer_slack`, nobody was
-//!   watching: a renewal could not have arrived either. Every lease then counts as renewed at that moment. So lateness is
-//!   always made up for, and nothing expires after a gap until a whole lease was observed (etcd extends leases so on a change
-//!   of leader; Eureka adds the lateness).
-//! - **A pass.** The instances of a service that are overdue are looked at together. At most `eviction_percent` of the
-//!   leased ones (at least one) go in a pass, those first that are overdue the longest; if any stay, the next pass comes
-//!   `eviction_interval` later.
-//! - **Protection.** When fewer than `renewal_percent` of the leased instances are within their ttl and more than one
-//!   is silent, those included that were evicted lately, it is likelier that the network failed than that they all did. Then only those go that were silent while a peer
-//!   was heard: whose last beat is older than the service's newest by more than their own ttl (Polaris' window). The others are
-//!   held, suspect, for at most `protection_limit`. Evicted lately is who went in passes each less than its lease (ttl and grace) after the
-//!   one before; a new instance with a lease stands for one of them. So a silence of all is seen also where leases end one by
-//!   one, without a grace in which they would add up.
+//! What time does, by the rules at [`registry`](super): leases become suspect and end, overrides end; and what keeps a pause, a
+//! partition or a clock from emptying the house.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
