@@ -14,9 +14,10 @@
 //! - **Protection.** When fewer than [`Config::renewal_percent`] of the leased instances are within their ttl and more than one is
 //!   silent, it is likelier that the network failed than that they all did. Those that went lately count as leased and silent too, until
 //!   the length of a lease (ttl and grace) has passed since the last of them went; each new instance with a lease makes them one fewer. So
-//!   a silence of all is seen also where there is no grace in which it would add up. While it lasts, only those go whose last beat is older than the service's newest by more than their ttl: others were heard since (Polaris' window). The rest are
-//!   held, suspect, for at most [`Config::protection_limit`]; then they go at the cap of each pass. The service is shown as `protected`
-//!   while a pass has held somebody. One silent instance, of one or of many, is never held.
+//!   a silence of all is seen also where there is no grace in which it would add up. While it lasts, only those go whose last beat is
+//!   older than the service's newest by more than their ttl: others were heard since (Polaris' window). The rest are held, suspect, for at
+//!   most [`Config::protection_limit`]; then they go at the cap of each pass. The service is shown as `protected` while a pass has held
+//!   somebody. One silent instance, of one or of many, is never held unless another went lately.
 //! - **Overrides** that end: a drain turns into disabled, anything else is lifted.
 
 mod arena;
