@@ -11,7 +11,7 @@ use std::{format, vec};
 
 use super::*;
 use crate::limits;
-use crate::model::LeaseState;
+use crate::model::{AdminState, LeaseState};
 use crate::query::Query;
 use crate::rng::Rng;
 
