@@ -7,16 +7,19 @@ use hashbrown::HashTable;
 /// A table that doubles moves everything it holds; of so many tables, each moves little at a time.
 const SHARDS: usize = 64;
 
+/// One of the tables. Its entries are never iterated; the list of tables is.
+type Table = HashTable<u32>;
+
 /// Slots by hash: never iterated, so that no order of hashes is ever seen.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    shards: Vec<HashTable<u32>>,
+    shards: Vec<Table>,
     len: usize,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| HashTable::new()).collect(), len: 0 }
+        Self { shards: (0..SHARDS).map(|_| Table::new()).collect(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -51,7 +54,7 @@ impl Index {
 
     /// Bytes of heap in use.
     pub(super) fn heap_bytes(&self) -> usize {
-        let own = self.shards.capacity().saturating_mul(size_of::<HashTable<u32>>());
+        let own = self.shards.capacity().saturating_mul(size_of::<Table>());
         self.shards.iter().fold(own, |sum, shard| sum.saturating_add(shard.allocation_size()))
     }
 }
