@@ -105,7 +105,7 @@ fn leases_of_thousands_end_on_time() {
         ends.push(ttl * 1_000_000);
     }
     let mut now = 0;
-    while registry.len() > 0 {
+    while !registry.is_empty() {
         let due = registry.deadline().unwrap();
         let first = ends.iter().copied().filter(|end| *end > now).min().unwrap();
         assert!(due.as_micros() > now && due.as_micros() <= first, "{due} {now} {first}");
