@@ -41,6 +41,13 @@ impl Flags {
         Self(Self::FREE | generation << Self::GENERATION)
     }
 
+    /// Of a live record that is not suspect.
+    pub(super) fn new(health: Health, admin: AdminState, fenced: bool, source: u8, generation: u32) -> Self {
+        let fenced = if fenced { Self::FENCED } else { 0 };
+        let source = (u32::from(source) & 31) << Self::SOURCE;
+        Self(health as u32 | (admin as u32) << Self::ADMIN | fenced | source | generation << Self::GENERATION)
+    }
+
     pub(super) const fn is_free(self) -> bool {
         self.0 & 7 == Self::FREE
     }

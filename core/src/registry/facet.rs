@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::columns::{CHUNK, Flags};
-use super::intern::{Pools, Shared};
+use super::intern::{Pools, Profile, Shared};
 use super::store::Store;
 
 /// Fewer records than this are not worth a bitmap.
@@ -115,6 +115,32 @@ impl Marks {
     }
 }
 
+/// Which dense facets each of many sets has, as places in the list of those.
+struct Places {
+    /// Where the places of each set begin; those of the next set begin where they end.
+    starts: Vec<u32>,
+    places: Vec<u16>,
+}
+
+impl Places {
+    fn new<'a>(sets: impl Iterator<Item = &'a [u32]>, dense: &[u32]) -> Self {
+        let mut own = Self { starts: Vec::new(), places: Vec::new() };
+        for set in sets {
+            own.starts.push(own.places.len() as u32);
+            // A record has at most 132 facets, and a facet is dense that one in 32 has: there are fewer than 2^13.
+            own.places.extend(set.iter().filter_map(|facet| dense.binary_search(facet).ok()).map(|place| place as u16));
+        }
+        own.starts.push(own.places.len() as u32);
+        own
+    }
+
+    fn of(&self, set: u32) -> &[u16] {
+        let at = set as usize;
+        let bounds = self.starts.get(at..at.saturating_add(2)).and_then(|pair| pair.first_chunk::<2>());
+        bounds.and_then(|[start, end]| self.places.get(*start as usize..*end as usize)).unwrap_or_default()
+    }
+}
+
 impl Store {
     pub(super) fn mark(&mut self, slot: u32, shared: Shared) {
         let mut dense = Vec::new();
@@ -144,6 +170,45 @@ impl Store {
         for number in metadata.iter().chain(tags).chain(places).filter(|number| **number != 0) {
             if let Some(facet) = facets.get_mut(*number) {
                 act(*number, facet);
+            }
+        }
+    }
+
+    /// Marks the facets of all records, of which none is marked yet.
+    pub(super) fn mark_all(&mut self) {
+        let slots = self.bound();
+        let Pools { facets, metadata, localities, tags, profiles, .. } = &mut self.pools;
+        let none: &[u32] = &[];
+        let tags_of = |profile: &Profile| tags.get(profile.tags).map_or(none, |facets| facets);
+        // A set has as many users as there are records that have it.
+        let mut count = |users: u32, set: &[u32]| {
+            for number in set.iter().filter(|number| **number != 0) {
+                if let Some(facet) = facets.get_mut(*number) {
+                    facet.records = facet.records.saturating_add(users);
+                }
+            }
+        };
+        metadata.users().skip(1).for_each(|(users, set)| count(users, set));
+        localities.users().skip(1).for_each(|(users, set)| count(users, set));
+        profiles.users().skip(1).for_each(|(users, profile)| count(users, tags_of(profile)));
+        let is_dense = |facet: &Facet| facet.records >= LEAST && facet.records >= slots / DENSE;
+        let dense: Vec<u32> = facets.iter().zip(0u32..).filter(|(facet, _)| is_dense(facet)).map(|(_, number)| number).collect();
+        let mut marks: Vec<Marks> = dense.iter().map(|_| Marks(alloc::vec![0; slots.div_ceil(64) as usize])).collect();
+        let metadata = Places::new(metadata.iter().map(|set| &**set), &dense);
+        let localities = Places::new(localities.iter().map(<[u32; 4]>::as_slice), &dense);
+        let profiles = Places::new(profiles.iter().map(tags_of), &dense);
+        for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
+            for (cell, slot) in chunk.cells.iter().zip(first..).filter(|(cell, _)| !Flags(cell.flags).is_free()) {
+                for place in metadata.of(cell.metadata).iter().chain(localities.of(cell.locality)).chain(profiles.of(cell.profile)) {
+                    if let Some(marks) = marks.get_mut(usize::from(*place)) {
+                        marks.set(slot);
+                    }
+                }
+            }
+        }
+        for (number, marks) in dense.iter().zip(marks) {
+            if let Some(facet) = self.pools.facets.get_mut(*number) {
+                facet.marks = Some(marks);
             }
         }
     }

@@ -44,6 +44,13 @@ impl Index {
         }
     }
 
+    /// Makes room for so many slots more, as far as they spread evenly.
+    pub(super) fn reserve(&mut self, slots: usize, hash_of: impl Fn(&u32) -> u64) {
+        for shard in &mut self.shards {
+            shard.reserve(slots / SHARDS, &hash_of);
+        }
+    }
+
     pub(super) fn remove(&mut self, hash: u64, slot: u32) {
         let shard = self.shards.get_mut(Self::shard(hash));
         if let Some(Ok(found)) = shard.map(|shard| shard.find_entry(hash, |other| *other == slot)) {

@@ -207,12 +207,27 @@ impl Pools {
             self.metadata.keep(found);
             return found;
         }
-        let facet = |(key, value)| {
-            let key = self.acquire_text(key);
-            self.acquire_facet(key, value)
-        };
-        let facets = metadata.iter().map(facet).collect();
+        let facets = metadata.iter().map(|(key, value)| self.acquire_pair(key, value)).collect();
         self.metadata.add(hash, facets)
+    }
+
+    /// One use of a metadata pair that is valid.
+    pub(super) fn acquire_pair(&mut self, key: &str, value: &str) -> u32 {
+        let key = self.acquire_text(key);
+        self.acquire_facet(key, value)
+    }
+
+    /// One use of the set of these facets, which are pairs in order of their keys, for one use of each.
+    pub(super) fn acquire_set(&mut self, facets: &[u32]) -> u32 {
+        if facets.is_empty() {
+            return 0;
+        }
+        let texts = facets.iter().flat_map(|facet| [self.key(*facet).as_bytes(), self.value(*facet).as_bytes()]);
+        let hash = chain(self.seed, texts);
+        let Some(found) = self.metadata.find(hash, |own| **own == *facets) else { return self.metadata.add(hash, facets.into()) };
+        self.metadata.keep(found);
+        facets.iter().for_each(|facet| self.release_facet(*facet));
+        found
     }
 
     fn acquire_tags(&mut self, tags: &Tags) -> u32 {

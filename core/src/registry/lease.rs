@@ -42,7 +42,7 @@ impl Store {
     }
 
     /// The record must be looked at then.
-    fn arm(&mut self, slot: u32, due: u64) {
+    pub(super) fn arm(&mut self, slot: u32, due: u64) {
         let (chunk, _) = split(slot);
         if let Some(bound) = self.bounds.get_mut(chunk) {
             *bound = due.min(*bound);

@@ -34,6 +34,7 @@ mod overrides;
 mod pool;
 mod protect;
 mod record;
+mod restore;
 mod results;
 mod select;
 mod service;

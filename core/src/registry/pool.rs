@@ -97,6 +97,11 @@ impl<T: Default> Pool<T> {
         self.entries.len()
     }
 
+    /// How many use each value, by number.
+    pub(super) fn users(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.entries.iter().map(|entry| (entry.users, &entry.value))
+    }
+
     /// The values by number; those of free numbers are empty.
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
         self.entries.iter().map(|entry| &entry.value)

@@ -74,6 +74,12 @@ fn hash(seed: u64, service: u32, spelled: &[u8]) -> u64 {
     chain(seed.wrapping_add(u64::from(service).wrapping_mul(0x9e37_79b9_7f4a_7c15)), [spelled])
 }
 
+fn hash_of(seed: u64, chunks: &[Box<Chunk>], arena: &Arena, slot: u32) -> u64 {
+    let (chunk, at) = split(slot);
+    let Some(cell) = chunks.get(chunk).and_then(|chunk| chunk.cells.get(at)) else { return 0 };
+    hash(seed, cell.service, Reader(arena.get(Place(cell.place))).id().unwrap_or_default())
+}
+
 impl Store {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -108,8 +114,12 @@ impl Store {
         profile_number, set_profile_number: profile u32;
         metadata_number, set_metadata_number: metadata u32;
         locality_number, set_locality_number: locality u32;
-        service, set_service: service u32;
         place_number, set_place_number: place u32;
+    }
+
+    #[inline]
+    pub(super) fn service(&self, slot: u32) -> u32 {
+        self.cell(slot).map(|cell| cell.service).unwrap_or_default()
     }
 
     #[inline]
@@ -283,43 +293,42 @@ impl Store {
         };
         let place = self.member_place(service, spelled.bytes()).unwrap_or_else(|place| place);
         let slot = self.restore(&image, spelled.bytes(), &bytes, place);
+        self.mark(slot, image.shared);
         self.scratch = bytes;
         slot
     }
 
-    /// Puts a record in whose shares and kinds of endpoints have been acquired, at a place among its service's members.
+    /// Makes room for so many records more.
+    pub(super) fn reserve(&mut self, records: usize) {
+        let Self { seed, chunks, index, arena, .. } = self;
+        index.reserve(records, |slot| hash_of(*seed, chunks, arena, *slot));
+    }
+
+    /// Puts a record in whose shares and kinds of endpoints have been acquired, at a place among its service's members. Its
+    /// facets are still to be marked.
     pub(super) fn restore(&mut self, image: &Image, spelled: &[u8], bytes: &[u8], member: usize) -> u32 {
         let slot = self.claim();
-        let place = self.arena.insert(slot, bytes);
-        let generation = self.flags(slot).generation();
-        let fenced = if image.fenced { Flags::FENCED } else { 0 };
-        let source = (u32::from(image.source) & 31) << Flags::SOURCE;
-        let flags = image.health as u32 | (image.admin as u32) << Flags::ADMIN | fenced | source;
-        self.set_flags(slot, Flags(flags | generation << Flags::GENERATION));
-        self.set_service(slot, image.service);
-        self.set_revision(slot, image.revision);
-        self.set_place_number(slot, place.0);
-        self.set_shared(slot, image.shared);
-        self.mark(slot, image.shared);
+        let place = self.arena.insert(slot, bytes).0;
+        let Image { service, revision, shared: Shared { metadata, locality, profile }, .. } = *image;
+        if let Some(cell) = self.cell_mut(slot) {
+            let flags = Flags::new(image.health, image.admin, image.fenced, image.source, Flags(cell.flags).generation());
+            *cell = Cell { flags: flags.0, profile, metadata, locality, service, place, revision };
+        }
         let Self { seed, chunks, index, arena, .. } = self;
-        index.insert(hash(*seed, image.service, spelled), slot, |slot| {
-            let (chunk, at) = split(*slot);
-            let Some(cell) = chunks.get(chunk).and_then(|chunk| chunk.cells.get(at)) else { return 0 };
-            hash(*seed, cell.service, Reader(arena.get(Place(cell.place))).id().unwrap_or_default())
-        });
-        let leased = self.pools.profile(image.shared.profile).ttl > 0;
-        if let Some(service) = self.services.get_mut(image.service) {
+        index.insert(hash(*seed, image.service, spelled), slot, |slot| hash_of(*seed, chunks, arena, *slot));
+        let ttl = self.pools.profile(profile).ttl;
+        if let Some(service) = self.services.get_mut(service) {
             let members = &mut service.members;
             if members.len() == members.capacity() {
                 members.reserve_exact((members.len() >> 2).max(4));
             }
             members.insert(member.min(members.len()), slot);
-            if leased {
+            if ttl > 0 {
                 service.leased = service.leased.saturating_add(1);
                 service.protection.came();
             }
         }
-        self.start_lease(slot, image.renewed);
+        self.arm(slot, if ttl > 0 { image.renewed.as_micros().saturating_add(ttl) } else { NEVER });
         slot
     }
 
