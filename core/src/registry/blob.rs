@@ -105,19 +105,19 @@ impl<'a> Reader<'a> {
     /// The kinds of the endpoints of a whole blob.
     pub(super) fn kinds(mut self) -> impl Iterator<Item = u32> {
         let count = self.id().and_then(|_| self.number()).and_then(|_| self.byte()).unwrap_or(0);
-        (0..count).map_while(move |_| self.skip_endpoint())
+        (0..count).map_while(move |_| self.raw_endpoint()).map(|(kind, _)| kind)
     }
 
-    fn skip_endpoint(&mut self) -> Option<u32> {
+    /// The kind of an endpoint, and its host and port as they are packed.
+    pub(super) fn raw_endpoint(&mut self) -> Option<(u32, &'a [u8])> {
         let kind = u32::try_from(self.number()?).ok()?;
-        let host = match self.byte()? {
-            4 => 4,
-            6 => 16,
-            _ => self.byte()?.into(),
+        let length = match self.0 {
+            [4, ..] => 5,
+            [6, ..] => 17,
+            [0, length, ..] => usize::from(*length).saturating_add(2),
+            _ => return None,
         };
-        self.take(host)?;
-        self.take(2)?;
-        Some(kind)
+        Some((kind, self.take(length.saturating_add(2))?))
     }
 
     pub(super) fn number(&mut self) -> Option<u64> {
@@ -145,6 +145,12 @@ impl<'a> Reader<'a> {
 
     pub(super) fn endpoint(&mut self) -> Option<Packed> {
         let kind = u32::try_from(self.number()?).ok()?;
+        let (host, port) = self.place()?;
+        Some(Packed { kind, host, port })
+    }
+
+    /// A host and a port.
+    pub(super) fn place(&mut self) -> Option<(Host, Option<u16>)> {
         let host = match self.byte()? {
             4 => Host::V4(Ipv4Addr::from(<[u8; 4]>::try_from(self.take(4)?).ok()?)),
             6 => Host::V6(Ipv6Addr::from(<[u8; 16]>::try_from(self.take(16)?).ok()?)),
@@ -155,7 +161,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let port = u16::from_le_bytes(<[u8; 2]>::try_from(self.take(2)?).ok()?);
-        Some(Packed { kind, host, port: Some(port).filter(|port| *port != 0) })
+        Some((host, Some(port).filter(|port| *port != 0)))
     }
 }
 

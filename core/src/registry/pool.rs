@@ -41,9 +41,14 @@ impl<T: Default> Pool<T> {
 
     /// One more user.
     pub(super) fn keep(&mut self, number: u32) {
+        self.keep_more(number, 1);
+    }
+
+    /// So many more users.
+    pub(super) fn keep_more(&mut self, number: u32, users: u32) {
         if let Some(entry) = self.entries.get_mut(number as usize).filter(|_| number != 0) {
-            // Each record has at most a few hundred parts, and quotas keep records below 2^24.
-            entry.users = entry.users.saturating_add(1);
+            // Memory ends before 2^32 uses do.
+            entry.users = entry.users.saturating_add(users);
         }
     }
 

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::blob::{self, Reader};
-use super::intern::Shared;
+use super::intern::{Pools, Shared};
 use super::log::Log;
 use super::ops::{Check, Key};
+use super::pool::Pool;
 use super::snapshot::{FORMAT, HEADER, LEAST_RECORD, MAGIC, OverrideImage, ProfileImage, RecordImage, ServiceImage, Sets, Tables};
 use super::store::Image;
 use super::{Config, Registry};
@@ -66,6 +67,7 @@ impl Registry {
             last = name;
             rest = self.fill_service(&tables, &image, &mut known, rest)?;
         }
+        known.settle(&mut self.store.pools);
         self.store.mark_all();
         if rest.is_empty() && self.store.len() == tables.records as usize { Ok(()) } else { Err(corrupt()) }
     }
@@ -126,9 +128,9 @@ impl Registry {
                 _ => self.overrides.get(image.namespace, image.name, &blob::id_text(spelled)),
             };
             let admin = admin.map_or(AdminState::Enabled, |own| own.state);
-            let shared = known.shared(self, tables, &record)?;
+            let shared = known.shared(&mut self.store.pools, tables, &record)?;
             bytes.clear();
-            let fenced = known.pack(self, tables, record.own, &mut bytes)?;
+            let fenced = known.pack(&mut self.store.pools, tables, record.own, &mut bytes)?;
             // Only now, lest a service without records stay behind.
             let number = *service.get_or_insert_with(|| {
                 let number = self.store.services.enter(image.namespace, image.name);
@@ -150,99 +152,98 @@ impl Registry {
     }
 }
 
-/// The numbers in the new registry of what stands in the tables; read, checked and acquired when a record first names it.
+/// The numbers in the new registry of the values of one table.
+struct Numbers(Vec<Number>);
+
+/// One of them.
+#[derive(Clone, Copy, Default)]
+struct Number {
+    /// None while no record has named the value: only then is it read, checked and acquired.
+    number: Option<core::num::NonZeroU32>,
+    /// How many uses it has beside the first. They are noted here, close together, and not in the pools.
+    more: u32,
+}
+
+impl Numbers {
+    fn new(count: usize) -> Self {
+        Self(alloc::vec![Number::default(); count])
+    }
+
+    /// The number of a value, with one more use; `new` acquires it when it is the first.
+    fn take(&mut self, at: u32, new: impl FnOnce() -> Result<u32, Error>) -> Result<u32, Error> {
+        let known = self.0.get_mut(at as usize).ok_or_else(corrupt)?;
+        if let Some(number) = known.number {
+            known.more = known.more.saturating_add(1);
+            return Ok(number.get());
+        }
+        let number = new()?;
+        // The empty value, number 0, is cheap to find each time.
+        known.number = core::num::NonZeroU32::new(number);
+        Ok(number)
+    }
+
+    /// Notes the uses in the pool.
+    fn settle<T: Default>(self, pool: &mut Pool<T>) {
+        for known in self.0 {
+            if let Some(number) = known.number {
+                pool.keep_more(number.get(), known.more);
+            }
+        }
+    }
+}
+
+/// What of the tables is in the new registry.
 struct Known {
     sets: Sets,
-    pairs: Vec<Option<u32>>,
-    metadata: Vec<Option<u32>>,
-    localities: Vec<Option<u32>>,
-    profiles: Vec<Option<u32>>,
-    kinds: Vec<Option<u32>>,
+    pairs: Numbers,
+    metadata: Numbers,
+    localities: Numbers,
+    profiles: Numbers,
+    kinds: Numbers,
 }
 
 impl Known {
     fn new(tables: &Tables<'_>, sets: Sets) -> Self {
         Self {
-            pairs: alloc::vec![None; tables.pairs.len()],
-            metadata: alloc::vec![None; sets.starts.len()],
-            localities: alloc::vec![None; tables.localities.len()],
-            profiles: alloc::vec![None; tables.profiles.len()],
-            kinds: alloc::vec![None; tables.kinds.len()],
+            pairs: Numbers::new(tables.pairs.len()),
+            metadata: Numbers::new(sets.len()),
+            localities: Numbers::new(tables.localities.len()),
+            profiles: Numbers::new(tables.profiles.len()),
+            kinds: Numbers::new(tables.kinds.len()),
             sets,
         }
     }
 
-    /// One use of a metadata set that no record has named yet.
-    fn metadata(&mut self, registry: &mut Registry, tables: &Tables<'_>, set: u32) -> Result<u32, Error> {
-        let pairs = self.sets.get(set).ok_or_else(corrupt)?;
-        if pairs.len() > crate::limits::METADATA_PAIRS {
-            return Err(corrupt());
-        }
-        let mut facets = Vec::with_capacity(pairs.len());
-        let mut last = "";
-        for pair in pairs {
-            let (key, value) = tables.pairs.get(*pair as usize).ok_or_else(corrupt)?;
-            if *key <= last {
-                return Err(corrupt());
-            }
-            last = key;
-            let facet = match self.pairs.get(*pair as usize).copied().flatten() {
-                Some(facet) => {
-                    registry.store.pools.facets.keep(facet);
-                    facet
-                }
-                None => {
-                    Metadata::new([(*key, *value)]).map_err(|_| corrupt())?;
-                    registry.store.pools.acquire_pair(key, value)
-                }
-            };
-            put(&mut self.pairs, *pair, facet);
-            facets.push(facet);
-        }
-        Ok(registry.store.pools.acquire_set(&facets))
+    /// Notes all uses in the pools.
+    fn settle(self, pools: &mut Pools) {
+        self.metadata.settle(&mut pools.metadata);
+        self.localities.settle(&mut pools.localities);
+        self.profiles.settle(&mut pools.profiles);
+        self.kinds.settle(&mut pools.kinds);
     }
 
     /// One use of all that a record shares.
-    fn shared(&mut self, registry: &mut Registry, tables: &Tables<'_>, record: &RecordImage<'_>) -> Result<Shared, Error> {
-        let metadata = match self.metadata.get(record.metadata as usize).ok_or_else(corrupt)? {
-            Some(number) => {
-                registry.store.pools.metadata.keep(*number);
-                *number
-            }
-            None => self.metadata(registry, tables, record.metadata)?,
-        };
-        let pools = &mut registry.store.pools;
-        put(&mut self.metadata, record.metadata, metadata);
-        let locality = match self.localities.get(record.locality as usize).ok_or_else(corrupt)? {
-            Some(number) => {
-                pools.localities.keep(*number);
-                *number
-            }
-            None => {
+    fn shared(&mut self, pools: &mut Pools, tables: &Tables<'_>, record: &RecordImage<'_>) -> Result<Shared, Error> {
+        let Self { sets, pairs, metadata, localities, profiles, .. } = self;
+        Ok(Shared {
+            metadata: metadata.take(record.metadata, || acquire_set(pools, tables, sets, pairs, record.metadata))?,
+            locality: localities.take(record.locality, || {
                 let [region, zone, subzone, node] = tables.localities.get(record.locality as usize).ok_or_else(corrupt)?.map(String::from);
                 let locality = Locality { region, zone, subzone, node };
+                // An empty part is one that is not known.
                 locality.validate().map_err(|_| corrupt())?;
-                pools.acquire_locality(&locality)
-            }
-        };
-        put(&mut self.localities, record.locality, locality);
-        let profile = match self.profiles.get(record.profile as usize).ok_or_else(corrupt)? {
-            Some(number) => {
-                pools.profiles.keep(*number);
-                *number
-            }
-            None => {
+                Ok(pools.acquire_locality(&locality))
+            })?,
+            profile: profiles.take(record.profile, || {
                 let image = tables.profiles.get(record.profile as usize).ok_or_else(corrupt)?;
                 let (tags, version, weight, lease) = image.read().map_err(|_| corrupt())?;
-                pools.acquire_profile(&tags, version.as_ref(), weight, lease)
-            }
-        };
-        put(&mut self.profiles, record.profile, profile);
-        Ok(Shared { metadata, locality, profile })
+                Ok(pools.acquire_profile(&tags, version.as_ref(), weight, lease))
+            })?,
+        })
     }
 
     /// Checks the bytes of a record and packs them anew; whether its incarnation is not 0.
-    fn pack(&mut self, registry: &mut Registry, tables: &Tables<'_>, own: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
+    fn pack(&mut self, pools: &mut Pools, tables: &Tables<'_>, own: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
         let mut reader = Reader(own);
         let spelled = reader.id().ok_or_else(corrupt)?;
         let incarnation = reader.number().ok_or_else(corrupt)?;
@@ -255,33 +256,57 @@ impl Known {
         blob::push_number(out, incarnation);
         out.push(count);
         for _ in 0..count {
-            let packed = reader.endpoint().ok_or_else(corrupt)?;
-            if let Host::Name(name) = &packed.host
-                && Host::parse(name).as_ref() != Ok(&packed.host)
-            {
+            let (image, place) = reader.raw_endpoint().ok_or_else(corrupt)?;
+            // Addresses are valid whatever their bytes; a name is spelled as names are.
+            if place.first() == Some(&0) && !Reader(place).place().is_some_and(|(host, _)| is_host(&host)) {
                 return Err(corrupt());
             }
-            let kind = match self.kinds.get(packed.kind as usize).ok_or_else(corrupt)? {
-                Some(kind) => {
-                    registry.store.pools.kinds.keep(*kind);
-                    *kind
-                }
-                None => {
-                    let (name, scheme, secure) = tables.kinds.get(packed.kind as usize).ok_or_else(corrupt)?;
-                    let built = Endpoint::build(name, scheme, packed.host.clone(), packed.port, *secure).map_err(|_| corrupt())?;
-                    registry.store.pools.acquire_kind(&built.name, &built.scheme, built.secure)
-                }
-            };
-            put(&mut self.kinds, packed.kind, kind);
-            blob::push_endpoint(kind, &packed.host, packed.port, out);
+            let kind = self.kinds.take(image, || {
+                let (name, scheme, secure) = tables.kinds.get(image as usize).ok_or_else(corrupt)?;
+                let (host, port) = Reader(place).place().ok_or_else(corrupt)?;
+                let built = Endpoint::build(name, scheme, host, port, *secure).map_err(|_| corrupt())?;
+                Ok(pools.acquire_kind(&built.name, &built.scheme, built.secure))
+            })?;
+            blob::push_number(out, kind.into());
+            out.extend_from_slice(place);
         }
         if reader.0.is_empty() { Ok(incarnation > 0) } else { Err(corrupt()) }
     }
 }
 
-fn put(known: &mut [Option<u32>], at: u32, number: u32) {
-    if let Some(place) = known.get_mut(at as usize) {
-        *place = Some(number);
+/// One use of a metadata set that no record has named yet.
+fn acquire_set(pools: &mut Pools, tables: &Tables<'_>, sets: &Sets, known: &mut Numbers, set: u32) -> Result<u32, Error> {
+    let pairs = sets.get(set).ok_or_else(corrupt)?;
+    if pairs.len() > crate::limits::METADATA_PAIRS {
+        return Err(corrupt());
+    }
+    let mut facets = Vec::with_capacity(pairs.len());
+    let mut last = "";
+    for pair in pairs {
+        let (key, value) = tables.pairs.get(*pair as usize).ok_or_else(corrupt)?;
+        if *key <= last {
+            return Err(corrupt());
+        }
+        last = key;
+        // Noted at once: a set that is there already gives back its uses.
+        let mut fresh = false;
+        let facet = known.take(*pair, || {
+            fresh = true;
+            Metadata::new([(*key, *value)]).map_err(|_| corrupt())?;
+            Ok(pools.acquire_pair(key, value))
+        })?;
+        if !fresh {
+            pools.facets.keep(facet);
+        }
+        facets.push(facet);
+    }
+    Ok(pools.acquire_set(&facets))
+}
+
+fn is_host(host: &Host) -> bool {
+    match host {
+        Host::Name(name) => Host::parse(name).as_ref() == Ok(host),
+        _ => true,
     }
 }
 

@@ -77,6 +77,10 @@ impl Sets {
         Some(sets)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
     pub(super) fn get(&self, set: u32) -> Option<&[u32]> {
         let at = set as usize;
         let [start, end] = self.starts.get(at..at.checked_add(2)?)?.first_chunk()?;

@@ -56,6 +56,53 @@ fn a_snapshot_of_everything_comes_back() {
 }
 
 #[test]
+fn what_is_restored_is_counted_as_what_is_registered() {
+    let mut back = restore(&full().snapshot()).unwrap();
+    for (namespace, service, id) in [
+        ("default", "s", "i0"),
+        ("default", "s", "i1"),
+        ("default", "s", "i2"),
+        ("default", "s", "i3"),
+        ("other", "t", "550e8400-e29b-41d4-a716-446655440000"),
+    ] {
+        back.deregister(namespace, service, id, None, at(5.0)).unwrap();
+    }
+    let gone = Listing {
+        source: "consul:dc1".into(),
+        namespace: "default".into(),
+        service: Some("s".into()),
+        instances: vec![],
+        removed: vec![("s".into(), "foreign".into())],
+        kept: vec![],
+    };
+    assert_eq!(back.reconcile(&gone, at(5.0)).unwrap().removed, 1);
+    let pools = &back.store.pools;
+    assert_eq!((pools.facets.len(), pools.metadata.len(), pools.localities.len()), (0, 0, 0));
+    assert_eq!((pools.profiles.len(), pools.versions.len(), pools.tags.len(), pools.kinds.len()), (0, 0, 0, 0));
+    assert_eq!((back.len(), back.services(None).len(), back.stats().leased), (0, 0, 0));
+}
+
+#[test]
+fn a_large_snapshot_answers_as_what_it_was_taken_of() {
+    let mut rng = Rng::new(9);
+    let mut registry = registry();
+    for n in 0..3_000 {
+        put(&mut registry, &super::scale::varied(&mut rng, n), 0.0);
+    }
+    let mut back = restore(&registry.snapshot()).unwrap();
+    for (selector, zone) in [("env=prod", "z1"), ("tier in (t1, t2)", ""), ("tags contains canary, build=b7", ""), ("", "z2")] {
+        let query = Query::everything().selector(selector).unwrap().zone(zone);
+        assert_eq!(ids(&back, &query), ids(&registry, &query));
+    }
+    // The counts behind the bitmaps are right too: all can go, and others come.
+    for handle in back.query(&Query::everything().health(crate::query::HealthFilter::Any)).handles {
+        let Registration { service, id, .. } = back.instance(handle).unwrap().registration;
+        back.deregister("default", &service, &id, None, at(5.0)).unwrap();
+    }
+    assert_eq!((back.len(), back.store.pools.facets.len()), (0, 0));
+}
+
+#[test]
 fn every_cut_and_every_flipped_bit_is_found() {
     let bytes = full().snapshot();
     for cut in 0..bytes.len() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::query::HealthFilter;
 
 /// Registrations of which some facets are shared by many and others are rare.
-fn varied(rng: &mut Rng, n: u32) -> Registration {
+pub(super) fn varied(rng: &mut Rng, n: u32) -> Registration {
     let service = format!("s{}", rng.below(7));
     let mut registration = Registration::new(service, format!("i{n}"))
         .metadata([
