@@ -11,8 +11,9 @@ use crate::registry::{Changes, Mode, Put, Registry, View};
 use crate::serve::http::body;
 use crate::value::{Fields, Value};
 
-const CONDITIONS: &[&str] = &["mode", "if_revision"];
-const QUERY: &[&str] = &["selector", "version", "region", "zone", "subzone", "node", "tag", "health", "limit", "epoch", "revision", "wait"];
+pub(super) const CONDITIONS: &[&str] = &["mode", "if_revision"];
+pub(super) const QUERY: &[&str] =
+    &["selector", "version", "region", "zone", "subzone", "node", "tag", "health", "limit", "epoch", "revision", "wait"];
 
 pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(CONDITIONS)?;

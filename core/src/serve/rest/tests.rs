@@ -207,3 +207,38 @@ fn the_description_is_true() {
     let changes = ask(&mut r, "GET /v1/changes?epoch=1&revision=0", "", 0).1;
     assert_eq!(keys(&changes.get("events").unwrap().as_list().unwrap()[0]), fields("Change"));
 }
+
+/// Every parameter that is described is taken, no other is, and every reference leads somewhere.
+#[test]
+fn the_description_is_whole() {
+    let api = Value::from_json(OPENAPI.as_bytes()).unwrap();
+    let find = |reference: &str| reference.strip_prefix("#/").unwrap().split('/').fold(&api, |at, key| at.get(key).expect(reference));
+    let mut open = std::vec![&api];
+    while let Some(value) = open.pop() {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+            find(reference);
+        }
+        open.extend(value.as_list().unwrap_or_default());
+        open.extend(value.as_map().unwrap_or_default().iter().map(|(_, inner)| inner));
+    }
+    let mut r = registry();
+    for (path, methods) in api.get("paths").unwrap().as_map().unwrap() {
+        for (method, operation) in methods.as_map().unwrap() {
+            let line = format!("{} {}", method.to_uppercase(), path.replace(['{', '}'], ""));
+            let unknown = |name: &str, r: &mut Registry| {
+                let Reply::Response(response) = send(r, &format!("{line}?{name}=1"), "", 0) else { return false };
+                let document = Value::from_json(&response.body).unwrap_or_default();
+                let code = document.get("error").and_then(|error| error.get("code")?.as_str().map(String::from));
+                code.as_deref() == Some("unknown-field")
+            };
+            let described = operation.get("parameters").and_then(Value::as_list).unwrap_or_default();
+            let described = described.iter().map(|one| one.get("$ref").and_then(Value::as_str).map_or(one, &find));
+            let queries = described.filter(|one| one.get("in").and_then(Value::as_str) == Some("query"));
+            let names: BTreeSet<&str> = queries.map(|one| one.get("name").unwrap().as_str().unwrap()).collect();
+            let known = instances::QUERY.iter().chain(instances::CONDITIONS).chain(&["incarnation", "other"]);
+            for name in known {
+                assert_eq!(unknown(name, &mut r), !names.contains(name), "{line} {name}");
+            }
+        }
+    }
+}
