@@ -100,6 +100,22 @@ impl Balancer {
         }
     }
 
+    /// A pick through `choose`, by the arguments of `pick`.
+    #[inline]
+    fn picked(
+        slf: &Bound<'_, Self>,
+        key: Option<&Bound<'_, PyAny>>,
+        exclude: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+        mut choose: impl FnMut(&mut core::Balancer, &Request<'_>, Timestamp) -> Result<core::Pick, Error>,
+    ) -> PyResult<Pick> {
+        let key = key.map(|key| payload(key, "key")).transpose()?;
+        let (exclude, at) = (excluded(exclude)?, clock::at(now));
+        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
+        let (instance, token) = slf.get().choose(slf.py(), Some(at), |core, now| choose(core, &request, now))?;
+        Ok(Pick { balancer: slf.clone().unbind(), instance, token, at, timed: now.is_none() })
+    }
+
     fn settle(&self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
         self.lock().core.finish(token, outcome, now)
     }
@@ -221,11 +237,7 @@ impl Balancer {
         exclude: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Pick> {
-        let key = key.map(|key| payload(key, "key")).transpose()?;
-        let (exclude, at) = (excluded(exclude)?, clock::at(now));
-        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
-        let (instance, token) = slf.get().choose(slf.py(), Some(at), |core, now| core.pick(&request, now))?;
-        Ok(Pick { balancer: slf.clone().unbind(), instance, token, at, timed: now.is_none() })
+        Self::picked(slf, key, exclude, now, core::Balancer::pick)
     }
 
     /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
@@ -259,8 +271,8 @@ impl Balancer {
         exclude: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Pick> {
-        Self::finish(slf.get(), token, ok, latency, now)?;
-        Self::pick(slf, key, exclude, now)
+        let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency)?);
+        Self::picked(slf, key, exclude, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
     }
 
     /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.

@@ -291,19 +291,22 @@ impl Registry {
 
     /// Puts a provider on the board, or changes what it says of itself. `mode` is upsert, create or update.
     #[pyo3(
-        signature = (service, *, mode=None, if_revision=None, now=None, **registration),
-        text_signature = "($self, service, *, id, endpoints=(), version=None, metadata=None, tags=(), locality=None, weight=1, health='healthy', ttl=None, grace=None, incarnation=0, namespace='default', mode='upsert', if_revision=None, now=None)"
+        signature = (service, id=None, *, mode=None, if_revision=None, now=None, **registration),
+        text_signature = "($self, service, id, *, endpoints=(), version=None, metadata=None, tags=(), locality=None, weight=1, health='healthy', ttl=None, grace=None, incarnation=0, namespace='default', mode='upsert', if_revision=None, now=None)"
     )]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn register<'py>(
         &self,
         py: Python<'py>,
         service: &Bound<'py, PyAny>,
+        id: Option<Bound<'py, PyAny>>,
         mode: Option<Bound<'py, PyAny>>,
         if_revision: Option<Bound<'py, PyAny>>,
         now: Option<Time>,
         registration: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let registration = Registration::from_value(&document([("service", service)], registration)?).raise(py)?;
+        let id = id.unwrap_or_else(|| py.None().into_bound(py));
+        let registration = Registration::from_value(&document([("service", service), ("id", &id)], registration)?).raise(py)?;
         let put = Put::from_value(&pairs([("mode", mode.as_ref()), ("if_revision", if_revision.as_ref())])?).raise(py)?;
         let done = self.change(py, clock::at(now), |core, now| core.register(&registration, put, now))?;
         result(py, "Registered", &done.to_value())
@@ -436,20 +439,18 @@ impl Registry {
 
     /// Takes over a payload of another registry, as bytes or text, by the rules of `reconcile`.
     #[pyo3(
-        signature = (source, body, *, format=None, now=None, **scope),
-        text_signature = "($self, source, body, *, format='consul-health', namespace='default', service=None, now=None)"
+        signature = (source, body, *, now=None, **scope),
+        text_signature = "($self, source, body, *, format, namespace='default', service=None, now=None)"
     )]
     fn feed<'py>(
         &self,
         py: Python<'py>,
         source: &Bound<'py, PyAny>,
         body: &Bound<'py, PyAny>,
-        format: Option<Bound<'py, PyAny>>,
         now: Option<Time>,
         scope: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let format = format.unwrap_or_else(|| intern!(py, "consul-health").clone().into_any());
-        let feed = Feed::from_value(&document([("source", source), ("format", &format)], scope)?).raise(py)?;
+        let feed = Feed::from_value(&document([("source", source)], scope)?).raise(py)?;
         let body = payload(body, "body")?;
         let done = self.change(py, clock::at(now), |core, now| feed.push(core, body.as_bytes(), now))?;
         result(py, "Reconciled", &done.to_value())

@@ -14,7 +14,7 @@ SECOND = 1_000_000
 def registry():
     registry = Registry()
     for name in ("b1", "b2", "b3"):
-        registry.register("billing", id=name, endpoints=[f"http://10.0.0.{name[1]}:8080"], now=0)
+        registry.register("billing", name, endpoints=[f"http://10.0.0.{name[1]}:8080"], now=0)
     return registry
 
 
@@ -81,27 +81,27 @@ def test_it_follows_the_registry(registry):
     balancer = Balancer(registry, Query("billing", selector="!gone"), "round-robin")
     assert len(balancer) == 3
     registry.deregister("billing", "b1", now=0)
-    registry.register("billing", id="b2", metadata={"gone": "yes"}, now=0)
+    registry.register("billing", "b2", metadata={"gone": "yes"}, now=0)
     assert {next(balancer).id for _ in range(4)} == {"b3"}
     registry.deregister("billing", "b3", now=0)
     raises("no-instances", "", balancer.pick)
     raises("no-instances", "", lambda: next(balancer))
-    registry.register("billing", id="b4", weight=3, now=0)
+    registry.register("billing", "b4", weight=3, now=0)
     assert next(balancer).weight == 3
 
 
 def test_an_update_gives_a_new_object(registry):
     balancer = Balancer(registry, "billing", "first")
     first = next(balancer)
-    registry.register("billing", id="b9", now=0)
+    registry.register("billing", "b9", now=0)
     assert next(balancer) is first
-    registry.register("billing", id="b1", weight=2, now=0)
+    registry.register("billing", "b1", weight=2, now=0)
     assert next(balancer) is not first and next(balancer).weight == 2
 
 
 def test_a_pick_ends_leases_that_are_due():
     registry = Registry()
-    registry.register("billing", id="b1", ttl=1, now=0)
+    registry.register("billing", "b1", ttl=1, now=0)
     balancer = Balancer(registry, "billing")
     assert balancer.pick(now=0).instance.id == "b1"
     raises("no-instances", "", balancer.pick, now=SECOND)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 USE = """
 import json, importlib.metadata as metadata, callboard
 registry = callboard.Registry()
-registry.register("billing", id="b1", endpoints=["http://10.0.0.5:8080"])
+registry.register("billing", "b1", endpoints=["http://10.0.0.5:8080"])
 with callboard.Balancer(registry, "billing").pick() as instance:
     url = instance.url
 package = metadata.distribution("callboard")

@@ -61,7 +61,7 @@ def test_an_instance_cannot_be_changed_and_shows_no_metadata(registry):
 
 def test_an_instance_is_the_same_object_until_it_changes(registry):
     first = registry.lookup("billing", "b1")
-    registry.register("billing", id="b2")
+    registry.register("billing", "b2")
     assert registry.lookup("billing", "b1") is first is registry.query("billing").instances[0]
     registry.set_health("billing", "b1", "degraded")
     second = registry.lookup("billing", "b1")
@@ -90,7 +90,7 @@ def test_instances_compare_hash_copy_and_pickle(registry):
 def test_what_was_answered_can_be_asked(registry):
     instance = registry.lookup("billing", "b1")
     other = Registry()
-    other.register("billing", id="b1", endpoints=instance.endpoints, metadata=instance.metadata, locality=instance.locality)
+    other.register("billing", "b1", endpoints=instance.endpoints, metadata=instance.metadata, locality=instance.locality)
     assert other.lookup("billing", "b1").endpoints == instance.endpoints
 
 
@@ -106,7 +106,7 @@ def test_an_answer_is_a_sequence(registry):
 def test_a_time_is_a_whole_number_of_microseconds(registry, now):
     before = registry.revision
     for call in (
-        lambda: registry.register("billing", id="b2", now=now),
+        lambda: registry.register("billing", "b2", now=now),
         lambda: registry.renew("billing", "b1", now=now),
         lambda: registry.advance(now=now),
         lambda: registry.deregister("billing", "b1", now=now),
@@ -209,7 +209,7 @@ def test_a_lease_ends(registry):
 
 def test_the_default_clock_moves_leases(registry):
     registry = Registry()
-    registry.register("billing", id="b1", ttl=1)
+    registry.register("billing", "b1", ttl=1)
     first = registry.deadline
     assert 0 < first - callboard.now() <= SECOND
     registry.renew("billing", "b1")
@@ -259,9 +259,9 @@ def test_a_subscriber_that_raises_harms_nobody(registry, monkeypatch):
     seen = []
     monkeypatch.setattr("sys.unraisablehook", seen.append)
     listener = registry._listen(lambda: 1 / 0)
-    registry.register("billing", id="b2")
+    registry.register("billing", "b2")
     assert len(registry) == 2 and seen[0].exc_type is ZeroDivisionError
     registry._unlisten(listener)
     registry._unlisten(listener)
-    registry.register("billing", id="b3")
+    registry.register("billing", "b3")
     assert len(seen) == 1

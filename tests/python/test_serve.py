@@ -89,26 +89,37 @@ def test_hostile_requests():
 
 def test_a_payload_of_consul_is_fed():
     registry = Registry()
-    done = registry.feed("consul:dc1", CONSUL, now=0)
+    done = registry.feed("consul:dc1", CONSUL, format="consul-health", now=0)
     assert (done.added, done.skipped) == (1, ())
     web = registry.lookup("web", "n1/w1")
     assert (web.source, web.url, web.metadata["env"]) == ("consul:dc1", "http://10.0.0.9:80", "prod")
-    assert registry.feed("consul:dc1", CONSUL.encode(), service="web", now=0).added == 0
-    assert registry.feed("consul:dc1", b"[]", service="web", now=0).held == 1
-    assert callboard.decode(CONSUL)["instances"][0]["id"] == "n1/w1"
+    assert registry.feed("consul:dc1", CONSUL.encode(), format="consul-health", service="web", now=0).added == 0
+    assert registry.feed("consul:dc1", b"[]", format="consul-health", service="web", now=0).held == 1
+    assert callboard.decode(CONSUL, "consul-health")["instances"][0]["id"] == "n1/w1"
+
+
+def test_one_callboard_follows_another():
+    server, client = Registry(), Registry()
+    server.register("billing", "b1", endpoints=["http://10.0.0.5:8080"])
+    body = server.handle("GET", PATH).body
+    assert client.feed("callboard", body, format="callboard", service="billing").added == 1
+    assert client.lookup("billing", "b1").url == "http://10.0.0.5:8080"
 
 
 def test_hostile_payloads():
     registry = Registry()
     before = registry.position
     for body in ("", "{", "[{]", b"\xff", '{"a":1,"a":2}', "[" * 100):
-        for call in (lambda: registry.feed("s", body, service="web"), lambda: callboard.decode(body)):
+        for format in ("consul-health", "callboard"):
             with pytest.raises((callboard.DataError, callboard.LimitError)):
-                call()
+                registry.feed("s", body, format=format, service="web")
+            with pytest.raises((callboard.DataError, callboard.LimitError)):
+                callboard.decode(body, format)
     raises("invalid-argument", "format", registry.feed, "s", "[]", format="yaml")
     raises("invalid-argument", "format", callboard.decode, "[]", 1)
-    raises("invalid-argument", "body", registry.feed, "s", None)
-    raises("missing-field", "service", registry.feed, "s", "[]")
-    raises("unknown-field", "sevice", registry.feed, "s", "[]", sevice="web")
-    raises("invalid-name", "namespace", callboard.decode, "[]", namespace="__proto__")
+    raises("invalid-argument", "body", registry.feed, "s", None, format="callboard")
+    raises("missing-field", "service", registry.feed, "s", "[]", format="consul-health")
+    raises("missing-field", "format", registry.feed, "s", "[]")
+    raises("unknown-field", "sevice", registry.feed, "s", "[]", format="consul-health", sevice="web")
+    raises("invalid-name", "namespace", callboard.decode, "[]", "consul-health", namespace="__proto__")
     assert registry.position == before

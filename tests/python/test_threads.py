@@ -16,7 +16,7 @@ def test_mixed_calls_from_many_threads():
     faulthandler.dump_traceback_later(60, exit=True)
     registry = Registry()
     for number in range(20):
-        registry.register("billing", id=f"b{number}", endpoints=["http://10.0.0.1:80"])
+        registry.register("billing", f"b{number}", endpoints=["http://10.0.0.1:80"])
     shared = Balancer(registry, "billing")
     watch = registry.watch("billing")
     failures, heard = [], []
@@ -32,7 +32,7 @@ def test_mixed_calls_from_many_threads():
                 registry.deregister("billing", name)
             except callboard.NotFoundError:
                 pass
-            registry.register("billing", id=name, metadata={"by": str(number)}, ttl=30)
+            registry.register("billing", name, metadata={"by": str(number)}, ttl=30)
 
         def keep():
             with shared.pick() as instance:

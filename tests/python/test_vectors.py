@@ -234,7 +234,7 @@ class Host:
 
     def do_decode(self, args, keep, now):
         args = dict(args)
-        return callboard.decode(payload(args.pop("body")), **args)
+        return callboard.decode(payload(args.pop("body")), args.pop("format"), **args)
 
     def do_feed(self, args, keep, now):
         args = dict(args)

@@ -9,7 +9,7 @@ from callboard import Balancer, Change, Instance, Query, Registry
 from typing_extensions import assert_type
 
 registry = Registry(allow_local_addresses=True, timer_slack=0.5)
-assert_type(registry.register("billing", id="b1", endpoints=["http://10.0.0.5:8080"], metadata={"env": "prod"}, ttl=30).handle, int)
+assert_type(registry.register("billing", "b1", endpoints=["http://10.0.0.5:8080"], metadata={"env": "prod"}, ttl=30).handle, int)
 assert_type(registry.lookup("billing", "b1"), "Instance | None")
 assert_type(registry.query(Query("billing", version="^1.4")).instances, "tuple[Instance, ...]")
 assert_type([instance.url for instance in registry.query("billing")], "list[str | None]")
@@ -24,7 +24,7 @@ assert_type(next(balancer).weight, float)
 assert_type(balancer.pick().finish(ok=False, latency=0.25), bool)
 
 registry.register("billing")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-registry.register("billing", id="b1", wieght=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+registry.register("billing", "b1", wieght=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 registry.set_health("billing", "b1", "ill")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Balancer(registry, "billing", policy="best")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 instance.id = "b2"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]

@@ -14,14 +14,13 @@ __VERSION__: Final[str]
 
 _Document: TypeAlias = Mapping[str, Any]
 _Asked: TypeAlias = Query | str | _Document
+_Format: TypeAlias = Literal["callboard", "consul-health"]
 _Policy: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous"]
 
 def codes() -> dict[str, str]:
     """Every error code with the name of the exception class that carries it."""
 
-def decode(
-    body: bytes | str, format: Literal["consul-health"] = "consul-health", *, namespace: str = "default"
-) -> dict[str, Any]:
+def decode(body: bytes | str, format: _Format, *, namespace: str = "default") -> dict[str, Any]:
     """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""
 
 def now() -> int:
@@ -172,8 +171,8 @@ class Registry:
     def register(
         self,
         service: str,
-        *,
         id: str,
+        *,
         endpoints: Sequence[str | Endpoint | _Document] = (),
         version: str | None = None,
         metadata: Mapping[str, str] | None = None,
@@ -249,7 +248,7 @@ class Registry:
         source: str,
         body: bytes | str,
         *,
-        format: Literal["consul-health"] = "consul-health",
+        format: _Format,
         namespace: str = "default",
         service: str | None = None,
         now: int | None = None,
