@@ -146,6 +146,10 @@ impl World {
         let registry = self.host.registry();
         for (key, record) in &self.model.records {
             let Some(handle) = registry.lookup(&key.0, &key.1, &key.2) else { return Err(format!("{key:?} is not on record")) };
+            // What has not changed is read again in full now and then.
+            if record.revision < self.model.revision && !step.is_multiple_of(4) {
+                continue;
+            }
             let Some(instance) = registry.instance(handle) else { return Err(format!("{key:?}: the handle names nothing")) };
             same!(format!("{key:?}: registration"), record.registration, instance.registration);
             same!(format!("{key:?}: revision"), record.revision, instance.revision);
