@@ -2,7 +2,7 @@
 // Reads pkg/{core,full} (wasm-bindgen's output) and js/*.ts, writes dist/.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -28,6 +28,7 @@ if (existsSync("dist/.stamp") && readFileSync("dist/.stamp", "utf8") === stamp) 
     process.exit(1);
   });
   await declarations();
+  for (const name of ["LICENSE-APACHE", "LICENSE-MIT"]) cpSync(`../${name}`, `dist/${name}`);
   writeFileSync("dist/.stamp", stamp);
   report();
 }

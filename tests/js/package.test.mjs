@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import test from "node:test";
+import { brotliCompressSync } from "node:zlib";
 import * as core from "../../bindings-wasm/dist/index.js";
 import * as full from "../../bindings-wasm/dist/full/index.js";
 
@@ -34,4 +35,13 @@ test("the limits of the copy are the core's", () => {
 
 test("the larger module has everything of the smaller one", () => {
   assert.deepEqual(Object.keys(core).filter((name) => !(name in full)), []);
+});
+
+test("the modules keep to their size", () => {
+  // Brotli bytes as of the last change that was meant to change them; what grows by more than 5 % says so in size.json.
+  const accepted = JSON.parse(read("../../bindings-wasm/size.json"));
+  for (const [name, path] of [["core", "callboard.wasm"], ["full", "full/callboard.wasm"]]) {
+    const size = brotliCompressSync(readFileSync(new URL(`../../bindings-wasm/dist/${path}`, import.meta.url))).length;
+    assert.ok(size <= accepted[name] * 1.05, `${name}: ${size} bytes, accepted ${accepted[name]} (bindings-wasm/size.json)`);
+  }
 });

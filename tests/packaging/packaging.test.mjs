@@ -70,7 +70,7 @@ function binary(scope, name) {
 
 test("the tarball has what it needs and nothing else", () => {
   const entries = ["callboard.wasm", "bytes.cjs", "edge-light.js", "index.cjs", "index.d.cts", "index.d.ts", "index.js", "node.js", "slim.cjs", "slim.d.cts", "slim.d.ts", "slim.js", "wasm.d.ts", "workerd.js"];
-  const wanted = ["README.md", "package.json", ...entries.flatMap((name) => [`dist/${name}`, `dist/full/${name}`])];
+  const wanted = ["README.md", "package.json", "dist/LICENSE-APACHE", "dist/LICENSE-MIT", ...entries.flatMap((name) => [`dist/${name}`, `dist/full/${name}`])];
   assert.deepEqual(packedFiles.toSorted(), wanted.toSorted());
   const { scripts, dependencies } = JSON.parse(readFileSync(inFolder("node_modules/callboard/package.json"), "utf8"));
   assert.equal(scripts, undefined);

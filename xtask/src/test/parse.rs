@@ -62,14 +62,22 @@ pub fn current(format: Format, line: &str) -> Option<String> {
 
 /// What of a failed run's output tells why: the reports of failed tests where they stand apart, else its end.
 pub fn reasons(format: Format, lines: &[String], most: usize) -> Vec<&str> {
+    let begins = |line: &str| match format {
+        Format::Node => line.trim_start().starts_with("not ok "),
+        // A compiler's complaint, or the report of failed tests.
+        Format::Cargo => line == "failures:" || line.starts_with("error"),
+        _ => false,
+    };
+    let ends = |line: &str| match format {
+        Format::Node => line.trim() == "...",
+        _ => line.starts_with("test result:"),
+    };
     let mut reasons: Vec<&str> = Vec::new();
-    if format == Format::Node {
-        let mut inside = false;
-        for line in lines {
-            inside = line.trim_start().starts_with("not ok ") || inside && line.trim() != "...";
-            if inside {
-                reasons.push(line);
-            }
+    let mut inside = false;
+    for line in lines {
+        inside = begins(line) || inside && !ends(line);
+        if inside {
+            reasons.push(line);
         }
     }
     if reasons.is_empty() {
@@ -162,7 +170,10 @@ mod tests {
     fn reasons_are_the_failed_tests_or_the_end() {
         let lines: Vec<String> = ["ok 1", "not ok 2 - b", "  ---", "  error: x", "  ...", "ok 3"].map(str::to_owned).into();
         assert_eq!(reasons(Format::Node, &lines, 9), ["not ok 2 - b", "  ---", "  error: x"]);
-        assert_eq!(reasons(Format::Cargo, &lines, 2), ["  ...", "ok 3"]);
+        let lines: Vec<String> =
+            ["test b ... FAILED", "failures:", "why", "test result: FAILED.", "test c ... ok"].map(str::to_owned).into();
+        assert_eq!(reasons(Format::Cargo, &lines, 9), ["failures:", "why"]);
+        assert_eq!(reasons(Format::Pytest, &lines, 1), ["test c ... ok"]);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub const SUITES: &[Suite] = &[
         what: "the core, all features",
         format: Format::Cargo,
         needs: &[],
-        command: || cargo(&["test", "--locked", "--package", "callboard", "--all-features"]),
+        command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "callboard", "--all-features"]),
         skip: never,
     },
     Suite {
@@ -63,7 +63,7 @@ pub const SUITES: &[Suite] = &[
         what: "vectors, simulator, hostile bytes, limits, tidiness",
         format: Format::Cargo,
         needs: &[],
-        command: || cargo(&["test", "--locked", "--profile", "proof", "--package", "callboard-tests"]),
+        command: || cargo(&["test", "--no-fail-fast", "--locked", "--profile", "proof", "--package", "callboard-tests"]),
         skip: never,
     },
     Suite {
@@ -79,7 +79,7 @@ pub const SUITES: &[Suite] = &[
         what: "the example registry server, killed and started again",
         format: Format::Cargo,
         needs: &[],
-        command: || cargo(&["test", "--locked", "--profile", "demo", "--package", "registry-server"]),
+        command: || cargo(&["test", "--no-fail-fast", "--locked", "--profile", "demo", "--package", "registry-server"]),
         skip: never,
     },
     Suite {
@@ -87,7 +87,7 @@ pub const SUITES: &[Suite] = &[
         what: "this program",
         format: Format::Cargo,
         needs: &[],
-        command: || cargo(&["test", "--locked", "--package", "xtask"]),
+        command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "xtask"]),
         skip: never,
     },
     Suite {
@@ -136,7 +136,7 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "types",
-        what: "tsc --strict on the TypeScript sources and on a sample that uses the packed types",
+        what: "tsc --strict on a sample that uses the npm package's declarations",
         format: Format::Check,
         needs: NPM_PACKAGE,
         command: || npm_tool("tsc", &["--project", "../tests/js/tsconfig.json"]),
