@@ -123,7 +123,8 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
         cases.operation(name, SAMPLE, move |count| {
             for _ in 0..count {
                 let pick = balancer.pick(&Request::default(), Timestamp::ZERO).unwrap();
-                balancer.finish(black_box(pick).token, Outcome { ok: true, latency: None }, Timestamp::ZERO);
+                black_box(pick.handle);
+                balancer.finish(pick.token, Outcome { ok: true, latency: None }, Timestamp::ZERO);
             }
         });
     }
@@ -132,7 +133,8 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
         for at in 0..count as usize {
             let request = Request { key: Some(&keys[at % keys.len()]), ..Request::default() };
             let pick = balancer.pick(&request, Timestamp::ZERO).unwrap();
-            balancer.finish(black_box(pick).token, Outcome { ok: true, latency: None }, Timestamp::ZERO);
+            black_box(pick.handle);
+            balancer.finish(pick.token, Outcome { ok: true, latency: None }, Timestamp::ZERO);
         }
     });
 }
