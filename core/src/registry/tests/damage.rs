@@ -87,7 +87,7 @@ fn a_large_snapshot_answers_as_what_it_was_taken_of() {
     let mut rng = Rng::new(9);
     let mut registry = registry();
     for n in 0..3_000 {
-        put(&mut registry, &super::scale::varied(&mut rng, n), 0.0);
+        put(&mut registry, &scale::varied(&mut rng, n), 0.0);
     }
     let mut back = restore(&registry.snapshot()).unwrap();
     for (selector, zone) in [("env=prod", "z1"), ("tier in (t1, t2)", ""), ("tags contains canary, build=b7", ""), ("", "z2")] {
