@@ -11,7 +11,7 @@ use pyo3::types::{PyBool, PyDict};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::clock::{self, Time};
-use crate::convert::{self, Payload, document, pairs, payload, text, whole};
+use crate::convert::{self, Payload, document, pairs, payload, value, whole};
 use crate::errors::Raise as _;
 use crate::query::{Asked, Query};
 use crate::registry::{Registry, handle_of};
@@ -168,7 +168,8 @@ impl Balancer {
         policy: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let policy = policy.map_or_else(|| Ok(Policy::LeastRequest), |policy| Policy::parse(&text(policy, "policy")?).raise(py))?;
+        let policy =
+            policy.map_or_else(|| Ok(Policy::least_request()), |policy| Policy::from_value(&value(policy, "policy")?).raise(py))?;
         let document = document([], options)?;
         let mut options = Options::from_value(&document).raise(py)?;
         if document.get("seed").is_none() {
@@ -197,8 +198,8 @@ impl Balancer {
 
     /// How an instance is chosen.
     #[getter]
-    fn policy(&self) -> &'static str {
-        self.lock().core.policy().name()
+    fn policy(&self) -> String {
+        self.lock().core.policy().name().to_owned()
     }
 
     /// How many picks are not finished.

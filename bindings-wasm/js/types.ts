@@ -311,7 +311,10 @@ export interface Skipped {
 }
 
 /** The name of a balancing policy. */
-export type Policy = "first" | "random" | "round-robin" | "least-request" | "rendezvous";
+export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous";
+
+/** How an instance is chosen: a preset by its name, or a preset and what is other than it says. */
+export type Policy = PolicyName | { readonly preset?: PolicyName; readonly [part: string]: unknown };
 
 /** Settings of a balancer; durations are seconds. */
 export interface BalancerOptions {
@@ -360,7 +363,7 @@ export interface InstanceStats extends Tally {
 
 /** What a balancer has done. */
 export interface BalancerStats extends Tally {
-  readonly policy: Policy;
+  readonly policy: string;
   readonly backwards: number;
   readonly instances: readonly InstanceStats[];
 }

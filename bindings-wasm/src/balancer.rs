@@ -34,8 +34,8 @@ impl Balancer {
             policy = pairs.extract_if(.., |(name, _)| name == "policy").next().map(|(_, policy)| policy);
         }
         let policy = policy.filter(|policy| *policy != Value::Null).ok_or(Error::new(Code::MissingField, "policy"))?;
-        let name = policy.as_str().ok_or_else(|| Error::new(Code::InvalidArgument, "policy").message("expected a string"))?;
-        let inner = core::Balancer::new(query.inner.clone(), Policy::parse(name)?, Options::from_value(&settings)?)?;
+        let policy = Policy::from_value(&policy)?;
+        let inner = core::Balancer::new(query.inner.clone(), policy, Options::from_value(&settings)?)?;
         Ok(Self { inner, picked: 0.0, trouble: None })
     }
 

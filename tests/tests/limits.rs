@@ -116,7 +116,8 @@ fn listing(source: &str) -> Listing {
 fn balancer() -> Balancer {
     let mut registry = registry();
     registry.register(&Registration::new("s", "i"), Put::default(), Timestamp::ZERO).expect("a record");
-    let mut balancer = Balancer::new(Query::service("s"), Policy::First, Options::default()).expect("a balancer");
+    let mut balancer =
+        Balancer::new(Query::service("s"), Policy::named("first").expect("a preset"), Options::default()).expect("a balancer");
     balancer.follow(&registry);
     balancer
 }

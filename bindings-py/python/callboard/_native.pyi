@@ -15,7 +15,8 @@ __VERSION__: Final[str]
 _Document: TypeAlias = Mapping[str, Any]
 _Asked: TypeAlias = Query | str | _Document
 _Format: TypeAlias = Literal["callboard", "consul-health"]
-_Policy: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous"]
+_PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous"]
+_Policy: TypeAlias = _PolicyName | Mapping[str, Any]
 
 def codes() -> dict[str, str]:
     """Every error code with the name of the exception class that carries it."""
@@ -310,7 +311,7 @@ class Balancer(Iterator[Instance]):
         """Who is asked for."""
 
     @property
-    def policy(self) -> _Policy:
+    def policy(self) -> str:
         """How an instance is chosen."""
 
     @property

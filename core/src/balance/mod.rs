@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 pub use config::Options;
 pub use outcome::Outcome;
 pub use pick::{Pick, Request};
-pub use policy::Policy;
+pub use policy::{Generator, Policy};
 pub use stats::{InstanceStats, Stats, Tally};
 
 use crate::error::{Code, Error};
@@ -97,16 +97,17 @@ impl Balancer {
         })
     }
 
-    /// Makes one from `{query, policy, options?}`, the policy by its name.
+    /// Makes one from `{query, policy, options?}`, the policy by its name or as its parts.
     ///
     /// # Errors
-    /// As [`Balancer::new`], [`Query::from_value`], [`Policy::parse`] and [`Options::from_value`];
+    /// As [`Balancer::new`], [`Query::from_value`], [`Policy::from_value`] and [`Options::from_value`];
     /// [`Code::MissingField`], [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", &["query", "policy", "options"])?;
         let query = fields.value("query").ok_or_else(|| Error::new(Code::MissingField, "query"))?;
         let query = Query::from_value(query).map_err(|error| error.within("query"))?;
-        let policy = Policy::parse(fields.required_text("policy")?)?;
+        let policy = fields.value("policy").ok_or_else(|| Error::new(Code::MissingField, "policy"))?;
+        let policy = Policy::from_value(policy)?;
         let options = match fields.value("options") {
             Some(options) => Options::from_value(options).map_err(|error| error.within("options"))?,
             None => Options::default(),
@@ -120,7 +121,7 @@ impl Balancer {
     }
 
     /// How an instance is chosen.
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> &Policy {
         self.tiers.policy()
     }
 
@@ -158,7 +159,7 @@ impl Balancer {
             })
         };
         Stats {
-            policy: self.policy(),
+            policy: self.policy().name().into(),
             in_flight: self.tickets.len() as u32,
             tally: self.members.total(),
             backwards: self.backwards,

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::outcome::Outcome;
-use super::policy::Policy;
 use crate::model::{Availability, Handle};
 use crate::time::{micros, secs};
 use crate::value::Value;
@@ -88,8 +87,8 @@ pub struct InstanceStats {
 /// What a balancer has done, in sum and by instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// The policy.
-    pub policy: Policy,
+    /// The policy's name.
+    pub policy: String,
     /// Picks that are not finished, those of instances that have left the view included.
     pub in_flight: u32,
     /// What became of the others, those of instances that have left the view included.
@@ -116,7 +115,7 @@ impl Stats {
             pairs.extend(one.tally.pairs(u64::from(one.in_flight)));
             document(pairs)
         };
-        let mut pairs = alloc::vec![("policy", Value::from(self.policy.name()))];
+        let mut pairs = alloc::vec![("policy", Value::from(self.policy.as_str()))];
         pairs.extend(self.tally.pairs(u64::from(self.in_flight)));
         pairs.push(("backwards", self.backwards.into()));
         pairs.push(("instances", Value::List(self.instances.iter().map(instance).collect())));

@@ -39,8 +39,8 @@ impl Tiers {
         Self { pools: Default::default(), first: 0, policy, seed }
     }
 
-    pub(super) fn policy(&self) -> Policy {
-        self.policy
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The pool an instance belongs to.
@@ -92,9 +92,9 @@ impl Tiers {
     #[cold]
     #[inline(never)]
     fn walk(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
-        let (policy, seed) = (self.policy, self.seed);
+        let (generator, seed) = (&self.policy.generator, self.seed);
         self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()).find_map(|pool| {
-            let picker = pool.picker.get_or_insert_with(|| Picker::build(policy, &pool.slots, members, seed));
+            let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
             let candidates = Candidates { slots: &pool.slots, members, excluded };
             if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None }
         })

@@ -46,7 +46,7 @@ async fn main() -> Result {
         board: from("CALLBOARD", "http://127.0.0.1:7400"),
         started: Instant::now(),
         registry: RefCell::new(Registry::new(config)?),
-        balancer: RefCell::new(Balancer::new(Query::service(&service), Policy::LeastRequest, Options { seed, ..Options::default() })?),
+        balancer: RefCell::new(Balancer::new(Query::service(&service), Policy::least_request(), Options { seed, ..Options::default() })?),
         follower: RefCell::new(Follower::new("callboard", "default", &service)),
         requests: Cell::new(0),
         over: Cell::new(false),

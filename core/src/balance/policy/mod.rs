@@ -1,64 +1,20 @@
 //! The policies: each in a file of its own, each a function of the candidates, the request and the generator.
 
+mod config;
 mod cycle;
 mod first;
 mod least_request;
+mod presets;
 mod random;
 mod rendezvous;
 mod round_robin;
 
+pub use config::{Generator, Policy};
 pub(super) use rendezvous::mark;
 
 use super::filter::Excluded;
 use super::members::Members;
-use crate::error::{Code, Error};
 use crate::rng::Rng;
-
-/// How an instance is chosen among those that may be given the call.
-///
-/// Every policy keeps to the weights (save `first`), never picks an instance of weight 0, never an excluded one,
-/// and gives the same picks for the same inputs and seed in every language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Policy {
-    /// The first by service and id: one active instance, the others stand by. Draws nothing.
-    First,
-    /// One at random, in proportion to the weights. O(1) a pick.
-    Random,
-    /// In turn, spread as evenly as the weights allow: the smooth weighted round robin of nginx.
-    RoundRobin,
-    /// The less loaded of two drawn at random, the load being `(picks in flight + 1) / weight`. O(1) a pick.
-    LeastRequest,
-    /// The one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
-    Rendezvous,
-}
-
-impl Policy {
-    /// Every policy.
-    pub const ALL: &[Self] = &[Self::First, Self::Random, Self::RoundRobin, Self::LeastRequest, Self::Rendezvous];
-
-    /// The name in documents.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::Random => "random",
-            Self::RoundRobin => "round-robin",
-            Self::LeastRequest => "least-request",
-            Self::Rendezvous => "rendezvous",
-        }
-    }
-
-    /// Reads the name.
-    ///
-    /// # Errors
-    /// [`Code::InvalidPolicy`] for any other word.
-    pub fn parse(name: &str) -> Result<Self, Error> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|policy| policy.name() == name)
-            .ok_or_else(|| Error::new(Code::InvalidPolicy, "policy").message("one of first random round-robin least-request rendezvous"))
-    }
-}
 
 /// The candidates of one pick: a pool's instances, sorted by service and id, and those the request rules out.
 pub(super) struct Candidates<'a> {
@@ -108,13 +64,13 @@ pub(super) enum Picker {
 }
 
 impl Picker {
-    pub(super) fn build(policy: Policy, slots: &[u32], members: &mut Members, seed: u64) -> Self {
-        match policy {
-            Policy::First => Self::First,
-            Policy::Random => Self::Random(random::Table::build(slots, members)),
-            Policy::RoundRobin => Self::RoundRobin(round_robin::Turns::build(slots, members, seed)),
-            Policy::LeastRequest => Self::LeastRequest(least_request::Scale::build(slots, members)),
-            Policy::Rendezvous => Self::Rendezvous(rendezvous::Scores::build(slots, members)),
+    pub(super) fn build(generator: &Generator, slots: &[u32], members: &mut Members, seed: u64) -> Self {
+        match generator {
+            Generator::First => Self::First,
+            Generator::Random => Self::Random(random::Table::build(slots, members)),
+            Generator::RoundRobin => Self::RoundRobin(round_robin::Turns::build(slots, members, seed)),
+            Generator::LeastRequest => Self::LeastRequest(least_request::Scale::build(slots, members)),
+            Generator::Rendezvous => Self::Rendezvous(rendezvous::Scores::build(slots, members)),
         }
     }
 

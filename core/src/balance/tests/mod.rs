@@ -13,8 +13,8 @@ fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
-fn balancer(policy: Policy, seed: u64) -> Balancer {
-    Balancer::new(Query::service("s"), policy, Options::seeded(seed)).unwrap()
+fn balancer(policy: &str, seed: u64) -> Balancer {
+    Balancer::new(Query::service("s"), Policy::named(policy).unwrap(), Options::seeded(seed)).unwrap()
 }
 
 /// A view under test: what was said last of each id, and the handles.
@@ -44,7 +44,7 @@ impl Stage {
     }
 }
 
-fn stage(policy: Policy, seed: u64, weights: &[u32]) -> (Balancer, Stage, Vec<Handle>) {
+fn stage(policy: &str, seed: u64, weights: &[u32]) -> (Balancer, Stage, Vec<Handle>) {
     let (mut balancer, mut stage) = (balancer(policy, seed), Stage::default());
     let handles = (0..weights.len()).map(|i| stage.put(&mut balancer, &format!("b{i:03}"), weights[i], Available)).collect();
     (balancer, stage, handles)
@@ -52,8 +52,8 @@ fn stage(policy: Policy, seed: u64, weights: &[u32]) -> (Balancer, Stage, Vec<Ha
 
 #[test]
 fn nobody_is_a_typed_reason() {
-    for policy in Policy::ALL {
-        let (mut balancer, mut stage) = (balancer(*policy, 1), Stage::default());
+    for policy in Policy::presets() {
+        let (mut balancer, mut stage) = (balancer(policy, 1), Stage::default());
         let refused = |balancer: &mut Balancer, request: &Request<'_>, code| {
             let before = balancer.clone();
             assert_eq!(balancer.pick(request, at(1)).unwrap_err().code(), code, "{policy:?}");
@@ -81,7 +81,7 @@ fn nobody_is_a_typed_reason() {
 
 #[test]
 fn limits_hold() {
-    let (mut balancer, _, handles) = stage(Policy::Random, 1, &[1, 1]);
+    let (mut balancer, _, handles) = stage("random", 1, &[1, 1]);
     for (length, good) in [(limits::KEY_BYTES - 1, true), (limits::KEY_BYTES, true), (limits::KEY_BYTES + 1, false)] {
         let key = vec![b'x'; length];
         let error = balancer.pick(&Request::keyed(&key), at(0)).err().map(|error| (error.code(), error.field().to_string()));
@@ -102,8 +102,8 @@ fn limits_hold() {
 
 #[test]
 fn better_tiers_come_first() {
-    for policy in Policy::ALL {
-        let (mut balancer, mut stage) = (balancer(*policy, 1), Stage::default());
+    for policy in Policy::presets() {
+        let (mut balancer, mut stage) = (balancer(policy, 1), Stage::default());
         stage.put(&mut balancer, "a", 1_000, Draining);
         stage.put(&mut balancer, "b", 1_000, Degraded);
         stage.put(&mut balancer, "c", 1_000, Available);
@@ -123,7 +123,7 @@ fn better_tiers_come_first() {
 #[test]
 fn shares_follow_the_weights() {
     let weights = [500, 1_000, 2_500, 6_000];
-    for policy in [Policy::Random, Policy::RoundRobin, Policy::Rendezvous] {
+    for policy in ["random", "round-robin", "rendezvous"] {
         let (mut balancer, _, handles) = stage(policy, 42, &weights);
         let mut hits = [0u32; 4];
         for key in 0..100_000u32 {
@@ -144,7 +144,7 @@ fn shares_follow_the_weights() {
 fn shares_among_the_rest_follow_the_weights() {
     // The heaviest is excluded, so that rejection fails often and the exact draw is used.
     let weights = [1_000, 2_000, 3_000, 60_000_000];
-    for policy in [Policy::Random, Policy::RoundRobin, Policy::Rendezvous] {
+    for policy in ["random", "round-robin", "rendezvous"] {
         let (mut balancer, _, handles) = stage(policy, 42, &weights);
         let mut hits = [0u32; 4];
         for key in 0..60_000u32 {
@@ -165,7 +165,7 @@ fn two_choices_keep_the_longest_queue_short() {
     // Balls into bins: with n balls in n bins the fullest has ln ln n / ln 2 + O(1); 20 runs at n = 1000 gave a
     // mean of 3.0 against 5.65 for one choice. In the heavily loaded case the gap to the mean stays constant.
     for (balls, bound) in [(1_000, 4), (100_000, 104)] {
-        let (mut balancer, _, _) = stage(Policy::LeastRequest, 9, &[1_000; 1_000]);
+        let (mut balancer, _, _) = stage("least-request", 9, &[1_000; 1_000]);
         for _ in 0..balls {
             balancer.pick(&Request::default(), at(0)).unwrap();
         }
@@ -177,7 +177,7 @@ fn two_choices_keep_the_longest_queue_short() {
 #[test]
 fn two_choices_are_distinct_and_weighted() {
     // The busiest of two is never picked.
-    let (mut balancer, _, handles) = stage(Policy::LeastRequest, 9, &[1_000, 1_000]);
+    let (mut balancer, _, handles) = stage("least-request", 9, &[1_000, 1_000]);
     let busy = balancer.pick(&Request::excluding(&handles[1..]), at(0)).unwrap();
     for _ in 0..1_000 {
         let pick = balancer.pick(&Request::default(), at(0)).unwrap();
@@ -186,7 +186,7 @@ fn two_choices_are_distinct_and_weighted() {
     }
     assert!(balancer.finish(busy.token, Outcome::failure(), at(0)));
     // Open calls settle in proportion to the weights.
-    let (mut balancer, _, _) = stage(Policy::LeastRequest, 9, &[1_000, 2_000, 3_000, 4_000]);
+    let (mut balancer, _, _) = stage("least-request", 9, &[1_000, 2_000, 3_000, 4_000]);
     for _ in 0..10_000 {
         balancer.pick(&Request::default(), at(0)).unwrap();
     }
@@ -201,10 +201,10 @@ fn a_key_moves_only_with_its_instance() {
     let owners = |balancer: &mut Balancer| -> Vec<Handle> {
         keys.iter().map(|key| balancer.pick(&Request::keyed(key), at(0)).unwrap().handle).collect()
     };
-    let (mut balancer, mut stage, handles) = stage(Policy::Rendezvous, 1, &[1_000, 2_000, 1_000, 500, 1_000, 3_000]);
+    let (mut balancer, mut stage, handles) = stage("rendezvous", 1, &[1_000, 2_000, 1_000, 500, 1_000, 3_000]);
     let before = owners(&mut balancer);
     // Another seed is another client: it must agree.
-    let (mut other, _, _) = self::stage(Policy::Rendezvous, 2, &[1_000, 2_000, 1_000, 500, 1_000, 3_000]);
+    let (mut other, _, _) = self::stage("rendezvous", 2, &[1_000, 2_000, 1_000, 500, 1_000, 3_000]);
     assert_eq!(before, owners(&mut other));
     // The retry of a key goes where it would live without its owner.
     let retries: Vec<Handle> = keys
@@ -235,9 +235,9 @@ fn a_key_moves_only_with_its_instance() {
 
 #[test]
 fn who_is_never_picked_changes_nothing() {
-    for policy in Policy::ALL {
+    for policy in Policy::presets() {
         let run = |strangers: bool| {
-            let (mut balancer, mut stage, _) = stage(*policy, 5, &[1_000, 2_000, 1_000]);
+            let (mut balancer, mut stage, _) = stage(policy, 5, &[1_000, 2_000, 1_000]);
             let mut picks = vec![];
             for round in 0..200u32 {
                 if strangers && round % 3 == 0 {
@@ -260,7 +260,7 @@ fn who_is_never_picked_changes_nothing() {
 #[test]
 fn turns_outlive_changes() {
     // Removing and adding others never starves a newcomer, nor one that stays.
-    let (mut balancer, mut stage, _) = stage(Policy::RoundRobin, 0, &[1_000; 20]);
+    let (mut balancer, mut stage, _) = stage("round-robin", 0, &[1_000; 20]);
     let mut waits: BTreeMap<String, u32> = BTreeMap::new();
     for round in 0..20_000u32 {
         let pick = balancer.pick(&Request::default(), at(0)).unwrap();
@@ -284,7 +284,7 @@ fn turns_outlive_changes() {
 
 #[test]
 fn time_that_runs_backwards_is_clamped() {
-    let (mut balancer, _, _) = stage(Policy::First, 0, &[1]);
+    let (mut balancer, _, _) = stage("first", 0, &[1]);
     let early = balancer.pick(&Request::default(), at(1_000)).unwrap();
     let late = balancer.pick(&Request::default(), at(10)).unwrap();
     assert_eq!(balancer.deadline(), Some(at(1_600)));
@@ -298,7 +298,7 @@ fn time_that_runs_backwards_is_clamped() {
 #[test]
 fn a_pick_that_is_due_is_reaped_before_anything_else() {
     let options = Options { seed: 0, reap_after: Duration::from_secs(1) };
-    let mut balancer = Balancer::new(Query::service("s"), Policy::First, options).unwrap();
+    let mut balancer = Balancer::new(Query::service("s"), Policy::named("first").unwrap(), options).unwrap();
     Stage::default().put(&mut balancer, "a", 1, Available);
     let pick = balancer.pick(&Request::default(), at(0)).unwrap();
     assert!(!balancer.finish(pick.token, Outcome::default(), at(1)));
@@ -314,10 +314,10 @@ struct Model {
 
 #[test]
 fn counters_agree_with_a_naive_bookkeeper_under_churn() {
-    for (seed, policy) in (0..).zip(Policy::ALL) {
+    for (seed, policy) in (0..).zip(Policy::presets()) {
         let mut rng = Rng::new(seed);
         let options = Options { seed, reap_after: Duration::from_secs(20) };
-        let mut balancer = Balancer::new(Query::service("s"), *policy, options).unwrap();
+        let mut balancer = Balancer::new(Query::service("s"), Policy::named(policy).unwrap(), options).unwrap();
         let (mut stage, mut model, mut now) = (Stage::default(), Model::default(), 0u64);
         let mut reaped = 0;
         for step in 0..20_000u32 {
@@ -378,7 +378,7 @@ fn counters_agree_with_a_naive_bookkeeper_under_churn() {
 
 #[test]
 fn who_returns_finds_its_picks() {
-    let (mut balancer, mut stage, handles) = stage(Policy::LeastRequest, 3, &[1_000, 1_000]);
+    let (mut balancer, mut stage, handles) = stage("least-request", 3, &[1_000, 1_000]);
     let picks: Vec<Pick> = (0..4).map(|_| balancer.pick(&Request::excluding(&handles[1..]), at(0)).unwrap()).collect();
     stage.remove(&mut balancer, "b000");
     assert!(balancer.finish(picks[0].token, Outcome::default(), at(1)));

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let events = lines.collect::<Result<Vec<_>, _>>()?;
     for policy in header.get("policies").and_then(Value::as_list).unwrap_or_default() {
         let name = policy.as_str().unwrap_or_default();
-        let picks = replay(&header, &events, Policy::parse(name)?)?;
+        let picks = replay(&header, &events, Policy::named(name)?)?;
         println!("{}", serde_json::json!({ "policy": name, "picks": picks }));
     }
     Ok(())

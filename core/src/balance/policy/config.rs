@@ -1,0 +1,163 @@
+//! A policy as data: the parts of the pipeline and their settings.
+
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+
+use super::presets;
+use crate::error::{Code, Error};
+use crate::value::{Fields, Value};
+
+/// How an instance is chosen: what generates the picks, and what the other parts of the pipeline do before and after.
+///
+/// It is data: a name stands for a preset of the parts, and a document changes some of them. Every policy honours the
+/// weights (save `first` and `jump`), never picks an instance of weight 0, never an excluded one, and gives the same
+/// picks for the same inputs and seed in every language.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// What chooses among the instances that may be given the call.
+    pub generator: Generator,
+    name: String,
+}
+
+/// What chooses among the instances that may be given the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Generator {
+    /// `first`: the first by service and id: one active instance, the others stand by. Draws nothing.
+    First,
+    /// `random`: one at random, in proportion to the weights. O(1) a pick.
+    Random,
+    /// `round-robin`: in turn, spread as evenly as the weights allow: the smooth weighted round robin of nginx.
+    RoundRobin,
+    /// `least-request`: the less loaded of two drawn at random, the load being `(picks in flight + 1) / weight`. O(1) a pick.
+    LeastRequest,
+    /// `rendezvous`: the one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
+    Rendezvous,
+}
+
+impl Policy {
+    /// The policy of a generator, every other part at rest.
+    pub fn of(name: &str, generator: Generator) -> Self {
+        Self { generator, name: name.to_owned() }
+    }
+
+    /// A preset.
+    ///
+    /// # Errors
+    /// [`Code::InvalidPolicy`] for a name that is none of [`Policy::presets`].
+    pub fn named(name: &str) -> Result<Self, Error> {
+        presets::find(name)
+    }
+
+    /// The names of the presets.
+    pub fn presets() -> impl Iterator<Item = &'static str> {
+        presets::names()
+    }
+
+    /// The name of the preset it is, or that it was made from.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Reads a preset's name, or `{preset?, pick?}`: a preset (default `least-request`) and what is other than it says.
+    /// `pick` is a generator: its name or `{kind, ..}`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidPolicy`]; [`Code::InvalidArgument`], [`Code::UnknownField`] and what the parts return, with their field.
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        if let Some(name) = value.as_str() {
+            return Self::named(name);
+        }
+        let fields = Fields::new(value, "policy", &["preset", "pick"])?;
+        let mut policy = Self::named(fields.text("preset")?.unwrap_or("least-request"))?;
+        if let Some(pick) = fields.value("pick") {
+            policy.generator = Generator::from_value(pick).map_err(|error| error.within("policy.pick"))?;
+        }
+        Ok(policy)
+    }
+
+    /// Writes `{preset, pick}`.
+    pub fn to_value(&self) -> Value {
+        Value::map([("preset", self.name.as_str().into()), ("pick", self.generator.to_value())])
+    }
+
+    /// The preset `least-request`.
+    pub fn least_request() -> Self {
+        Self::of("least-request", Generator::LeastRequest)
+    }
+}
+
+impl Generator {
+    const KINDS: &[(&str, Self)] = &[
+        ("first", Self::First),
+        ("random", Self::Random),
+        ("round-robin", Self::RoundRobin),
+        ("least-request", Self::LeastRequest),
+        ("rendezvous", Self::Rendezvous),
+    ];
+
+    /// The name of its kind.
+    pub fn kind(&self) -> &'static str {
+        Self::KINDS
+            .iter()
+            .find(|(_, generator)| core::mem::discriminant(generator) == core::mem::discriminant(self))
+            .map_or("", |(kind, _)| kind)
+    }
+
+    /// Reads a kind's name, or `{kind, ..}` with its settings.
+    ///
+    /// # Errors
+    /// [`Code::InvalidPolicy`] for a kind that is none; [`Code::MissingField`], [`Code::UnknownField`].
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let kind = match value.as_str() {
+            Some(kind) => kind,
+            None => {
+                let kind = value.get("kind").ok_or_else(|| Error::new(Code::MissingField, "kind"))?;
+                kind.as_str().ok_or_else(|| Error::new(Code::InvalidArgument, "kind").message("expected a string"))?
+            }
+        };
+        let known = Self::KINDS.iter().find(|(name, _)| *name == kind);
+        let generator = known.map(|(_, generator)| generator.clone()).ok_or_else(|| Error::new(Code::InvalidPolicy, "kind"))?;
+        if value.as_str().is_none() {
+            Fields::new(value, "", &["kind"])?;
+        }
+        Ok(generator)
+    }
+
+    /// Writes `{kind, ..}`.
+    pub fn to_value(&self) -> Value {
+        Value::map([("kind", Value::from(self.kind()))])
+    }
+}
+
+impl TryFrom<&str> for Policy {
+    type Error = Error;
+
+    fn try_from(name: &str) -> Result<Self, Error> {
+        Self::named(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_round_trips() {
+        for name in Policy::presets() {
+            let policy = Policy::named(name).unwrap();
+            assert_eq!(policy.name(), name);
+            assert_eq!(Policy::from_value(&Value::from(name)).as_ref(), Ok(&policy));
+            assert_eq!(Policy::from_value(&policy.to_value()), Ok(policy));
+        }
+    }
+
+    #[test]
+    fn a_typo_is_told() {
+        let code = |value: &Value| Policy::from_value(value).unwrap_err();
+        assert_eq!(code(&Value::from("leest-request")).code(), Code::InvalidPolicy);
+        let error = code(&Value::map([("prset", Value::from("random"))]));
+        assert_eq!((error.code(), error.field()), (Code::UnknownField, "policy.prset"));
+        let error = code(&Value::map([("pick", Value::map([("kind", Value::from("rundom"))]))]));
+        assert_eq!((error.code(), error.field()), (Code::InvalidPolicy, "policy.pick.kind"));
+    }
+}
