@@ -311,7 +311,7 @@ export interface Skipped {
 }
 
 /** The name of a balancing policy. */
-export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous";
+export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous" | "adaptive" | "peak-ewma";
 
 /** How an instance is chosen: a preset by its name, or a preset and what is other than it says. */
 export type Policy = PolicyName | { readonly preset?: PolicyName; readonly [part: string]: unknown };

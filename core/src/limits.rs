@@ -67,6 +67,13 @@ pub const REAP_MAX_MICROS: u64 = 86_400_000_000;
 /// Unfinished picks of one balancer.
 pub const PICKS_IN_FLIGHT: usize = 1 << 20;
 
+/// Candidates that `sample` draws for one pick.
+pub const CHOICES: u32 = 32;
+/// Shortest time constant or interval of a policy, microseconds (1 ms).
+pub const SPAN_MIN_MICROS: u64 = 1_000;
+/// Longest time constant or interval of a policy, microseconds (1 h).
+pub const SPAN_MAX_MICROS: u64 = 3_600_000_000;
+
 /// Every limit by name, for tests and for hosts that print them.
 pub const ALL: &[(&str, u64)] = &[
     ("name-bytes", NAME_BYTES as u64),
@@ -100,4 +107,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("reap-min-micros", REAP_MIN_MICROS),
     ("reap-max-micros", REAP_MAX_MICROS),
     ("picks-in-flight", PICKS_IN_FLIGHT as u64),
+    ("choices", CHOICES as u64),
+    ("span-min-micros", SPAN_MIN_MICROS),
+    ("span-max-micros", SPAN_MAX_MICROS),
 ];

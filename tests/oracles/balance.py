@@ -127,14 +127,13 @@ class RoundRobin:
 
 
 class LeastRequest:
-    """Power of two choices (Mitzenmacher 2001) over distinct hosts: the lower (in flight + 1) / weight, the first on a tie."""
+    """Power of two choices (Mitzenmacher 2001) over distinct hosts drawn by weight: the lower in flight / weight, the first on a tie."""
 
     def __init__(self, hosts, seed):
-        self.hosts, self.rng, self.open = hosts, Rng(seed), dict.fromkeys(hosts, 0)
+        self.hosts, self.draws, self.open = hosts, Random(hosts, seed), dict.fromkeys(hosts, 0)
 
     def better(self, one, two):
-        score = lambda a, b: (self.open[a] + 1) * self.hosts[b]
-        return one if score(one, two) <= score(two, one) else two
+        return one if self.open[one] * self.hosts[two] <= self.open[two] * self.hosts[one] else two
 
     def pick(self, exclude=()):
         host = self.choose(exclude)
@@ -143,16 +142,17 @@ class LeastRequest:
 
     def choose(self, exclude):
         names = list(self.hosts)
-        if len(names) > 1:
-            for _ in range(TRIES if exclude else 1):
-                one, two = (names[i] for i in self.rng.two_distinct(len(names)))
-                if one not in exclude and two not in exclude:
-                    return self.better(one, two)
-        left = [h for h in names if h not in exclude]
-        if len(left) == 1:
-            return left[0]
-        one, two = self.rng.two_distinct(len(left))
-        return self.better(left[one], left[two])
+        if len(names) == 1:
+            return names[0]
+        if not exclude and len(set(self.hosts.values())) == 1:
+            one, two = self.draws.rng.two_distinct(len(names))
+            return self.better(names[one], names[two])
+        one = self.draws.pick(exclude)
+        for _ in range(TRIES):
+            two = self.draws.pick(exclude)
+            if two != one:
+                return self.better(one, two)
+        return one
 
 
 class Rendezvous:

@@ -74,6 +74,9 @@ const PROBES: &[(&str, Probe)] = &[
         balancer().pick(&Request::excluding(&none), Timestamp::ZERO).map(drop)
     }),
     ("reap-min-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),
+    ("choices", |n| policy_part("choices", Value::from(n))),
+    ("span-min-micros", |n| score_part("tau", n)),
+    ("span-max-micros", |n| score_part("tau", n)),
     ("reap-max-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),
     ("picks-in-flight", |n| {
         let mut balancer = balancer();
@@ -82,7 +85,7 @@ const PROBES: &[(&str, Probe)] = &[
 ];
 
 /// Limits from below: one less is too little.
-const LEAST: &[&str] = &["ttl-min-micros", "reap-min-micros"];
+const LEAST: &[&str] = &["ttl-min-micros", "reap-min-micros", "span-min-micros"];
 
 fn long(bytes: u64) -> String {
     "a".repeat(bytes as usize)
@@ -95,6 +98,17 @@ fn host(bytes: u64) -> String {
         name.push(if name.len() % 61 == 60 { '.' } else { 'b' });
     }
     if name.ends_with('.') { name.replace('.', "b") } else { name }
+}
+
+/// A policy that samples, with this setting.
+fn policy_part(name: &str, value: Value) -> Result<(), Error> {
+    let pick = Value::map([("kind", Value::from("sample")), (name, value)]);
+    Policy::from_value(&Value::map([("pick", pick)])).map(drop)
+}
+
+/// A policy that scores by cost, with this setting in microseconds.
+fn score_part(name: &str, us: u64) -> Result<(), Error> {
+    policy_part("score", Value::map([("kind", Value::from("cost")), (name, Value::from(us as f64 / 1e6))]))
 }
 
 fn registry() -> Registry {

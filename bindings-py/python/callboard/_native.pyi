@@ -15,7 +15,7 @@ __VERSION__: Final[str]
 _Document: TypeAlias = Mapping[str, Any]
 _Asked: TypeAlias = Query | str | _Document
 _Format: TypeAlias = Literal["callboard", "consul-health"]
-_PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous"]
+_PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma"]
 _Policy: TypeAlias = _PolicyName | Mapping[str, Any]
 
 def codes() -> dict[str, str]:

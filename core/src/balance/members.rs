@@ -4,7 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::policy;
+use super::outcome::Outcome;
+use super::policy::{self, Rules};
+use super::signals::Signal;
 use super::stats::Tally;
 use crate::model::{Availability, Handle};
 
@@ -22,6 +24,8 @@ pub(super) struct Members {
     in_flight: Vec<u32>,
     // What a finish writes.
     tallies: Vec<Tally>,
+    /// What the outcomes taught; empty when the policy learns nothing.
+    signals: Vec<Signal>,
     // What a change reads.
     hosts: Vec<Host>,
     free: Vec<u32>,
@@ -29,6 +33,11 @@ pub(super) struct Members {
     leaving: u32,
     /// The tallies of those that are gone.
     gone: Tally,
+    /// How signals are made; none when the policy learns nothing.
+    rules: Option<Rules>,
+    /// The median of some instances' latencies in microseconds, and how many calls may end before it is taken again.
+    typical: f64,
+    fresh: u32,
 }
 
 /// Who an instance is, and where it stands.
@@ -64,7 +73,43 @@ pub(super) struct Arrival<'a> {
     pub(super) availability: Availability,
 }
 
+/// Calls that may end before the median of the latencies is taken again.
+const FRESH: u32 = 64;
+/// Instances that are looked at for it.
+const PANEL: usize = 33;
+
 impl Members {
+    /// Members whose signals are made by these rules; none when the policy learns nothing.
+    pub(super) fn new(rules: Option<Rules>) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    #[inline]
+    pub(super) fn signal(&self, slot: u32) -> Option<&Signal> {
+        self.signals.get(slot as usize)
+    }
+
+    /// The median latency in microseconds, of some instances: what one costs that is not known yet.
+    #[inline]
+    pub(super) fn typical(&self) -> f64 {
+        self.typical
+    }
+
+    /// Takes the median latency of up to [`PANEL`] instances, evenly spread over the order.
+    #[cold]
+    #[inline(never)]
+    fn compare_latencies(&mut self, now: u64) {
+        self.fresh = FRESH;
+        let Some(rules) = &self.rules else { return };
+        let known = |slot: &u32| self.signal(*slot)?.latency(rules, now);
+        let stride = self.order.len().div_ceil(PANEL).max(1);
+        let mut panel: Vec<f64> = self.order.iter().step_by(stride).filter_map(known).collect();
+        let middle = panel.len() / 2;
+        if middle < panel.len() {
+            self.typical = *panel.select_nth_unstable_by(middle, f64::total_cmp).1;
+        }
+    }
+
     #[inline]
     pub(super) fn handle(&self, slot: u32) -> Option<Handle> {
         self.handles.get(slot as usize).copied()
@@ -135,22 +180,35 @@ impl Members {
 
     /// Counts a pick as in flight, and names its instance.
     #[inline]
-    pub(super) fn begin(&mut self, slot: u32) -> Option<Handle> {
+    pub(super) fn begin(&mut self, slot: u32, now: u64) -> Option<Handle> {
         let in_flight = self.in_flight.get_mut(slot as usize)?;
         // Bounded by the table of tickets.
         *in_flight = in_flight.wrapping_add(1);
+        if let Some(signal) = self.signals.get_mut(slot as usize) {
+            signal.begin(now);
+        }
         self.handle(slot)
     }
 
-    /// Ends a pick; what became of it is added to the tally.
+    /// Ends a pick that began then, with what became of it; nothing when it was reaped.
     #[inline]
-    pub(super) fn end(&mut self, slot: u32, account: impl FnOnce(&mut Tally)) {
+    pub(super) fn end(&mut self, slot: u32, began: u64, outcome: Option<&Outcome>, now: u64) {
         if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
             // Each ticket is redeemed once, so there is one to take away.
             *in_flight = in_flight.wrapping_sub(1);
         }
         if let Some(tally) = self.tallies.get_mut(slot as usize) {
-            account(tally);
+            tally.count(outcome);
+        }
+        if let Some(signal) = self.signals.get_mut(slot as usize) {
+            signal.end(began);
+            if let (Some(rules), Some(outcome)) = (&self.rules, outcome) {
+                signal.learn(rules, outcome, began, now);
+                self.fresh = self.fresh.wrapping_sub(1);
+                if self.fresh > FRESH {
+                    self.compare_latencies(now);
+                }
+            }
         }
         if self.leaving > 0 {
             self.release(slot);
@@ -177,8 +235,8 @@ impl Members {
 
     /// Notes what the view says of an instance that is `known` at a slot, or new; new ones enter the order with
     /// [`Members::enter`].
-    pub(super) fn place(&mut self, arrival: Arrival<'_>, known: Option<u32>) -> u32 {
-        let slot = known.unwrap_or_else(|| self.claim(arrival.service, arrival.id));
+    pub(super) fn place(&mut self, arrival: Arrival<'_>, known: Option<u32>, now: u64) -> u32 {
+        let slot = known.unwrap_or_else(|| self.claim(arrival.service, arrival.id, now));
         let index = slot as usize;
         if let (Some(handle), Some(weight), Some(host)) =
             (self.handles.get_mut(index), self.weights.get_mut(index), self.hosts.get_mut(index))
@@ -193,11 +251,14 @@ impl Members {
         slot
     }
 
-    fn claim(&mut self, service: &str, id: &str) -> u32 {
+    fn claim(&mut self, service: &str, id: &str, now: u64) -> u32 {
         let host = Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), turn: None, standing: Standing::Free };
         if let Some(slot) = self.free.pop() {
             if let Some(old) = self.hosts.get_mut(slot as usize) {
                 *old = host;
+            }
+            if let Some(old) = self.signals.get_mut(slot as usize) {
+                *old = Signal::new(now);
             }
             return slot;
         }
@@ -208,6 +269,9 @@ impl Members {
         self.weights.push(0);
         self.in_flight.push(0);
         self.tallies.push(Tally::default());
+        if self.rules.is_some() {
+            self.signals.push(Signal::new(now));
+        }
         slot
     }
 
@@ -294,7 +358,7 @@ impl Members {
         for (index, weight) in (0u32..).zip(weights) {
             let id = std::format!("b{index:06}");
             let (handle, availability) = (Handle::new(index, 0), Availability::Available);
-            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability }, None);
+            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability }, None, 0);
         }
         let slots: Vec<u32> = (0..weights.len() as u32).collect();
         members.enter(&slots);

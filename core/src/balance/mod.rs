@@ -10,14 +10,16 @@
 //! | prioritise | `tiers` | available, else degraded, else draining; never unavailable, never of weight 0 |
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
-//! | feedback | `outcome`, `stats` | what became of it |
+//! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
 
 mod config;
+mod decay;
 mod filter;
 mod members;
 mod outcome;
 mod pick;
 mod policy;
+mod signals;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -29,7 +31,7 @@ use alloc::vec::Vec;
 pub use config::Options;
 pub use outcome::Outcome;
 pub use pick::{Pick, Request};
-pub use policy::{Generator, Policy};
+pub use policy::{Cost, Generator, Policy, Sample, Score, Unknown};
 pub use stats::{InstanceStats, Stats, Tally};
 
 use crate::error::{Code, Error};
@@ -88,7 +90,7 @@ impl Balancer {
             view: View::new(widened(&query))?,
             query,
             options,
-            members: Members::default(),
+            members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
             tickets: Tickets::new(options.reap_after),
             rng: Rng::new(options.seed),
@@ -227,8 +229,9 @@ impl Balancer {
         if !request.is_within_limits() || self.tickets.is_full() {
             return None;
         }
-        let slot = self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng)?;
-        let handle = self.members.begin(slot)?;
+        let now = self.now.as_micros();
+        let slot = self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng, now)?;
+        let handle = self.members.begin(slot, now)?;
         Some(Pick { handle, token: self.tickets.issue(slot, self.now) })
     }
 
@@ -252,8 +255,8 @@ impl Balancer {
     #[inline]
     pub fn finish(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
         self.observe(now);
-        let Some(slot) = self.tickets.redeem(token) else { return false };
-        self.members.end(slot, |tally| tally.count(outcome));
+        let Some((slot, began)) = self.tickets.redeem(token) else { return false };
+        self.members.end(slot, began, Some(&outcome), self.now.as_micros());
         true
     }
 
@@ -294,8 +297,8 @@ impl Balancer {
     #[cold]
     #[inline(never)]
     fn reap(&mut self) {
-        let members = &mut self.members;
-        self.tickets.reap(self.now, |slot| members.end(slot, |tally| tally.reaped = tally.reaped.saturating_add(1)));
+        let (members, now) = (&mut self.members, self.now.as_micros());
+        self.tickets.reap(self.now, |slot, began| members.end(slot, began, None, now));
     }
 
     /// Takes over changes of the view.
@@ -311,7 +314,7 @@ impl Balancer {
                     {
                         self.tiers.touch(&mut self.members, slot);
                     }
-                    let slot = self.members.place(arrival, known);
+                    let slot = self.members.place(arrival, known, self.now.as_micros());
                     if !same {
                         moved.push(slot);
                     }

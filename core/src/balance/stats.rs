@@ -31,7 +31,11 @@ impl Tally {
     }
 
     #[inline]
-    pub(super) fn count(&mut self, outcome: Outcome) {
+    pub(super) fn count(&mut self, outcome: Option<&Outcome>) {
+        let Some(outcome) = outcome else {
+            self.reaped = self.reaped.wrapping_add(1);
+            return;
+        };
         // A count of calls stays below 2^64, and so do 285 years of microseconds; the sum may saturate.
         let ended = if outcome.ok { &mut self.succeeded } else { &mut self.failed };
         *ended = ended.wrapping_add(1);

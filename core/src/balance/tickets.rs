@@ -48,6 +48,8 @@ struct Entry {
     /// The host while the entry is taken, the next free entry while it is not.
     link: u32,
     cohort: u32,
+    /// When it was issued.
+    began: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,6 +108,7 @@ impl Tickets {
         entry.generation = entry.generation.wrapping_add(1);
         entry.link = host;
         entry.cohort = cohort;
+        entry.began = now;
         u64::from(entry.generation) << INDEX_BITS | u64::from(index)
     }
 
@@ -113,20 +116,20 @@ impl Tickets {
     #[inline(never)]
     fn grow(&mut self) {
         let index = self.entries.len() as u32;
-        self.entries.push(Entry { generation: 0, link: NONE, cohort: 0 });
+        self.entries.push(Entry { generation: 0, link: NONE, cohort: 0, began: 0 });
         self.free = index;
     }
 
-    /// Takes a pick out and tells its host, unless the token is unknown, finished or reaped.
+    /// Takes a pick out and tells its host and when it began, in microseconds, unless the token is unknown, finished or reaped.
     #[inline]
-    pub(super) fn redeem(&mut self, token: u64) -> Option<u32> {
+    pub(super) fn redeem(&mut self, token: u64) -> Option<(u32, u64)> {
         let index = token as u32 & ((1 << INDEX_BITS) - 1);
         let entry = self.entries.get_mut(index as usize)?;
         // An entry that is free has an even generation.
         if u64::from(entry.generation) != token >> INDEX_BITS || entry.generation & 1 == 0 {
             return None;
         }
-        let host = entry.link;
+        let ended = (entry.link, entry.began);
         entry.generation = entry.generation.wrapping_add(1);
         entry.link = self.free;
         self.free = index;
@@ -134,7 +137,7 @@ impl Tickets {
         if let Some(cohort) = self.cohorts.get_mut(entry.cohort as usize % COHORTS) {
             cohort.live = cohort.live.wrapping_sub(1);
         }
-        Some(host)
+        Some(ended)
     }
 
     /// Whether [`Tickets::reap`] may have something to do.
@@ -143,8 +146,8 @@ impl Tickets {
         now.as_micros() >= self.wake
     }
 
-    /// Takes out every pick of the cohorts that are due and names each one's host.
-    pub(super) fn reap(&mut self, now: Timestamp, mut each: impl FnMut(u32)) {
+    /// Takes out every pick of the cohorts that are due and names each one's host, and when it began.
+    pub(super) fn reap(&mut self, now: Timestamp, mut each: impl FnMut(u32, u64)) {
         // At most COHORTS rounds: `oldest` only moves towards `newest`.
         while let Some((cohort, due)) = self.first_due() {
             if due > now.as_micros() {
@@ -153,7 +156,7 @@ impl Tickets {
             if cohort.live > 0 {
                 for (index, entry) in (0u32..).zip(&mut self.entries) {
                     if entry.generation & 1 == 1 && entry.cohort == self.oldest {
-                        each(entry.link);
+                        each(entry.link, entry.began);
                         entry.generation = entry.generation.wrapping_add(1);
                         entry.link = self.free;
                         self.free = index;
@@ -230,11 +233,11 @@ mod tests {
         let mut tickets = Tickets::new(PERIOD);
         let token = tickets.issue(7, at(0));
         assert!(token < 1 << 53);
-        assert_eq!(tickets.redeem(token), Some(7));
+        assert_eq!(tickets.redeem(token), Some((7, 0)));
         assert_eq!(tickets.redeem(token), None);
         let next = tickets.issue(8, at(0));
         assert_ne!(token, next);
-        assert_eq!((tickets.redeem(token), tickets.redeem(next)), (None, Some(8)));
+        assert_eq!((tickets.redeem(token), tickets.redeem(next)), (None, Some((8, 0))));
         for forged in [0, 1, next + (1 << 20), u64::MAX, 1 << 52] {
             assert_eq!(tickets.redeem(forged), None, "{forged}");
         }
@@ -248,10 +251,10 @@ mod tests {
         let token = tickets.issue(7, at(5));
         assert_eq!(tickets.deadline(), Some(at(37)));
         let mut reaped = vec![];
-        tickets.reap(Timestamp::from_micros(at(37).as_micros() - 1).unwrap(), |host| reaped.push(host));
+        tickets.reap(Timestamp::from_micros(at(37).as_micros() - 1).unwrap(), |host, _| reaped.push(host));
         assert!(reaped.is_empty());
         assert!(tickets.is_due(at(37)));
-        tickets.reap(at(37), |host| reaped.push(host));
+        tickets.reap(at(37), |host, _| reaped.push(host));
         assert_eq!((reaped, tickets.redeem(token), tickets.deadline(), tickets.len()), (vec![7], None, None, 0));
         tickets.issue(9, at(100));
         assert_eq!(tickets.deadline(), Some(at(132)));
@@ -267,7 +270,7 @@ mod tests {
             now += u64::from(rng.below(if host % 1_000 == 0 { 70_000_000 } else { 4_000 }));
             let time = Timestamp::from_micros(now).unwrap();
             if tickets.is_due(time) {
-                tickets.reap(time, |host| {
+                tickets.reap(time, |host, _| {
                     let (_, picked) = open.remove(&host).unwrap();
                     assert!(now - picked >= 32_000_000);
                     reaped += 1;
@@ -280,7 +283,7 @@ mod tests {
             if rng.below(20) > 0 {
                 let victim = *open.keys().nth(rng.below(open.len().min(64) as u32) as usize).unwrap();
                 let (token, _) = open.remove(&victim).unwrap();
-                assert_eq!(tickets.redeem(token), Some(victim));
+                assert_eq!(tickets.redeem(token).map(|(host, _)| host), Some(victim));
             }
             let deadline = tickets.deadline().map(Timestamp::as_micros);
             assert_eq!(deadline.is_some(), !open.is_empty());

@@ -80,22 +80,29 @@ impl Tiers {
     /// The whole choice: the pool, then the instance in it. None when no pool has a candidate that the request
     /// leaves; then nothing was drawn, and [`Tiers::refusal`] says why.
     #[inline]
-    pub(super) fn choose(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
+    pub(super) fn choose(
+        &mut self,
+        members: &mut Members,
+        excluded: Excluded<'_>,
+        key: Option<&[u8]>,
+        rng: &mut Rng,
+        now: u64,
+    ) -> Option<u32> {
         if let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first)
             && excluded.is_empty()
         {
-            return picker.pick(&Candidates { slots, members, excluded }, key, rng);
+            return picker.pick(&Candidates { slots, members, excluded, now }, key, rng);
         }
-        self.walk(members, excluded, key, rng)
+        self.walk(members, excluded, key, rng, now)
     }
 
     #[cold]
     #[inline(never)]
-    fn walk(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
+    fn walk(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng, now: u64) -> Option<u32> {
         let (generator, seed) = (&self.policy.generator, self.seed);
         self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()).find_map(|pool| {
             let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
-            let candidates = Candidates { slots: &pool.slots, members, excluded };
+            let candidates = Candidates { slots: &pool.slots, members, excluded, now };
             if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None }
         })
     }

@@ -4,6 +4,8 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
 use super::presets;
+use super::sample::Sample;
+use super::score::{Rules, Score};
 use crate::error::{Code, Error};
 use crate::value::{Fields, Value};
 
@@ -28,8 +30,8 @@ pub enum Generator {
     Random,
     /// `round-robin`: in turn, spread as evenly as the weights allow: the smooth weighted round robin of nginx.
     RoundRobin,
-    /// `least-request`: the less loaded of two drawn at random, the load being `(picks in flight + 1) / weight`. O(1) a pick.
-    LeastRequest,
+    /// `sample`: the best by a score of some drawn at random, in proportion to the weights. O(1) a pick.
+    Sample(Sample),
     /// `rendezvous`: the one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
     Rendezvous,
 }
@@ -82,7 +84,7 @@ impl Policy {
 
     /// The preset `least-request`.
     pub fn least_request() -> Self {
-        Self::of("least-request", Generator::LeastRequest)
+        Self::of("least-request", Generator::Sample(Sample::two(Score::InFlight)))
     }
 }
 
@@ -91,7 +93,7 @@ impl Generator {
         ("first", Self::First),
         ("random", Self::Random),
         ("round-robin", Self::RoundRobin),
-        ("least-request", Self::LeastRequest),
+        ("sample", Self::Sample(Sample::two(Score::InFlight))),
         ("rendezvous", Self::Rendezvous),
     ];
 
@@ -117,15 +119,26 @@ impl Generator {
         };
         let known = Self::KINDS.iter().find(|(name, _)| *name == kind);
         let generator = known.map(|(_, generator)| generator.clone()).ok_or_else(|| Error::new(Code::InvalidPolicy, "kind"))?;
-        if value.as_str().is_none() {
-            Fields::new(value, "", &["kind"])?;
+        if value.as_str().is_some() {
+            return Ok(generator);
         }
-        Ok(generator)
+        match generator {
+            Self::Sample(_) => Sample::from_value(value).map(Self::Sample),
+            other => Fields::new(value, "", &["kind"]).map(|_| other),
+        }
+    }
+
+    /// What the instances' signals are made by; none when nothing is learnt.
+    pub(in crate::balance) fn rules(&self) -> Option<Rules> {
+        if let Self::Sample(sample) = self { sample.rules() } else { None }
     }
 
     /// Writes `{kind, ..}`.
     pub fn to_value(&self) -> Value {
-        Value::map([("kind", Value::from(self.kind()))])
+        match self {
+            Self::Sample(sample) => sample.to_value(),
+            other => Value::map([("kind", Value::from(other.kind()))]),
+        }
     }
 }
 

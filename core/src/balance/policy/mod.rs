@@ -3,14 +3,18 @@
 mod config;
 mod cycle;
 mod first;
-mod least_request;
 mod presets;
 mod random;
 mod rendezvous;
 mod round_robin;
+mod sample;
+mod score;
 
 pub use config::{Generator, Policy};
 pub(super) use rendezvous::mark;
+pub use sample::Sample;
+pub(super) use score::Rules;
+pub use score::{Cost, Score, Unknown};
 
 use super::filter::Excluded;
 use super::members::Members;
@@ -22,6 +26,8 @@ pub(super) struct Candidates<'a> {
     pub(super) slots: &'a [u32],
     pub(super) members: &'a Members,
     pub(super) excluded: Excluded<'a>,
+    /// Microseconds.
+    pub(super) now: u64,
 }
 
 impl Candidates<'_> {
@@ -59,7 +65,7 @@ pub(super) enum Picker {
     First,
     Random(random::Table),
     RoundRobin(round_robin::Turns),
-    LeastRequest(least_request::Scale),
+    Sample(sample::Sampler),
     Rendezvous(rendezvous::Scores),
 }
 
@@ -69,7 +75,7 @@ impl Picker {
             Generator::First => Self::First,
             Generator::Random => Self::Random(random::Table::build(slots, members)),
             Generator::RoundRobin => Self::RoundRobin(round_robin::Turns::build(slots, members, seed)),
-            Generator::LeastRequest => Self::LeastRequest(least_request::Scale::build(slots, members)),
+            Generator::Sample(sample) => Self::Sample(sample::Sampler::build(sample, slots, members)),
             Generator::Rendezvous => Self::Rendezvous(rendezvous::Scores::build(slots, members)),
         }
     }
@@ -89,7 +95,7 @@ impl Picker {
             Self::First => first::pick(candidates),
             Self::Random(table) => table.pick(candidates, rng),
             Self::RoundRobin(turns) => turns.pick(candidates),
-            Self::LeastRequest(scale) => scale.pick(candidates, rng),
+            Self::Sample(sampler) => sampler.pick(candidates, rng),
             Self::Rendezvous(scores) => scores.pick(candidates, key, rng),
         }
     }

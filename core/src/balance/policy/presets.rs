@@ -1,8 +1,11 @@
 //! The presets: policies by name, as one table.
 
 use alloc::string::String;
+use core::time::Duration;
 
 use super::config::{Generator, Policy};
+use super::sample::Sample;
+use super::score::{Cost, Score, Unknown};
 use crate::error::{Code, Error};
 
 /// Name and what it stands for.
@@ -13,9 +16,25 @@ const PRESETS: &[Preset] = &[
     ("first", |name| Policy::of(name, Generator::First)),
     ("random", |name| Policy::of(name, Generator::Random)),
     ("round-robin", |name| Policy::of(name, Generator::RoundRobin)),
-    ("least-request", |name| Policy::of(name, Generator::LeastRequest)),
+    ("least-request", |name| Policy::of(name, Generator::Sample(Sample::two(Score::InFlight)))),
+    ("adaptive", |name| Policy::of(name, Generator::Sample(Sample::two(Score::Cost(Cost::default()))))),
+    ("peak-ewma", |name| Policy::of(name, Generator::Sample(Sample::two(Score::Cost(PEAK_EWMA))))),
     ("rendezvous", |name| Policy::of(name, Generator::Rendezvous)),
 ];
+
+/// Finagle's Peak EWMA: latency and load, failures timed like successes, an unknown instance explored by one call.
+const PEAK_EWMA: Cost = Cost {
+    tau: Duration::from_secs(10),
+    peak: true,
+    fade: true,
+    age: false,
+    unknown: Unknown::Explore,
+    penalty: Some(Duration::ZERO),
+    exponent: 0,
+    gain: 0.1,
+    recovery: Duration::from_secs(10),
+    idle: None,
+};
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     PRESETS.iter().map(|(name, _)| *name)

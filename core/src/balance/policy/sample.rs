@@ -1,0 +1,189 @@
+//! `random d choices`: some candidates are drawn at random, and the best of them by a [`Score`] gets the call.
+//!
+//! With two choices the longest queue grows with log log n, not with log n / log log n (Azar et al. 1999; Mitzenmacher
+//! 2001), and no client needs to know what the others do. The two are distinct, because drawing with replacement lets the
+//! busiest win against itself (envoyproxy/envoy#14859); Envoy's and gRPC's way is there for those who want it.
+//!
+//! # Weights
+//! Candidates are drawn in proportion to their weights, as nginx's `random two` draws them, and their loads are divided by
+//! the weights. So while all are idle, traffic is shared by weight, and under load the calls in flight are. (Were the draw
+//! even and the load `(picks in flight + 1) / weight`, an instance much lighter than its peers would be left alone until
+//! they are loaded.) On a tie the one drawn first wins.
+//!
+//! Two of equal weights come from one 64-bit number; the counters are packed `u32`s, compared by cross-multiplication, and
+//! the choice between the two is no branch: it would be mispredicted half the time.
+
+use core::hint::select_unpredictable;
+
+use super::Candidates;
+use super::random::Table;
+use super::score::{Rules, Score};
+use crate::balance::filter::TRIES;
+use crate::balance::members::Members;
+use crate::error::{Code, Error};
+use crate::limits;
+use crate::rng::Rng;
+use crate::value::{Fields, Value};
+
+/// How candidates are sampled and compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// How many are drawn: 2 to 32, default 2; 0 for all of them (a full scan, ties broken at random).
+    pub choices: u32,
+    /// Whether the two must be distinct; default true. Envoy and gRPC draw with replacement.
+    pub distinct: bool,
+    /// What they are compared by.
+    pub score: Score,
+}
+
+impl Sample {
+    /// The better of two distinct ones.
+    pub const fn two(score: Score) -> Self {
+        Self { choices: 2, distinct: true, score }
+    }
+
+    /// Reads `{kind?, choices?, distinct?, score?}`; `choices` is a number or `"all"`, the score its name or `{kind, ..}`.
+    ///
+    /// # Errors
+    /// [`Code::LimitExceeded`], [`Code::InvalidArgument`], [`Code::UnknownField`], and what [`Score::from_value`] returns.
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let fields = Fields::new(value, "", &["kind", "choices", "distinct", "score"])?;
+        let choices = match fields.value("choices") {
+            Some(all) if all.as_str() == Some("all") => 0,
+            _ => fields.u64("choices")?.unwrap_or(2),
+        };
+        if choices == 1 {
+            return Err(Error::new(Code::InvalidArgument, "choices").message("at least 2, or `all`; `random` draws one"));
+        }
+        if choices > u64::from(limits::CHOICES) {
+            return Err(Error::too_large("choices", u64::from(limits::CHOICES)));
+        }
+        let score = fields.value("score").map(|score| Score::from_value(score).map_err(|error| error.within("score")));
+        Ok(Self {
+            choices: choices as u32,
+            distinct: fields.bool("distinct")?.unwrap_or(true),
+            score: score.transpose()?.unwrap_or(Score::InFlight),
+        })
+    }
+
+    /// Writes `{kind, choices, distinct, score}`.
+    pub fn to_value(&self) -> Value {
+        let choices = if self.choices == 0 { "all".into() } else { Value::from(u64::from(self.choices)) };
+        Value::map([("kind", "sample".into()), ("choices", choices), ("distinct", self.distinct.into()), ("score", self.score.to_value())])
+    }
+
+    /// What the instances' signals are made by; none when the score needs none.
+    pub(in crate::balance) fn rules(&self) -> Option<Rules> {
+        match &self.score {
+            Score::InFlight => None,
+            Score::Cost(cost) => Some(cost.rules()),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::balance) struct Sampler {
+    table: Table,
+    /// All weights are equal.
+    even: bool,
+    /// The average weight.
+    mean: f64,
+    choices: u32,
+    distinct: bool,
+    /// None for in-flight counts.
+    rules: Option<Rules>,
+}
+
+impl Sampler {
+    pub(super) fn build(sample: &Sample, slots: &[u32], members: &Members) -> Self {
+        let total = slots.iter().fold(0u64, |sum, slot| sum.saturating_add(u64::from(members.weight(*slot))));
+        Self {
+            table: Table::build(slots, members),
+            even: members.are_even(slots),
+            mean: total as f64 / slots.len().max(1) as f64,
+            choices: sample.choices,
+            distinct: sample.distinct,
+            rules: sample.rules(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+        let count = candidates.len();
+        if count > 1 && self.choices == 2 && self.even && self.distinct && candidates.excluded.is_empty() {
+            let (one, two) = rng.two_distinct(count);
+            return self.better(candidates, candidates.slot(one)?, candidates.slot(two)?);
+        }
+        match self.choices {
+            0 => self.scan(candidates, rng),
+            _ if count < 2 => candidates.open().next(),
+            _ => self.draw(candidates, rng),
+        }
+    }
+
+    /// Draws by weight, among those that the request leaves. A draw that must be distinct and is not is made again, but not
+    /// for ever: then there are fewer choices.
+    #[inline(never)]
+    fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+        let mut best = self.table.pick(candidates, rng)?;
+        let mut seen = [best; limits::CHOICES as usize];
+        for turn in 1..self.choices.min(limits::CHOICES) as usize {
+            let before = seen.get(..turn)?;
+            let tries = if self.distinct { TRIES } else { 1 };
+            let draw = (0..tries).find_map(|_| self.table.pick(candidates, rng).filter(|slot| !self.distinct || !before.contains(slot)));
+            let slot = draw.unwrap_or(best);
+            if slot != best {
+                best = self.better(candidates, best, slot)?;
+            }
+            *seen.get_mut(turn)? = slot;
+        }
+        Some(best)
+    }
+
+    /// Looks at all of them. Of equals each is as likely as the others.
+    #[inline(never)]
+    fn scan(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+        let mut open = candidates.open();
+        let mut best = open.next()?;
+        let mut ties = 1u64;
+        for slot in open {
+            if self.better(candidates, best, slot)? == slot {
+                (best, ties) = (slot, 1);
+            } else if self.better(candidates, slot, best)? == slot {
+                // Neither beats the other.
+                ties = ties.saturating_add(1);
+                if rng.below_u64(ties) == 0 {
+                    best = slot;
+                }
+            }
+        }
+        Some(best)
+    }
+
+    /// The better of two; on a tie the first.
+    #[inline]
+    fn better(&self, candidates: &Candidates<'_>, one: u32, two: u32) -> Option<u32> {
+        let members = candidates.members;
+        let (load_one, load_two) = (members.in_flight(one)?, members.in_flight(two)?);
+        let Some(rules) = &self.rules else {
+            let first = if self.even {
+                load_one <= load_two
+            } else {
+                // At most 2^20 picks in flight, weights below 2^26.
+                let cross = |load: u32, weight: u32| u64::from(load).wrapping_mul(u64::from(weight));
+                cross(load_one, members.weight(two)) <= cross(load_two, members.weight(one))
+            };
+            return Some(select_unpredictable(first, one, two));
+        };
+        let (now, typical) = (candidates.now, members.typical());
+        let (signal_one, signal_two) = (members.signal(one)?, members.signal(two)?);
+        let load = |load: u32, slot: u32| {
+            let load = f64::from(load);
+            if self.even { load } else { load * self.mean / f64::from(members.weight(slot).max(1)) }
+        };
+        let cost_one = rules.cost(signal_one, load_one, load(load_one, one), typical, now);
+        let cost_two = rules.cost(signal_two, load_two, load(load_two, two), typical, now);
+        let (winner, loser, other) = if cost_one <= cost_two { (one, two, signal_two) } else { (two, one, signal_one) };
+        Some(if other.is_idle(rules.idle, now) { loser } else { winner })
+    }
+}
