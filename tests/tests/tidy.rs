@@ -4,7 +4,8 @@ use callboard_tests::source::sources;
 use callboard_tests::{files, read, root};
 
 /// Where our own sources are.
-const OURS: &[&str] = &["core/src", "bindings-py/src", "bindings-wasm/src", "xtask/src", "tests/src", "tests/tests", "examples"];
+const OURS: &[&str] =
+    &["core/src", "bindings-py/src", "bindings-wasm/src", "xtask/src", "tests/src", "tests/tests", "tests/lab/src", "examples"];
 
 /// Lines of one file, its tests not counted.
 const LINES: usize = 500;

@@ -63,7 +63,19 @@ pub const SUITES: &[Suite] = &[
         what: "vectors, simulator, hostile bytes, limits, tidiness",
         format: Format::Cargo,
         needs: &[],
-        command: || cargo(&["test", "--no-fail-fast", "--locked", "--profile", "proof", "--package", "callboard-tests"]),
+        command: || {
+            cargo(&[
+                "test",
+                "--no-fail-fast",
+                "--locked",
+                "--profile",
+                "proof",
+                "--package",
+                "callboard-tests",
+                "--package",
+                "callboard-lab",
+            ])
+        },
         skip: never,
     },
     Suite {

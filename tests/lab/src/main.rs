@@ -1,0 +1,166 @@
+//! The load simulator. `cargo xtask lab --help`.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use callboard_lab::plan::Plan;
+use callboard_lab::policies::Policies;
+use callboard_lab::runner::Outcomes;
+use callboard_lab::{plot, report, runner};
+
+const HELP: &str = "\
+cargo xtask lab [SCENARIO..] [--policy P].. [--quick] [--check] [--list]
+
+Runs the scenarios of tests/lab/scenarios, or those named, under the policies that each names, or under those given. Prints
+a table for each; figures over time go to target/lab/SCENARIO.json, their drawings to target/lab/SCENARIO[-VARIANT].svg.
+
+  --policy P   a policy or group of tests/lab/policies.json; may be given again
+  --quick      the short form of each scenario
+  --check      compares with what the scenario files expect; a difference names its line and fails
+  --list       the scenarios and what they show
+";
+
+struct Asked {
+    scenarios: Vec<String>,
+    policies: Vec<String>,
+    quick: bool,
+    check: bool,
+}
+
+fn main() -> ExitCode {
+    let mut asked = Asked { scenarios: Vec::new(), policies: Vec::new(), quick: false, check: false };
+    let mut list = false;
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--help" | "-h" => {
+                print!("{HELP}");
+                return ExitCode::SUCCESS;
+            }
+            "--quick" => asked.quick = true,
+            "--check" => asked.check = true,
+            "--list" => list = true,
+            "--policy" => asked.policies.extend(args.next()),
+            name if !name.starts_with('-') => asked.scenarios.push(name.to_owned()),
+            other => {
+                eprint!("lab: no option {other:?}\n\n{HELP}");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let done = plans(&asked).and_then(|plans| {
+        if list {
+            plans.iter().for_each(|plan| println!("{:<20} {}", plan.name, plan.what));
+            return Ok(true);
+        }
+        lab(&plans, &asked)
+    });
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("lab: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where this crate is; the scenarios are beside its sources.
+fn home() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn plans(asked: &Asked) -> Result<Vec<Plan>, String> {
+    let text = read(&home().join("policies.json"))?;
+    let policies = serde_json::from_str(&text).map_err(|error| format!("policies.json: {error}"))?;
+    let policies = Policies::read(&policies, "policies.json")?;
+    let folder = home().join("scenarios");
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "json")).collect();
+    files.sort();
+    let mut plans = Vec::new();
+    for file in files {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        if asked.scenarios.is_empty() || asked.scenarios.iter().any(|wanted| *wanted == name) {
+            let mut plan = Plan::read(&name, &read(&file)?, &policies, asked.quick)?;
+            if !asked.policies.is_empty() {
+                let words: Vec<serde_json::Value> = asked.policies.iter().map(|word| word.as_str().into()).collect();
+                // One of the scenario's own is meant by its name.
+                let own: Vec<_> = plan.policies.iter().filter(|named| asked.policies.contains(&named.name)).cloned().collect();
+                plan.policies = if own.len() == words.len() { own } else { policies.select(&words, "--policy")? };
+            }
+            plans.push(plan);
+        }
+    }
+    match asked.scenarios.iter().find(|wanted| plans.iter().all(|plan| plan.name != **wanted)) {
+        Some(unknown) => Err(format!("no scenario {unknown:?}; --list shows them")),
+        None => Ok(plans),
+    }
+}
+
+/// False when something is not as expected.
+fn lab(plans: &[Plan], asked: &Asked) -> Result<bool, String> {
+    let started = Instant::now();
+    let outcomes = runner::run(plans, &progress(started))?;
+    clear();
+    let folder = home().join("../../target/lab");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let (mut made, mut wrong) = (0, Vec::new());
+    for (plan, outcomes) in plans.iter().zip(&outcomes) {
+        print!("{}", report::table(plan, outcomes));
+        keep(plan, outcomes, &folder)?;
+        if asked.check {
+            for expected in &plan.expect {
+                let (count, different) = expected.check(outcomes);
+                made += count;
+                wrong.extend(different);
+            }
+        }
+    }
+    println!("\nTimes in ms; `never`: more calls failed than the quantile leaves out; share: attempts to the watched servers;");
+    println!("spread: busiest server over the mean; retries: per call. Lines over time and drawings: target/lab.");
+    println!("lab: {} scenarios in {:.1} s", plans.len(), started.elapsed().as_secs_f64());
+    if asked.check {
+        wrong.iter().for_each(|why| println!("NOT AS EXPECTED {why}"));
+        println!("lab: {} of {made} expectations hold", made - wrong.len());
+    }
+    Ok(wrong.is_empty())
+}
+
+fn keep(plan: &Plan, outcomes: &Outcomes, folder: &Path) -> Result<(), String> {
+    let file = folder.join(format!("{}.json", plan.name));
+    std::fs::write(&file, format!("{}\n", outcomes.to_json(plan))).map_err(|error| format!("{}: {error}", file.display()))?;
+    plot::draw(plan, outcomes, folder).map(|_| ()).map_err(|error| format!("{}: {error}", plan.name))
+}
+
+/// A line that changes on a terminal, one now and then elsewhere.
+fn progress(started: Instant) -> impl Fn(usize, usize, &str) + Sync {
+    let spoke = Mutex::new(Duration::ZERO);
+    let terminal = std::io::stdout().is_terminal();
+    move |done, all, what| {
+        let elapsed = started.elapsed();
+        if terminal {
+            print!("\r\x1b[2Klab: {done} of {all} runs, {:.0} s: {what}", elapsed.as_secs_f64());
+            let _ = std::io::stdout().flush();
+        } else if let Ok(mut spoke) = spoke.lock()
+            && elapsed.saturating_sub(*spoke) >= Duration::from_secs(10)
+        {
+            *spoke = elapsed;
+            println!("lab: {done} of {all} runs, {:.0} s: {what}", elapsed.as_secs_f64());
+        }
+    }
+}
+
+fn clear() {
+    if std::io::stdout().is_terminal() {
+        print!("\r\x1b[2K");
+    }
+}

@@ -1,0 +1,59 @@
+//! Tables.
+
+use crate::plan::Plan;
+use crate::runner::{Outcomes, Row};
+
+/// Heading, figure, decimals.
+const COLUMNS: &[(&str, &str, usize)] = &[
+    ("success %", "success", 2),
+    ("p50", "p50", 1),
+    ("p90", "p90", 1),
+    ("p99", "p99", 1),
+    ("p99.9", "p99.9", 1),
+    ("share %", "share", 2),
+    ("spread", "spread", 2),
+    ("retries", "retries", 3),
+];
+
+/// A table of each variant: a row a policy, a column a figure.
+pub fn table(plan: &Plan, outcomes: &Outcomes) -> String {
+    let mut text = format!("\n{}: {}\n", plan.name, plan.what);
+    for (variant, rows) in &outcomes.variants {
+        let case = plan.cases.iter().find(|case| case.variant == *variant);
+        let watching = case.is_some_and(|case| !case.scenario.watch.is_empty());
+        let mut columns: Vec<(&str, &str, usize)> = COLUMNS.iter().copied().filter(|column| column.1 != "share" || watching).collect();
+        columns.extend(plan.columns.iter().map(|name| (name.as_str(), name.as_str(), 2)));
+        let head = if variant.is_empty() { "policy".to_owned() } else { format!("[{variant}]") };
+        text += &lines(&head, &columns, rows);
+    }
+    text
+}
+
+fn lines(head: &str, columns: &[(&str, &str, usize)], rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.policy.len()).chain([head.len()]).max().unwrap_or_default();
+    let cell = |row: &Row, column: &(&str, &str, usize)| row.figures.get(column.1).map_or("?".to_owned(), |value| figure(*value, column.2));
+    let widths: Vec<usize> = columns
+        .iter()
+        .map(|column| rows.iter().map(|row| cell(row, column).len()).chain([column.0.len()]).max().unwrap_or_default())
+        .collect();
+    let mut text = format!("  {head:<width$}");
+    columns.iter().zip(&widths).for_each(|(column, width)| text += &format!("  {:>width$}", column.0));
+    text += "\n";
+    for row in rows {
+        text += &format!("  {:<width$}", row.policy);
+        columns.iter().zip(&widths).for_each(|(column, width)| text += &format!("  {:>width$}", cell(row, column)));
+        text += "\n";
+    }
+    text
+}
+
+/// What a table shows of a figure: `never` for a quantile among the calls that failed, `-` where nothing was counted.
+pub fn figure(value: f64, decimals: usize) -> String {
+    if value.is_nan() {
+        "-".to_owned()
+    } else if value.is_infinite() {
+        "never".to_owned()
+    } else {
+        format!("{value:.decimals$}")
+    }
+}
