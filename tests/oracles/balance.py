@@ -391,7 +391,7 @@ def least_request():
         *register({"a": 1, "b": 1}), balancer("least-request", 2), *busy, counted(["b"] * 500, **DONE)]})
     return "least-request", "The power of two choices over distinct hosts.", \
         "Probabilities: Envoy least_request_lb_simulation_test.cc and envoyproxy/envoy#20420 (drawn without replacement). " \
-        "Sequences: python tests/oracles/balance.py: xoshiro256++ and SplitMix64 as published, the rule of core/src/balance/policy/least_request.rs.", cases
+        "Sequences: python tests/oracles/balance.py: xoshiro256++ and SplitMix64 as published, the rule of core/src/balance/policy/sample.rs.", cases
 
 
 def rendezvous():
@@ -426,19 +426,20 @@ def rendezvous():
     ]
 
 
-def main():
-    for name, about, source, cases in [first(), random(), round_robin(), least_request(), rendezvous()]:
-        for case in cases:
-            assert sum(step["do"] == "balancer" for step in case["steps"]) >= 1
-        head = {"name": name, "about": about, "source": source}
-        lines = [f'  "{k}": {json.dumps(v, ensure_ascii=False)},' for k, v in head.items()]
-        bodies = []
-        for case in cases:
-            steps = ",\n".join("      " + json.dumps(step, ensure_ascii=False) for step in case["steps"])
-            bodies.append(f'    {{"name": {json.dumps(case["name"])}, "steps": [\n{steps}]}}')
-        text = "{\n" + "\n".join(lines) + '\n  "cases": [\n' + ",\n".join(bodies) + "\n  ]\n}\n"
-        json.loads(text)
-        (OUT / f"{name}.json").write_text(text, encoding="utf-8")
+def write(name, about, source, cases):
+    for case in cases:
+        assert sum(step["do"] == "balancer" for step in case["steps"]) >= 1
+    head = {"name": name, "about": about, "source": source}
+    lines = [f'  "{k}": {json.dumps(v, ensure_ascii=False)},' for k, v in head.items()]
+    bodies = []
+    for case in cases:
+        steps = ",\n".join("      " + json.dumps(step, ensure_ascii=False) for step in case["steps"])
+        bodies.append(f'    {{"name": {json.dumps(case["name"])}, "steps": [\n{steps}]}}')
+    text = "{\n" + "\n".join(lines) + '\n  "cases": [\n' + ",\n".join(bodies) + "\n  ]\n}\n"
+    json.loads(text)
+    (OUT / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    for made in [first(), random(), round_robin(), least_request(), rendezvous()]:
+        write(*made)

@@ -3,9 +3,12 @@
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
+use super::edf::Edf;
+use super::first::First;
 use super::presets;
 use super::sample::Sample;
 use super::score::{Rules, Score};
+use super::stride::Stride;
 use crate::error::{Code, Error};
 use crate::value::{Fields, Value};
 
@@ -24,12 +27,16 @@ pub struct Policy {
 /// What chooses among the instances that may be given the call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Generator {
-    /// `first`: the first by service and id: one active instance, the others stand by. Draws nothing.
-    First,
+    /// `first`: the first in a fixed order: one active instance, the others stand by.
+    First(First),
     /// `random`: one at random, in proportion to the weights. O(1) a pick.
     Random,
     /// `round-robin`: in turn, spread as evenly as the weights allow: the smooth weighted round robin of nginx.
     RoundRobin,
+    /// `edf`: in turn by deadline: the weighted round robin of Envoy. O(log n) a pick.
+    Edf(Edf),
+    /// `stride`: in turn by a counter: the weighted round robin of gRPC.
+    Stride(Stride),
     /// `sample`: the best by a score of some drawn at random, in proportion to the weights. O(1) a pick.
     Sample(Sample),
     /// `rendezvous`: the one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
@@ -90,7 +97,9 @@ impl Policy {
 
 impl Generator {
     const KINDS: &[(&str, Self)] = &[
-        ("first", Self::First),
+        ("first", Self::First(First { shuffle: false })),
+        ("edf", Self::Edf(Edf { bias: 0.0 })),
+        ("stride", Self::Stride(Stride { clamp: true })),
         ("random", Self::Random),
         ("round-robin", Self::RoundRobin),
         ("sample", Self::Sample(Sample::two(Score::InFlight))),
@@ -123,6 +132,9 @@ impl Generator {
             return Ok(generator);
         }
         match generator {
+            Self::First(_) => First::from_value(value).map(Self::First),
+            Self::Edf(_) => Edf::from_value(value).map(Self::Edf),
+            Self::Stride(_) => Stride::from_value(value).map(Self::Stride),
             Self::Sample(_) => Sample::from_value(value).map(Self::Sample),
             other => Fields::new(value, "", &["kind"]).map(|_| other),
         }
@@ -136,6 +148,9 @@ impl Generator {
     /// Writes `{kind, ..}`.
     pub fn to_value(&self) -> Value {
         match self {
+            Self::First(first) => first.to_value(),
+            Self::Edf(edf) => edf.to_value(),
+            Self::Stride(stride) => stride.to_value(),
             Self::Sample(sample) => sample.to_value(),
             other => Value::map([("kind", Value::from(other.kind()))]),
         }

@@ -2,6 +2,7 @@
 
 mod config;
 mod cycle;
+mod edf;
 mod first;
 mod presets;
 mod random;
@@ -9,12 +10,16 @@ mod rendezvous;
 mod round_robin;
 mod sample;
 mod score;
+mod stride;
 
 pub use config::{Generator, Policy};
+pub use edf::Edf;
+pub use first::First;
 pub(super) use rendezvous::mark;
 pub use sample::Sample;
 pub(super) use score::Rules;
 pub use score::{Cost, Score, Unknown};
+pub use stride::Stride;
 
 use super::filter::Excluded;
 use super::members::Members;
@@ -62,7 +67,9 @@ impl Candidates<'_> {
 /// What a policy keeps for one pool, built when the pool has changed and a pick is asked of it.
 #[derive(Clone, Debug)]
 pub(super) enum Picker {
-    First,
+    First(first::Order),
+    Edf(edf::Schedule),
+    Stride(stride::Strides),
     Random(random::Table),
     RoundRobin(round_robin::Turns),
     Sample(sample::Sampler),
@@ -72,9 +79,14 @@ pub(super) enum Picker {
 impl Picker {
     pub(super) fn build(generator: &Generator, slots: &[u32], members: &mut Members, seed: u64) -> Self {
         match generator {
-            Generator::First => Self::First,
+            Generator::First(first) => Self::First(first::Order::build(*first, slots, members, seed)),
+            Generator::Edf(edf) => Self::Edf(edf::Schedule::build(edf.bias, slots, members, seed)),
+            Generator::Stride(stride) => Self::Stride(stride::Strides::build(*stride, slots, members, seed)),
             Generator::Random => Self::Random(random::Table::build(slots, members)),
             Generator::RoundRobin => Self::RoundRobin(round_robin::Turns::build(slots, members, seed)),
+            Generator::Sample(Sample { uneven: Some(edf), .. }) if !members.are_even(slots) => {
+                Self::Edf(edf::Schedule::build(edf.bias, slots, members, seed))
+            }
             Generator::Sample(sample) => Self::Sample(sample::Sampler::build(sample, slots, members)),
             Generator::Rendezvous => Self::Rendezvous(rendezvous::Scores::build(slots, members)),
         }
@@ -82,8 +94,11 @@ impl Picker {
 
     /// Gives back to the members what must outlive this build. Called before the members or the pool change.
     pub(super) fn park(&mut self, slots: &[u32], members: &mut Members) {
-        if let Self::RoundRobin(turns) = self {
-            turns.park(slots, members);
+        match self {
+            Self::RoundRobin(turns) => turns.park(slots, members),
+            Self::Edf(schedule) => schedule.park(slots, members),
+            Self::Stride(strides) => strides.park(slots, members),
+            _ => {}
         }
     }
 
@@ -92,7 +107,9 @@ impl Picker {
     #[inline(always)]
     pub(super) fn pick(&mut self, candidates: &Candidates<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
         match self {
-            Self::First => first::pick(candidates),
+            Self::First(order) => order.pick(candidates),
+            Self::Edf(schedule) => schedule.pick(candidates),
+            Self::Stride(strides) => strides.pick(candidates),
             Self::Random(table) => table.pick(candidates, rng),
             Self::RoundRobin(turns) => turns.pick(candidates),
             Self::Sample(sampler) => sampler.pick(candidates, rng),

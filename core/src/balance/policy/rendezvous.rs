@@ -71,6 +71,12 @@ pub(in crate::balance) fn mark(service: &str, id: &str) -> u64 {
     xxh3_64(&bytes)
 }
 
+/// An exponential number at the rate `weight`, fixed by a key and an instance: the smallest of several is each with a
+/// chance in proportion to its weight.
+pub(super) fn lottery(key: u64, mark: u64, weight: u32) -> f64 {
+    exponential(complement(hash(key, mark))) / f64::from(weight.max(1))
+}
+
 fn hash(key: u64, mark: u64) -> u64 {
     let mut bytes = [0; 16];
     let (front, back) = bytes.split_at_mut(8);

@@ -16,6 +16,7 @@
 use core::hint::select_unpredictable;
 
 use super::Candidates;
+use super::edf::Edf;
 use super::random::Table;
 use super::score::{Rules, Score};
 use crate::balance::filter::TRIES;
@@ -34,20 +35,23 @@ pub struct Sample {
     pub distinct: bool,
     /// What they are compared by.
     pub score: Score,
+    /// What takes turns instead when the weights differ, as in Envoy's least request; none by default.
+    pub uneven: Option<Edf>,
 }
 
 impl Sample {
     /// The better of two distinct ones.
     pub const fn two(score: Score) -> Self {
-        Self { choices: 2, distinct: true, score }
+        Self { choices: 2, distinct: true, score, uneven: None }
     }
 
-    /// Reads `{kind?, choices?, distinct?, score?}`; `choices` is a number or `"all"`, the score its name or `{kind, ..}`.
+    /// Reads `{kind?, choices?, distinct?, score?, uneven?}`; `choices` is a number or `"all"`, the score its name or `{kind, ..}`,
+    /// `uneven` an `{bias?}`.
     ///
     /// # Errors
     /// [`Code::LimitExceeded`], [`Code::InvalidArgument`], [`Code::UnknownField`], and what [`Score::from_value`] returns.
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["kind", "choices", "distinct", "score"])?;
+        let fields = Fields::new(value, "", &["kind", "choices", "distinct", "score", "uneven"])?;
         let choices = match fields.value("choices") {
             Some(all) if all.as_str() == Some("all") => 0,
             _ => fields.u64("choices")?.unwrap_or(2),
@@ -63,13 +67,20 @@ impl Sample {
             choices: choices as u32,
             distinct: fields.bool("distinct")?.unwrap_or(true),
             score: score.transpose()?.unwrap_or(Score::InFlight),
+            uneven: fields.value("uneven").map(|edf| Edf::from_value(edf).map_err(|error| error.within("uneven"))).transpose()?,
         })
     }
 
-    /// Writes `{kind, choices, distinct, score}`.
+    /// Writes `{kind, choices, distinct, score, uneven}`.
     pub fn to_value(&self) -> Value {
         let choices = if self.choices == 0 { "all".into() } else { Value::from(u64::from(self.choices)) };
-        Value::map([("kind", "sample".into()), ("choices", choices), ("distinct", self.distinct.into()), ("score", self.score.to_value())])
+        Value::map([
+            ("kind", "sample".into()),
+            ("choices", choices),
+            ("distinct", self.distinct.into()),
+            ("score", self.score.to_value()),
+            ("uneven", self.uneven.map(|edf| edf.to_value()).into()),
+        ])
     }
 
     /// What the instances' signals are made by; none when the score needs none.
