@@ -38,6 +38,8 @@ pub(super) struct Members {
     /// The median of some instances' latencies in microseconds, and how many calls may end before it is taken again.
     typical: f64,
     fresh: u32,
+    /// How many have not been timed yet: only for them the median is of use.
+    unknown: u32,
 }
 
 /// Who an instance is, and where it stands.
@@ -99,6 +101,10 @@ impl Members {
     #[cold]
     #[inline(never)]
     fn compare_latencies(&mut self, now: u64) {
+        self.fresh = self.fresh.wrapping_sub(1);
+        if self.fresh < FRESH {
+            return;
+        }
         self.fresh = FRESH;
         let Some(rules) = &self.rules else { return };
         let known = |slot: &u32| self.signal(*slot)?.latency(rules, now);
@@ -203,9 +209,10 @@ impl Members {
         if let Some(signal) = self.signals.get_mut(slot as usize) {
             signal.end(began);
             if let (Some(rules), Some(outcome)) = (&self.rules, outcome) {
+                let known = signal.is_known();
                 signal.learn(rules, outcome, began, now);
-                self.fresh = self.fresh.wrapping_sub(1);
-                if self.fresh > FRESH {
+                if self.unknown > 0 {
+                    self.unknown = self.unknown.saturating_sub(u32::from(signal.is_known() && !known));
                     self.compare_latencies(now);
                 }
             }
@@ -259,6 +266,7 @@ impl Members {
             }
             if let Some(old) = self.signals.get_mut(slot as usize) {
                 *old = Signal::new(now);
+                self.unknown = self.unknown.saturating_add(1);
             }
             return slot;
         }
@@ -271,6 +279,7 @@ impl Members {
         self.tallies.push(Tally::default());
         if self.rules.is_some() {
             self.signals.push(Signal::new(now));
+            self.unknown = self.unknown.saturating_add(1);
         }
         slot
     }
@@ -318,6 +327,9 @@ impl Members {
         }
         *host = Host { service: Box::default(), id: Box::default(), mark: 0, turn: None, standing: Standing::Free };
         self.leaving = self.leaving.saturating_sub(1);
+        if self.signal(slot).is_some_and(|signal| !signal.is_known()) {
+            self.unknown = self.unknown.saturating_sub(1);
+        }
         if let Some(tally) = self.tallies.get_mut(slot as usize) {
             self.gone = self.gone.plus(core::mem::take(tally));
         }

@@ -8,6 +8,12 @@ use crate::time::micros;
 /// The lowest success that counts, so that a cost stays finite.
 const WORST: f64 = 1.0 / 128.0;
 
+/// Microseconds as a float. They are below 2^63, and the signed conversion is the one that processors have.
+#[inline]
+fn float(micros: u64) -> f64 {
+    micros.cast_signed() as f64
+}
+
 /// What is learnt of one instance. One line of the processor's cache, so that a comparison loads two.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
@@ -46,7 +52,7 @@ impl Signal {
     /// Learns from a call that began then.
     #[inline]
     pub(super) fn learn(&mut self, rules: &Rules, outcome: &Outcome, began: u64, now: u64) {
-        let measured = outcome.latency.map_or_else(|| now.saturating_sub(began), micros) as f64;
+        let measured = float(outcome.latency.map_or_else(|| now.saturating_sub(began), micros));
         if outcome.ok {
             self.time(rules, measured, now);
         } else if let Some(penalty) = rules.penalty {
@@ -66,7 +72,7 @@ impl Signal {
         self.latency = if self.latency < 0.0 || (rules.peak && sample > self.latency) {
             sample
         } else {
-            sample + (self.latency - sample) * decay(now.saturating_sub(self.timed) as f64 * rules.rate)
+            sample + (self.latency - sample) * decay(float(now.saturating_sub(self.timed)) * rules.rate)
         };
         self.timed = now;
     }
@@ -77,7 +83,7 @@ impl Signal {
         if self.latency < 0.0 {
             None
         } else if rules.fade {
-            Some(self.latency * decay(now.saturating_sub(self.timed) as f64 * rules.rate))
+            Some(self.latency * decay(float(now.saturating_sub(self.timed)) * rules.rate))
         } else {
             Some(self.latency)
         }
@@ -90,7 +96,7 @@ impl Signal {
         if self.success >= 1.0 {
             return 1.0;
         }
-        1.0 - (1.0 - self.success) * decay(now.saturating_sub(self.judged) as f64 * rules.recovery)
+        1.0 - (1.0 - self.success) * decay(float(now.saturating_sub(self.judged)) * rules.recovery)
     }
 
     /// What the failures make of the cost: a factor from 1.
@@ -104,13 +110,18 @@ impl Signal {
         (1..rules.exponent).fold(inverse, |product, _| product * inverse)
     }
 
-    /// The mean age of the calls in flight, in microseconds; there is at least one.
+    /// The ages of the calls in flight, in microseconds and in sum.
     #[inline]
-    pub(super) fn mean_age(&self, in_flight: u32, now: u64) -> f64 {
-        // The sum of their ages is below 2^53 times 2^20, so the wrapping difference is right unless thousands of calls are
-        // each a year old; then it is only wrong, not unsafe.
-        let sum = now.wrapping_mul(u64::from(in_flight)).wrapping_sub(self.began);
-        sum as f64 / f64::from(in_flight)
+    pub(super) fn ages(&self, in_flight: u32, now: u64) -> f64 {
+        // The difference is right although both parts wrap, unless thousands of calls are each a year old; then it is only
+        // wrong, not unsafe.
+        float(now.wrapping_mul(u64::from(in_flight)).wrapping_sub(self.began))
+    }
+
+    /// Whether a call to it has ended whose latency counted.
+    #[inline]
+    pub(super) fn is_known(&self) -> bool {
+        self.latency >= 0.0
     }
 
     /// Whether it was given no call for `idle` microseconds.
@@ -174,9 +185,9 @@ mod tests {
         let mut signal = Signal::new(0);
         signal.begin(1_000);
         signal.begin(3_000);
-        assert_eq!(signal.mean_age(2, 4_000), 2_000.0);
+        assert_eq!(signal.ages(2, 4_000), 4_000.0);
         signal.end(1_000);
-        assert_eq!(signal.mean_age(1, 4_000), 1_000.0);
+        assert_eq!(signal.ages(1, 4_000), 1_000.0);
         assert!(!signal.is_idle(2_000, 4_000) && signal.is_idle(1_000, 4_000));
     }
 }

@@ -240,8 +240,11 @@ impl Rules {
             },
         };
         if self.age && in_flight > 0 {
-            let age = signal.mean_age(in_flight, now);
-            latency = if age > latency { age } else { latency };
+            let (ages, calls) = (signal.ages(in_flight, now), f64::from(in_flight));
+            // No division unless their mean is the longer one.
+            if ages > latency * calls {
+                latency = ages / calls;
+            }
         }
         // A latency of nothing would make the load count for nothing.
         latency = if latency < 1.0 { 1.0 } else { latency };
