@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+use core::time::Duration;
 
 use super::outcome::Outcome;
 use super::policy::{self, Rules};
@@ -89,6 +90,18 @@ impl Members {
     #[inline]
     pub(super) fn signal(&self, slot: u32) -> Option<&Signal> {
         self.signals.get(slot as usize)
+    }
+
+    /// The average latency that the policy has learnt of an instance.
+    pub(super) fn expected(&self, slot: u32, now: u64) -> Option<Duration> {
+        let latency = self.signal(slot)?.latency(self.rules.as_ref()?, now)?;
+        // To the nearest microsecond; the conversion saturates.
+        Some(Duration::from_micros((latency + 0.5) as u64))
+    }
+
+    /// The average success that the policy has learnt of an instance, from 0 to 1.
+    pub(super) fn success(&self, slot: u32, now: u64) -> Option<f64> {
+        Some(self.signal(slot)?.success(self.rules.as_ref().filter(|rules| rules.exponent > 0)?, now))
     }
 
     /// The median latency in microseconds, of some instances: what one costs that is not known yet.

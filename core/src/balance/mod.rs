@@ -16,6 +16,7 @@ mod config;
 mod decay;
 mod filter;
 mod members;
+mod metrics;
 mod outcome;
 mod pick;
 mod policy;
@@ -149,6 +150,7 @@ impl Balancer {
 
     /// What it has done so far, by instance. Costs a look at each.
     pub fn stats(&self) -> Stats {
+        let now = self.now.as_micros();
         let instance = |slot: &u32| {
             let (service, id) = self.members.name(*slot);
             Some(InstanceStats {
@@ -158,6 +160,8 @@ impl Balancer {
                 availability: self.members.availability(*slot)?,
                 in_flight: self.members.in_flight(*slot)?,
                 tally: self.members.tally(*slot),
+                expected: self.members.expected(*slot, now),
+                success: self.members.success(*slot, now),
             })
         };
         Stats {

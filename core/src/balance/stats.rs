@@ -55,7 +55,7 @@ impl Tally {
         }
     }
 
-    fn ended(&self) -> u64 {
+    pub(super) fn ended(&self) -> u64 {
         self.succeeded.saturating_add(self.failed).saturating_add(self.reaped)
     }
 
@@ -72,7 +72,7 @@ impl Tally {
 }
 
 /// What a balancer knows of one instance of its view.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InstanceStats {
     /// The instance.
     pub handle: Handle,
@@ -86,10 +86,14 @@ pub struct InstanceStats {
     pub in_flight: u32,
     /// What became of the others.
     pub tally: Tally,
+    /// The average latency that the policy has learnt, if it learns one and a call has told it.
+    pub expected: Option<Duration>,
+    /// The average success that the policy has learnt, from 0 to 1, if it learns one.
+    pub success: Option<f64>,
 }
 
 /// What a balancer has done, in sum and by instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
     /// The policy's name.
     pub policy: String,
@@ -105,7 +109,7 @@ pub struct Stats {
 
 impl Stats {
     /// Writes `{policy, picks, inflight, succeeded, failed, reaped, latency?, backwards, instances: [{handle, service, id,
-    /// availability, picks, inflight, succeeded, failed, reaped, latency?}]}`; a latency is the mean in seconds, to the microsecond,
+    /// availability, picks, inflight, succeeded, failed, reaped, latency?, expected?, success?}]}`; a latency is the mean in seconds, to the microsecond,
     /// and absent while none was told.
     pub fn to_value(&self) -> Value {
         let document = |pairs: Vec<(&'static str, Value)>| Value::map(pairs.into_iter().filter(|(_, value)| *value != Value::Null));
@@ -117,6 +121,8 @@ impl Stats {
                 ("availability", one.availability.as_str().into()),
             ];
             pairs.extend(one.tally.pairs(u64::from(one.in_flight)));
+            pairs.push(("expected", one.expected.map(secs).into()));
+            pairs.push(("success", one.success.into()));
             document(pairs)
         };
         let mut pairs = alloc::vec![("policy", Value::from(self.policy.as_str()))];
