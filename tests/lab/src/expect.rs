@@ -16,6 +16,8 @@ pub struct Expectation {
     variant: Option<String>,
     figure: String,
     bounds: Vec<Bound>,
+    /// Whether the quick form of the scenario is held to it too.
+    pub quick: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -36,10 +38,10 @@ enum Bound {
 
 impl Expectation {
     /// Reads `{policy, variant?, figure, BOUNDS}` with one or more of `min`, `max`, `about: [value, tolerance]`, `at_most` and
-    /// `at_least: {times, plus?, policy?, variant?}`. Policies are words as in the file's list; a peer's are the same when
+    /// `at_least: {times, plus?, policy?, variant?}`, and `quick: false` for what only the long form is held to. Policies are words as in the file's list; a peer's are the same when
     /// absent.
     pub fn read(value: &Value, place: &str, policies: &Policies) -> Result<Self> {
-        let object = Object::new(value, place, &["policy", "variant", "figure", "min", "max", "about", "at_most", "at_least"])?;
+        let object = Object::new(value, place, &["policy", "variant", "figure", "min", "max", "about", "at_most", "at_least", "quick"])?;
         // A policy of the scenario's own is in no group.
         let names = |word: &str| -> Vec<String> {
             policies.named(word).map_or_else(|| vec![word.to_owned()], |found| found.into_iter().map(|named| named.name).collect())
@@ -67,7 +69,13 @@ impl Expectation {
             return Err(format!("{place}: expects nothing"));
         }
         let variant = object.text("variant")?.map(str::to_owned);
-        Ok(Self { place: place.to_owned(), policies: mine, variant, figure: object.must_text("figure")?.to_owned(), bounds })
+        let quick = !object.has("quick") || object.flag("quick")?;
+        Ok(Self { quick, place: place.to_owned(), policies: mine, variant, figure: object.must_text("figure")?.to_owned(), bounds })
+    }
+
+    /// Whether it is about this policy.
+    pub fn names(&self, policy: &str) -> bool {
+        self.policies.iter().any(|named| named == policy)
     }
 
     /// How many comparisons were made, and what is not as expected. Policies that were not run are passed over.

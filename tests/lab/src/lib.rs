@@ -12,7 +12,7 @@
 //! | [`engine`], [`server`], [`fleet`] | the discrete-event simulation |
 //! | [`record`], [`histogram`] | what is measured |
 //! | [`expect`] | comparing with what is expected |
-//! | [`runner`], [`report`], [`plot`] | running many, tables, drawings |
+//! | [`runner`], [`report`], [`plot`], [`sweep`] | running many, tables, drawings, constants |
 //! | [`dice`], [`read`] | randomness, strict reading of JSON |
 
 pub mod dice;
@@ -31,6 +31,7 @@ pub mod runner;
 pub mod scenario;
 pub mod server;
 pub mod service;
+pub mod sweep;
 
 /// Nanoseconds of virtual time.
 pub type Nanos = u64;

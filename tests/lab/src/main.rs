@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use callboard_lab::plan::Plan;
 use callboard_lab::policies::Policies;
 use callboard_lab::runner::Outcomes;
-use callboard_lab::{plot, report, runner};
+use callboard_lab::{plot, report, runner, sweep};
 
 const HELP: &str = "\
 cargo xtask lab [SCENARIO..] [--policy P].. [--quick] [--check] [--list]
+cargo xtask lab sweep [SCENARIO..] [--quick]
 
 Runs the scenarios of tests/lab/scenarios, or those named, under the policies that each names, or under those given. Prints
 a table for each; figures over time go to target/lab/SCENARIO.json, their drawings to target/lab/SCENARIO[-VARIANT].svg.
@@ -21,6 +22,10 @@ a table for each; figures over time go to target/lab/SCENARIO.json, their drawin
   --quick      the short form of each scenario
   --check      compares with what the scenario files expect; a difference names its line and fails
   --list       the scenarios and what they show
+
+sweep runs the forms of `adaptive` that tests/lab/sweep.json names instead: each is held to what the scenarios expect of
+`adaptive` (missed), and its tails are compared with the best classical policy's: the geometric mean of the ratios over all
+scenarios and variants, and the worst. The table goes to target/lab/sweep.md, what was missed to target/lab/sweep.json.
 ";
 
 struct Asked {
@@ -51,12 +56,17 @@ fn main() -> ExitCode {
             }
         }
     }
-    let done = plans(&asked).and_then(|plans| {
+    let sweeping = asked.scenarios.first().is_some_and(|first| first == "sweep");
+    if sweeping {
+        asked.scenarios.remove(0);
+    }
+    let done = policies().and_then(|policies| {
+        let plans = plans(&asked, &policies)?;
         if list {
             plans.iter().for_each(|plan| println!("{:<20} {}", plan.name, plan.what));
             return Ok(true);
         }
-        lab(&plans, &asked)
+        if sweeping { sweep(plans, &policies) } else { lab(&plans, &asked) }
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -77,10 +87,13 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn plans(asked: &Asked) -> Result<Vec<Plan>, String> {
+fn policies() -> Result<Policies, String> {
     let text = read(&home().join("policies.json"))?;
     let policies = serde_json::from_str(&text).map_err(|error| format!("policies.json: {error}"))?;
-    let policies = Policies::read(&policies, "policies.json")?;
+    Policies::read(&policies, "policies.json")
+}
+
+fn plans(asked: &Asked, policies: &Policies) -> Result<Vec<Plan>, String> {
     let folder = home().join("scenarios");
     let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut files: Vec<PathBuf> =
@@ -90,7 +103,7 @@ fn plans(asked: &Asked) -> Result<Vec<Plan>, String> {
     for file in files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         if asked.scenarios.is_empty() || asked.scenarios.iter().any(|wanted| *wanted == name) {
-            let mut plan = Plan::read(&name, &read(&file)?, &policies, asked.quick)?;
+            let mut plan = Plan::read(&name, &read(&file)?, policies, asked.quick)?;
             if !asked.policies.is_empty() {
                 let words: Vec<serde_json::Value> = asked.policies.iter().map(|word| word.as_str().into()).collect();
                 // One of the scenario's own is meant by its name.
@@ -111,8 +124,7 @@ fn lab(plans: &[Plan], asked: &Asked) -> Result<bool, String> {
     let started = Instant::now();
     let outcomes = runner::run(plans, &progress(started))?;
     clear();
-    let folder = home().join("../../target/lab");
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let folder = results_folder()?;
     let (mut made, mut wrong) = (0, Vec::new());
     for (plan, outcomes) in plans.iter().zip(&outcomes) {
         print!("{}", report::table(plan, outcomes));
@@ -133,6 +145,33 @@ fn lab(plans: &[Plan], asked: &Asked) -> Result<bool, String> {
         println!("lab: {} of {made} expectations hold", made - wrong.len());
     }
     Ok(wrong.is_empty())
+}
+
+/// The forms of one policy instead.
+fn sweep(plans: Vec<Plan>, policies: &Policies) -> Result<bool, String> {
+    let started = Instant::now();
+    let forms = sweep::forms(&read(&home().join("sweep.json"))?)?;
+    let plans = sweep::prepare(plans, policies, &forms);
+    let outcomes = runner::run(&plans, &progress(started))?;
+    clear();
+    let standings = sweep::results(&plans, &outcomes, policies, &forms);
+    let table = sweep::table(&standings);
+    let missed: Vec<_> = standings.iter().map(|found| serde_json::json!({ "form": found.form, "missed": found.missed })).collect();
+    let folder = results_folder()?;
+    for (name, text) in [("sweep.md", table.clone()), ("sweep.json", format!("{:#}\n", serde_json::Value::from(missed)))] {
+        let file = folder.join(name);
+        std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    print!("\n{table}");
+    println!("\nmissed: expectations that do not hold; p99, p99.9: over the best classical policy's, geometric mean of all cases.");
+    println!("lab: {} forms of {} in {} scenarios, {:.1} s", forms.len(), sweep::SWEPT, plans.len(), started.elapsed().as_secs_f64());
+    Ok(true)
+}
+
+fn results_folder() -> Result<PathBuf, String> {
+    let folder = home().join("../../target/lab");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(folder)
 }
 
 fn keep(plan: &Plan, outcomes: &Outcomes, folder: &Path) -> Result<(), String> {

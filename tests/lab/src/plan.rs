@@ -56,10 +56,12 @@ impl Plan {
         let variants = if variants.is_empty() { vec![("", &Value::Null)] } else { variants };
         for (variant, changes) in variants {
             let mut value = base.clone();
+            let mut changes = changes.clone();
+            let own_quick = changes.as_object_mut().and_then(|changes| changes.remove("quick"));
             if !variant.is_empty() {
-                patch(&mut value, changes, &format!("{file}.variants.{variant}"))?;
+                patch(&mut value, &changes, &format!("{file}.variants.{variant}"))?;
             }
-            if let Some(changes) = object.get("quick").filter(|_| quick) {
+            for changes in object.get("quick").into_iter().chain(&own_quick).filter(|_| quick) {
                 patch(&mut value, changes, &format!("{file}.quick"))?;
             }
             let place = if variant.is_empty() { file.clone() } else { format!("{file} ({variant})") };
@@ -68,13 +70,15 @@ impl Plan {
         let text_of = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| format!("{file}.columns: names of figures"));
         // Each expectation has one, and nothing else has.
         let lines = text.lines().zip(1..).filter(|(line, _)| line.contains("\"figure\"")).map(|(_, number)| number);
-        let expect: Vec<Expectation> = object
+        let mut expect: Vec<Expectation> = object
             .list("expect")?
             .iter()
             .zip(lines)
             .map(|(expected, line)| Expectation::read(expected, &format!("{file}:{line}"), policies))
             .collect::<Result<_>>()?;
-        if expect.len() != object.list("expect")?.len() {
+        let expected = expect.len();
+        expect.retain(|expected| !quick || expected.quick);
+        if expected != object.list("expect")?.len() {
             return Err(format!("{file}.expect: one to a line, each with its figure"));
         }
         Ok(Self {

@@ -32,7 +32,7 @@ pub fn draw(plan: &Plan, outcomes: &Outcomes, folder: &Path) -> Result<Vec<PathB
     let mut files = Vec::new();
     for (variant, rows) in &outcomes.variants {
         let title = if variant.is_empty() { plan.name.clone() } else { format!("{}-{variant}", plan.name) };
-        let file = folder.join(format!("{title}.svg"));
+        let file = folder.join(format!("{}.svg", title.replace(|sign: char| !sign.is_alphanumeric() && sign != '.', "-")));
         picture(&title, rows, &file)?;
         files.push(file);
     }
