@@ -32,7 +32,7 @@ use alloc::vec::Vec;
 pub use config::Options;
 pub use outcome::Outcome;
 pub use pick::{Pick, Request};
-pub use policy::{Cost, Edf, First, Generator, Policy, Sample, Score, Stride, Unknown};
+pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
 pub use stats::{InstanceStats, Stats, Tally};
 
 use crate::error::{Code, Error};

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use super::edf::Edf;
 use super::first::First;
-use super::presets;
+use super::presets::{self, Preset};
 use super::sample::Sample;
 use super::score::{Rules, Score};
 use super::stride::Stride;
@@ -49,6 +49,12 @@ impl Policy {
         Self { generator, name: name.to_owned() }
     }
 
+    /// The same policy under another name.
+    #[must_use]
+    pub fn called(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// A preset.
     ///
     /// # Errors
@@ -59,7 +65,12 @@ impl Policy {
 
     /// The names of the presets.
     pub fn presets() -> impl Iterator<Item = &'static str> {
-        presets::names()
+        Self::catalogue().iter().map(|preset| preset.name)
+    }
+
+    /// The presets, with where they come from.
+    pub fn catalogue() -> &'static [Preset] {
+        presets::all()
     }
 
     /// The name of the preset it is, or that it was made from.

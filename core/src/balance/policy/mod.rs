@@ -15,6 +15,7 @@ mod stride;
 pub use config::{Generator, Policy};
 pub use edf::Edf;
 pub use first::First;
+pub use presets::Preset;
 pub(super) use rendezvous::mark;
 pub use sample::Sample;
 pub(super) use score::Rules;

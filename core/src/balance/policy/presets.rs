@@ -11,35 +11,163 @@ use super::score::{Cost, Score, Unknown};
 use super::stride::Stride;
 use crate::error::{Code, Error};
 
-/// Name and what it stands for.
-type Preset = (&'static str, fn(&'static str) -> Policy);
+/// A policy by name: what it is, where it comes from, and how it differs from there.
+#[derive(Clone, Copy, Debug)]
+pub struct Preset {
+    /// The name.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+    /// The paper or system whose behaviour it has.
+    pub source: &'static str,
+    /// What is other than there, on purpose; empty when nothing is.
+    pub deviation: &'static str,
+    make: fn() -> Policy,
+}
+
+/// The policy that has this generator and nothing else.
+fn only(generator: Generator) -> Policy {
+    Policy::of("", generator)
+}
+
+fn sample(score: Score) -> Policy {
+    only(Generator::Sample(Sample::two(score)))
+}
 
 /// Every preset, callboard's own first.
 const PRESETS: &[Preset] = &[
-    ("first", |name| Policy::of(name, Generator::First(First::default()))),
-    ("random", |name| Policy::of(name, Generator::Random)),
-    ("round-robin", |name| Policy::of(name, Generator::RoundRobin)),
-    ("least-request", |name| Policy::of(name, Generator::Sample(Sample::two(Score::InFlight)))),
-    ("adaptive", |name| Policy::of(name, Generator::Sample(Sample::two(Score::Cost(Cost::default()))))),
-    ("peak-ewma", |name| Policy::of(name, Generator::Sample(Sample::two(Score::Cost(PEAK_EWMA))))),
-    ("rendezvous", |name| Policy::of(name, Generator::Rendezvous)),
-    ("envoy.round-robin", |name| Policy::of(name, Generator::Edf(Edf { bias: 0.0 }))),
-    ("envoy.least-request", |name| {
-        let even = Sample { distinct: false, uneven: Some(Edf { bias: 1.0 }), ..Sample::two(Score::InFlight) };
-        Policy::of(name, Generator::Sample(even))
-    }),
-    ("envoy.random", |name| Policy::of(name, Generator::Random)),
-    ("grpc.pick-first", |name| Policy::of(name, Generator::First(First { shuffle: true }))),
-    ("grpc.round-robin", |name| Policy::of(name, Generator::RoundRobin)),
-    ("grpc.weighted-round-robin", |name| Policy::of(name, Generator::Stride(Stride { clamp: true }))),
-    ("grpc.least-request", |name| Policy::of(name, Generator::Sample(Sample { distinct: false, ..Sample::two(Score::InFlight) }))),
-    ("nginx.smooth", |name| Policy::of(name, Generator::RoundRobin)),
-    ("nginx.random-two", |name| Policy::of(name, Generator::Sample(Sample::two(Score::InFlight)))),
-    ("finagle.p2c-peak-ewma", |name| Policy::of(name, Generator::Sample(Sample::two(Score::Cost(PEAK_EWMA))))),
-    ("linkerd.peak-ewma", |name| {
-        let cost = Cost { unknown: Unknown::Latency(Duration::from_secs(1)), penalty: Some(Duration::from_secs(5)), ..PEAK_EWMA };
-        Policy::of(name, Generator::Sample(Sample::two(Score::Cost(cost))))
-    }),
+    Preset {
+        name: "adaptive",
+        about: "two drawn by weight, the cheaper by latency x load / success²",
+        source: "callboard; parts of Finagle, linkerd, kratos",
+        deviation: "",
+        make: || sample(Score::Cost(Cost::default())),
+    },
+    Preset {
+        name: "least-request",
+        about: "two drawn by weight, the one with fewer calls in flight for its weight",
+        source: "Mitzenmacher 2001; nginx random two",
+        deviation: "two distinct ones",
+        make: || sample(Score::InFlight),
+    },
+    Preset {
+        name: "peak-ewma",
+        about: "two drawn by weight, the one of less latency x load",
+        source: "Finagle, linkerd, tower",
+        deviation: "honours weights; does not put busy nodes back to draw again",
+        make: || sample(Score::Cost(PEAK_EWMA)),
+    },
+    Preset {
+        name: "round-robin",
+        about: "in turn, spread as evenly as the weights allow",
+        source: "nginx smooth weighted round robin",
+        deviation: "turns outlive changes; the start is moved by the seed",
+        make: || only(Generator::RoundRobin),
+    },
+    Preset {
+        name: "random",
+        about: "at random by weight",
+        source: "Walker 1977, Vose 1991",
+        deviation: "",
+        make: || only(Generator::Random),
+    },
+    Preset {
+        name: "rendezvous",
+        about: "a key stays where it is: the highest hash",
+        source: "Thaler and Ravishankar 1998",
+        deviation: "",
+        make: || only(Generator::Rendezvous),
+    },
+    Preset {
+        name: "first",
+        about: "one active instance, the others stand by",
+        source: "HAProxy first",
+        deviation: "no limit of connections",
+        make: || only(Generator::First(First { shuffle: false })),
+    },
+    Preset {
+        name: "envoy.round-robin",
+        about: "earliest deadline first",
+        source: "Envoy ROUND_ROBIN",
+        deviation: "turns outlive changes",
+        make: || only(Generator::Edf(Edf { bias: 0.0 })),
+    },
+    Preset {
+        name: "envoy.least-request",
+        about: "two drawn evenly, the one with fewer calls; with weights, deadlines by weight / (calls + 1)",
+        source: "Envoy LEAST_REQUEST",
+        deviation: "turns outlive changes",
+        make: || {
+            let uneven = Some(Edf { bias: 1.0 });
+            only(Generator::Sample(Sample { distinct: false, uneven, ..Sample::two(Score::InFlight) }))
+        },
+    },
+    Preset {
+        name: "envoy.random",
+        about: "at random",
+        source: "Envoy RANDOM",
+        deviation: "honours weights, which Envoy ignores",
+        make: || only(Generator::Random),
+    },
+    Preset {
+        name: "grpc.pick-first",
+        about: "the first of an order drawn from the seed by weight",
+        source: "gRPC pick_first, A113",
+        deviation: "no connection attempts: the host makes them",
+        make: || only(Generator::First(First { shuffle: true })),
+    },
+    Preset {
+        name: "grpc.round-robin",
+        about: "in turn",
+        source: "gRPC round_robin",
+        deviation: "honours weights",
+        make: || only(Generator::RoundRobin),
+    },
+    Preset {
+        name: "grpc.weighted-round-robin",
+        about: "static stride over the weights",
+        source: "gRPC weighted_round_robin, A58",
+        deviation: "",
+        make: || only(Generator::Stride(Stride { clamp: true })),
+    },
+    Preset {
+        name: "grpc.least-request",
+        about: "two drawn, with replacement, the one with fewer calls",
+        source: "gRPC least_request, A48",
+        deviation: "honours weights",
+        make: || only(Generator::Sample(Sample { distinct: false, ..Sample::two(Score::InFlight) })),
+    },
+    Preset {
+        name: "nginx.smooth",
+        about: "smooth weighted round robin",
+        source: "nginx upstream",
+        deviation: "failures do not lower the weight",
+        make: || only(Generator::RoundRobin),
+    },
+    Preset {
+        name: "nginx.random-two",
+        about: "two drawn by weight, the one with fewer calls for its weight",
+        source: "nginx random two least_conn",
+        deviation: "",
+        make: || sample(Score::InFlight),
+    },
+    Preset {
+        name: "finagle.p2c-peak-ewma",
+        about: "as peak-ewma",
+        source: "Finagle P2C with Peak EWMA",
+        deviation: "honours weights",
+        make: || sample(Score::Cost(PEAK_EWMA)),
+    },
+    Preset {
+        name: "linkerd.peak-ewma",
+        about: "as peak-ewma; a failure counts as 5 s, an unknown instance as 1 s",
+        source: "linkerd2-proxy PenaltyPeakEwma, 2026",
+        deviation: "honours weights",
+        make: || {
+            let penalty = Some(Duration::from_secs(5));
+            sample(Score::Cost(Cost { unknown: Unknown::Latency(Duration::from_secs(1)), penalty, ..PEAK_EWMA }))
+        },
+    },
 ];
 
 /// Finagle's Peak EWMA: latency and load, failures timed like successes, an unknown instance explored by one call.
@@ -56,17 +184,17 @@ const PEAK_EWMA: Cost = Cost {
     idle: None,
 };
 
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    PRESETS.iter().map(|(name, _)| *name)
+pub(super) fn all() -> &'static [Preset] {
+    PRESETS
 }
 
 pub(super) fn find(name: &str) -> Result<Policy, Error> {
-    let known = PRESETS.iter().find(|(known, _)| *known == name);
-    known.map(|(name, make)| make(name)).ok_or_else(|| {
+    let known = PRESETS.iter().find(|known| known.name == name);
+    known.map(|preset| (preset.make)().called(preset.name)).ok_or_else(|| {
         let mut all = String::from("one of");
-        for name in names() {
+        for preset in PRESETS {
             all.push(' ');
-            all.push_str(name);
+            all.push_str(preset.name);
         }
         Error::new(Code::InvalidPolicy, "policy").detail(all)
     })
