@@ -70,7 +70,7 @@ class Learner(LeastRequest):
         super().__init__(hosts, seed)
         self.known = {h: dict(latency=None, timed=0, success=1.0, judged=0, picked=0, began=[]) for h in hosts}
         self.now, self.ended, self.typical, self.mean = 0, 0, 0.0, sum(hosts.values()) / len(hosts)
-        self.margin = math.inf
+        self.since = 30
 
     def success(self, s):
         return 1 - (1 - s["success"]) * math.exp(-(self.now - s["judged"]) / self.RECOVERY)
@@ -88,7 +88,11 @@ class Learner(LeastRequest):
         # Equal, or so far apart that the last bits of an exponential do not matter.
         assert a == b or abs(a / b - 1) > 1e-6, (a, b)
         winner, loser = (one, two) if a <= b else (two, one)
-        return loser if self.now - self.known[loser]["picked"] >= self.IDLE else winner
+        self.since += 1
+        if self.now - self.known[loser]["picked"] >= self.IDLE and self.since > 30:
+            self.since = 0
+            return loser
+        return winner
 
     def pick(self, exclude=()):
         host = self.choose(exclude)
@@ -99,7 +103,7 @@ class Learner(LeastRequest):
     def finish(self, host, began, ok, latency):
         s = self.known[host]
         s["began"].remove(began)
-        if ok:
+        if ok or (s["latency"] is not None and latency > s["latency"]):
             if s["latency"] is None or latency > s["latency"]:
                 s["latency"] = latency
             else:

@@ -53,10 +53,12 @@ impl Signal {
     #[inline]
     pub(super) fn learn(&mut self, rules: &Rules, outcome: &Outcome, began: u64, now: u64) {
         let measured = float(outcome.latency.map_or_else(|| now.saturating_sub(began), micros));
-        if outcome.ok {
-            self.time(rules, measured, now);
-        } else if let Some(penalty) = rules.penalty {
-            self.time(rules, if measured > penalty { measured } else { penalty }, now);
+        match rules.penalty {
+            _ if outcome.ok => self.time(rules, measured, now),
+            Some(penalty) => self.time(rules, if measured > penalty { measured } else { penalty }, now),
+            // A failure that took long says as much of an instance as an answer that did; one that did not says nothing.
+            None if measured > self.latency && self.is_known() => self.time(rules, measured, now),
+            None => {}
         }
         if rules.exponent > 0 {
             let success = self.success(rules, now);

@@ -103,7 +103,13 @@ pub(in crate::balance) struct Sampler {
     distinct: bool,
     /// None for in-flight counts.
     rules: Option<Rules>,
+    /// Comparisons since an idle one was let win.
+    since: u32,
 }
+
+/// Comparisons between two that an idle one is let win, so that it is one pick in thirty at most: a client with little
+/// traffic finds everybody idle, and would do nothing else.
+const PATIENCE: u32 = 30;
 
 impl Sampler {
     pub(super) fn build(sample: &Sample, slots: &[u32], members: &Members) -> Self {
@@ -115,11 +121,12 @@ impl Sampler {
             choices: sample.choices,
             distinct: sample.distinct,
             rules: sample.rules(),
+            since: PATIENCE,
         }
     }
 
     #[inline]
-    pub(super) fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+    pub(super) fn pick(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let count = candidates.len();
         if count > 1 && self.choices == 2 && self.even && self.distinct && candidates.excluded.is_empty() {
             let (one, two) = rng.two_distinct(count);
@@ -135,7 +142,7 @@ impl Sampler {
     /// Draws by weight, among those that the request leaves. A draw that must be distinct and is not is made again, but not
     /// for ever: then there are fewer choices.
     #[inline(never)]
-    fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+    fn draw(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let mut best = self.table.pick(candidates, rng)?;
         let mut seen = [best; limits::CHOICES as usize];
         for turn in 1..self.choices.min(limits::CHOICES) as usize {
@@ -153,7 +160,7 @@ impl Sampler {
 
     /// Looks at all of them. Of equals each is as likely as the others.
     #[inline(never)]
-    fn scan(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+    fn scan(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let mut open = candidates.open();
         let mut best = open.next()?;
         let mut ties = 1u64;
@@ -173,7 +180,7 @@ impl Sampler {
 
     /// The better of two; on a tie the first.
     #[inline]
-    fn better(&self, candidates: &Candidates<'_>, one: u32, two: u32) -> Option<u32> {
+    fn better(&mut self, candidates: &Candidates<'_>, one: u32, two: u32) -> Option<u32> {
         let members = candidates.members;
         let (load_one, load_two) = (members.in_flight(one)?, members.in_flight(two)?);
         let Some(rules) = &self.rules else {
@@ -195,6 +202,11 @@ impl Sampler {
         let cost_one = rules.cost(signal_one, load_one, load(load_one, one), typical, now);
         let cost_two = rules.cost(signal_two, load_two, load(load_two, two), typical, now);
         let (winner, loser, other) = if cost_one <= cost_two { (one, two, signal_two) } else { (two, one, signal_one) };
-        Some(if other.is_idle(rules.idle, now) { loser } else { winner })
+        self.since = self.since.saturating_add(1);
+        if other.is_idle(rules.idle, now) && self.since > PATIENCE {
+            self.since = 0;
+            return Some(loser);
+        }
+        Some(winner)
     }
 }

@@ -37,7 +37,7 @@ pub struct Cost {
     /// What an instance costs that no call to has ended; default the median of its peers.
     pub unknown: Unknown,
     /// The latency that a failure counts as, if it is longer: at most 1 h; 0 times failures like successes. None by default:
-    /// only successes are timed. 5 s in linkerd.
+    /// a failure counts only if it took longer than the average. 5 s in linkerd.
     pub penalty: Option<Duration>,
     /// The exponent k of the success: 0 to 4, default 2.
     pub exponent: u8,
@@ -45,7 +45,8 @@ pub struct Cost {
     pub gain: f64,
     /// The time constant with which the success recovers: 1 ms to 1 h, default 10 s.
     pub recovery: Duration,
-    /// An instance that was given no call for so long wins the comparison; none: never. 1 ms to 1 h, default 3 s (kratos).
+    /// An instance that was given no call for so long wins the comparison, at most one in thirty of them; none: never. 1 ms
+    /// to 1 h, default 3 s (kratos).
     pub idle: Option<Duration>,
 }
 
