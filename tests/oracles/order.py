@@ -62,7 +62,7 @@ class Stride:
 
 
 class Learner(LeastRequest):
-    """P2C by latency x (in flight / weight + 1) / success^2, as core/src/balance/policy/score.rs documents it."""
+    """P2C by latency x (in flight / weight + 1) / success^3, more looks while the best is busy, as core/src/balance/policy/score.rs documents it."""
 
     TAU, GAIN, RECOVERY, IDLE = 10e6, 0.1, 10e6, 3e6
 
@@ -81,7 +81,7 @@ class Learner(LeastRequest):
         if s["began"]:
             latency = max(latency, self.now - sum(s["began"]) / len(s["began"]))
         load = len(s["began"]) * self.mean / self.hosts[host]
-        return max(latency, 1.0) * (load + 1) / max(self.success(s), 1 / 128) ** 2
+        return max(latency, 1.0) * (load + 1) / max(self.success(s), 1 / 128) ** 3
 
     def better(self, one, two):
         a, b = self.cost(one), self.cost(two)
@@ -96,6 +96,12 @@ class Learner(LeastRequest):
 
     def pick(self, exclude=()):
         host = self.choose(exclude)
+        for _ in range(30 if len(self.hosts) > 1 else 0):
+            if not self.known[host]["began"]:
+                break
+            other = self.draws.pick(exclude)
+            if other != host:
+                host = self.better(host, other)
         self.known[host]["picked"] = self.now
         self.known[host]["began"].append(self.now)
         return host

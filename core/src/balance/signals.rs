@@ -175,7 +175,7 @@ mod tests {
             signal.learn(&rules, &Outcome::failure(), 0, 0);
         }
         assert!(signal.success(&rules, 0) < 1e-8);
-        assert_eq!(signal.burden(&rules, 0), 128.0 * 128.0);
+        assert_eq!(signal.burden(&rules, 0), 128.0 * 128.0 * 128.0);
         assert!((signal.success(&rules, 10_000_000) - 0.632).abs() < 1e-3);
         assert_eq!(signal.latency(&rules, 0), None);
         signal.learn(&rules, &Outcome::success(Duration::from_millis(1)), 0, 0);

@@ -38,10 +38,10 @@ fn sample(score: Score) -> Policy {
 const PRESETS: &[Preset] = &[
     Preset {
         name: "adaptive",
-        about: "two drawn by weight, the cheaper by latency x load / success²",
+        about: "two drawn by weight, more while the best has calls in flight; the cheapest by latency x load / success³",
         source: "callboard; parts of Finagle, linkerd, kratos",
         deviation: "",
-        make: || sample(Score::Cost(Cost::default())),
+        make: || only(Generator::Sample(Sample { most: 32, ..Sample::two(Score::Cost(Cost::default())) })),
     },
     Preset {
         name: "least-request",

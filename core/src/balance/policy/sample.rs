@@ -31,7 +31,10 @@ use crate::value::{Fields, Value};
 pub struct Sample {
     /// How many are drawn: 2 to 32, default 2; 0 for all of them (a full scan, ties broken at random).
     pub choices: u32,
-    /// Whether the two must be distinct; default true. Envoy and gRPC draw with replacement.
+    /// How many are drawn at most, one more at a time, as long as the best so far has calls in flight: up to 32, and `choices`
+    /// by default, so that no more are. While some are idle a pick costs two looks; under load it finds what a scan finds.
+    pub most: u32,
+    /// Whether those drawn first must be distinct; default true. Envoy and gRPC draw with replacement.
     pub distinct: bool,
     /// What they are compared by.
     pub score: Score,
@@ -42,16 +45,16 @@ pub struct Sample {
 impl Sample {
     /// The better of two distinct ones.
     pub const fn two(score: Score) -> Self {
-        Self { choices: 2, distinct: true, score, uneven: None }
+        Self { choices: 2, most: 2, distinct: true, score, uneven: None }
     }
 
-    /// Reads `{kind?, choices?, distinct?, score?, uneven?}`; `choices` is a number or `"all"`, the score its name or `{kind, ..}`,
+    /// Reads `{kind?, choices?, most?, distinct?, score?, uneven?}`; `choices` is a number or `"all"`, the score its name or `{kind, ..}`,
     /// `uneven` an `{bias?}`.
     ///
     /// # Errors
     /// [`Code::LimitExceeded`], [`Code::InvalidArgument`], [`Code::UnknownField`], and what [`Score::from_value`] returns.
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["kind", "choices", "distinct", "score", "uneven"])?;
+        let fields = Fields::new(value, "", &["kind", "choices", "most", "distinct", "score", "uneven"])?;
         let choices = match fields.value("choices") {
             Some(all) if all.as_str() == Some("all") => 0,
             _ => fields.u64("choices")?.unwrap_or(2),
@@ -62,21 +65,27 @@ impl Sample {
         if choices > u64::from(limits::CHOICES) {
             return Err(Error::too_large("choices", u64::from(limits::CHOICES)));
         }
+        let most = fields.u64("most")?.unwrap_or(choices);
+        if most > u64::from(limits::CHOICES) {
+            return Err(Error::too_large("most", u64::from(limits::CHOICES)));
+        }
         let score = fields.value("score").map(|score| Score::from_value(score).map_err(|error| error.within("score")));
         Ok(Self {
             choices: choices as u32,
+            most: most as u32,
             distinct: fields.bool("distinct")?.unwrap_or(true),
             score: score.transpose()?.unwrap_or(Score::InFlight),
             uneven: fields.value("uneven").map(|edf| Edf::from_value(edf).map_err(|error| error.within("uneven"))).transpose()?,
         })
     }
 
-    /// Writes `{kind, choices, distinct, score, uneven}`.
+    /// Writes `{kind, choices, most, distinct, score, uneven}`.
     pub fn to_value(&self) -> Value {
         let choices = if self.choices == 0 { "all".into() } else { Value::from(u64::from(self.choices)) };
         Value::map([
             ("kind", "sample".into()),
             ("choices", choices),
+            ("most", u64::from(self.most).into()),
             ("distinct", self.distinct.into()),
             ("score", self.score.to_value()),
             ("uneven", self.uneven.map(|edf| edf.to_value()).into()),
@@ -100,6 +109,8 @@ pub(in crate::balance) struct Sampler {
     /// The average weight.
     mean: f64,
     choices: u32,
+    /// How many more may be drawn.
+    more: u32,
     distinct: bool,
     /// None for in-flight counts.
     rules: Option<Rules>,
@@ -111,6 +122,12 @@ pub(in crate::balance) struct Sampler {
 /// traffic finds everybody idle, and would do nothing else.
 const PATIENCE: u32 = 30;
 
+/// Whether a candidate has no calls in flight.
+#[inline]
+fn is_idle(candidates: &Candidates<'_>, slot: u32) -> bool {
+    candidates.members.in_flight(slot) == Some(0)
+}
+
 impl Sampler {
     pub(super) fn build(sample: &Sample, slots: &[u32], members: &Members) -> Self {
         let total = slots.iter().fold(0u64, |sum, slot| sum.saturating_add(u64::from(members.weight(*slot))));
@@ -119,6 +136,7 @@ impl Sampler {
             even: members.are_even(slots),
             mean: total as f64 / slots.len().max(1) as f64,
             choices: sample.choices,
+            more: if sample.choices == 0 { 0 } else { sample.most.saturating_sub(sample.choices) },
             distinct: sample.distinct,
             rules: sample.rules(),
             since: PATIENCE,
@@ -130,13 +148,32 @@ impl Sampler {
         let count = candidates.len();
         if count > 1 && self.choices == 2 && self.even && self.distinct && candidates.excluded.is_empty() {
             let (one, two) = rng.two_distinct(count);
-            return self.better(candidates, candidates.slot(one)?, candidates.slot(two)?);
+            let best = self.better(candidates, candidates.slot(one)?, candidates.slot(two)?)?;
+            return if self.more == 0 || is_idle(candidates, best) { Some(best) } else { self.look_on(candidates, best, rng) };
         }
         match self.choices {
             0 => self.scan(candidates, rng),
             _ if count < 2 => candidates.open().next(),
-            _ => self.draw(candidates, rng),
+            _ => {
+                let best = self.draw(candidates, rng)?;
+                self.look_on(candidates, best, rng)
+            }
         }
+    }
+
+    /// Draws more, as long as the best has calls in flight.
+    #[inline(never)]
+    fn look_on(&mut self, candidates: &Candidates<'_>, mut best: u32, rng: &mut Rng) -> Option<u32> {
+        for _ in 0..self.more {
+            if is_idle(candidates, best) {
+                break;
+            }
+            let slot = self.table.pick(candidates, rng)?;
+            if slot != best {
+                best = self.better(candidates, best, slot)?;
+            }
+        }
+        Some(best)
     }
 
     /// Draws by weight, among those that the request leaves. A draw that must be distinct and is not is made again, but not

@@ -39,7 +39,7 @@ pub struct Cost {
     /// The latency that a failure counts as, if it is longer: at most 1 h; 0 times failures like successes. None by default:
     /// a failure counts only if it took longer than the average. 5 s in linkerd.
     pub penalty: Option<Duration>,
-    /// The exponent k of the success: 0 to 4, default 2.
+    /// The exponent k of the success: 0 to 4, default 3.
     pub exponent: u8,
     /// By how much an outcome moves the success: above 0 and at most 1, default 0.1.
     pub gain: f64,
@@ -70,7 +70,7 @@ impl Default for Cost {
             age: true,
             unknown: Unknown::Median,
             penalty: None,
-            exponent: 2,
+            exponent: 3,
             gain: 0.1,
             recovery: Duration::from_secs(10),
             idle: Some(Duration::from_secs(3)),
