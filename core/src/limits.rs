@@ -69,6 +69,8 @@ pub const PICKS_IN_FLIGHT: usize = 1 << 20;
 
 /// Candidates that `sample` draws for one pick.
 pub const CHOICES: u32 = 32;
+/// Events that a balancer writes down for its trace.
+pub const TRACE_EVENTS: u32 = 1 << 20;
 /// Shortest time constant or interval of a policy, microseconds (1 ms).
 pub const SPAN_MIN_MICROS: u64 = 1_000;
 /// Longest time constant or interval of a policy, microseconds (1 h).
@@ -108,6 +110,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("reap-max-micros", REAP_MAX_MICROS),
     ("picks-in-flight", PICKS_IN_FLIGHT as u64),
     ("choices", CHOICES as u64),
+    ("trace-events", TRACE_EVENTS as u64),
     ("span-min-micros", SPAN_MIN_MICROS),
     ("span-max-micros", SPAN_MAX_MICROS),
 ];

@@ -74,6 +74,7 @@ const PROBES: &[(&str, Probe)] = &[
         balancer().pick(&Request::excluding(&none), Timestamp::ZERO).map(drop)
     }),
     ("reap-min-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),
+    ("trace-events", |n| Options { trace: n as u32, ..Options::default() }.validate()),
     ("choices", |n| policy_part("choices", Value::from(n))),
     ("span-min-micros", |n| score_part("tau", n)),
     ("span-max-micros", |n| score_part("tau", n)),

@@ -16,11 +16,13 @@ pub struct Options {
     /// How long a pick may stay unfinished before it is reaped: 1 ms to 24 h, default 600 s. It is reaped at
     /// the latest 1/32 of this time later.
     pub reap_after: Duration,
+    /// How many events are written down for [`trace`](super::Balancer::trace): up to 1 048 576, default 0, which costs nothing.
+    pub trace: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, reap_after: Duration::from_secs(600) }
+        Self { seed: 0, reap_after: Duration::from_secs(600), trace: 0 }
     }
 }
 
@@ -30,7 +32,7 @@ impl Options {
         Self { seed, ..Self::default() }
     }
 
-    /// Checks the range of `reap_after`.
+    /// Checks the ranges of `reap_after` and `trace`.
     ///
     /// # Errors
     /// [`Code::LimitExceeded`].
@@ -42,26 +44,39 @@ impl Options {
         if reap_after > limits::REAP_MAX_MICROS {
             return Err(Error::too_large("reap_after", limits::REAP_MAX_MICROS));
         }
+        if self.trace > limits::TRACE_EVENTS {
+            return Err(Error::too_large("trace", u64::from(limits::TRACE_EVENTS)));
+        }
         Ok(())
     }
 
-    /// Reads `{seed?, reap_after?}`; the time is in seconds.
+    /// Reads `{seed?, reap_after?, trace?}`; the time is in seconds.
     ///
     /// # Errors
     /// [`Code::InvalidArgument`], [`Code::InvalidDuration`],
     /// [`Code::LimitExceeded`], [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["seed", "reap_after"])?;
+        let fields = Fields::new(value, "", &["seed", "reap_after", "trace"])?;
         let default = Self::default();
         let reap_after = fields.f64("reap_after")?.map(|number| duration_from_secs("reap_after", number)).transpose()?;
-        let options = Self { seed: fields.u64("seed")?.unwrap_or(default.seed), reap_after: reap_after.unwrap_or(default.reap_after) };
+        let trace = fields.u64("trace")?.unwrap_or_default();
+        let options = Self {
+            seed: fields.u64("seed")?.unwrap_or(default.seed),
+            reap_after: reap_after.unwrap_or(default.reap_after),
+            // One that does not fit is far above the limit.
+            trace: u32::try_from(trace).unwrap_or(u32::MAX),
+        };
         options.validate()?;
         Ok(options)
     }
 
-    /// Writes `{seed, reap_after}`.
+    /// Writes `{seed, reap_after, trace}`.
     pub fn to_value(&self) -> Value {
-        Value::map([("seed", Value::from(self.seed)), ("reap_after", secs(self.reap_after).into())])
+        Value::map([
+            ("seed", Value::from(self.seed)),
+            ("reap_after", secs(self.reap_after).into()),
+            ("trace", u64::from(self.trace).into()),
+        ])
     }
 }
 
@@ -77,7 +92,7 @@ mod tests {
             (limits::REAP_MAX_MICROS, true),
             (limits::REAP_MAX_MICROS + 1, false),
         ] {
-            let options = Options { seed: 7, reap_after: Duration::from_micros(us) };
+            let options = Options { seed: 7, reap_after: Duration::from_micros(us), trace: 9 };
             assert_eq!(options.validate().is_ok(), good, "{us}");
             assert_eq!(Options::from_value(&options.to_value()).is_ok(), good, "{us}");
         }

@@ -14,6 +14,7 @@
 
 mod config;
 mod decay;
+mod explain;
 mod filter;
 mod members;
 mod metrics;
@@ -26,14 +27,18 @@ mod stats;
 mod tests;
 mod tickets;
 mod tiers;
+mod trace;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 pub use config::Options;
+pub use explain::{Explanation, LeftOut, Looked};
 pub use outcome::Outcome;
 pub use pick::{Pick, Request};
 pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
 pub use stats::{InstanceStats, Stats, Tally};
+pub use trace::Replay;
 
 use crate::error::{Code, Error};
 use crate::limits;
@@ -47,6 +52,7 @@ use filter::Excluded;
 use members::{Arrival, Members};
 use tickets::Tickets;
 use tiers::Tiers;
+use trace::Trace;
 
 /// Chooses instances for calls, among those that match a query.
 ///
@@ -54,7 +60,7 @@ use tiers::Tiers;
 /// order give the same picks for the same seed, in every language.
 ///
 /// - **Getters**: [`query`](Self::query), [`policy`](Self::policy), [`options`](Self::options), [`len`](Self::len),
-///   [`in_flight`](Self::in_flight), [`stats`](Self::stats).
+///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`explain`](Self::explain), [`trace`](Self::trace).
 /// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
 ///   [`finish_and_pick`](Self::finish_and_pick). A time that runs backwards counts as the latest one seen. Each
 ///   first reaps what is due.
@@ -72,9 +78,11 @@ pub struct Balancer {
     rng: Rng,
     now: Timestamp,
     backwards: u64,
+    trace: Option<Box<Trace>>,
 }
 
 /// A change of the view.
+#[derive(Clone, Copy)]
 enum Change<'a> {
     Put(Arrival<'a>),
     Remove { service: &'a str, id: &'a str },
@@ -90,6 +98,7 @@ impl Balancer {
         Ok(Self {
             view: View::new(widened(&query))?,
             query,
+            trace: (options.trace > 0).then(|| Box::new(Trace::new(options.trace))),
             options,
             members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
@@ -222,10 +231,14 @@ impl Balancer {
     pub fn pick(&mut self, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
         self.observe(now);
         // The errors are made elsewhere, lest each pick pay for their making.
-        match self.choose(request) {
+        let answer = match self.choose(request) {
             Some(pick) => Ok(pick),
             None => Err(self.refusal(request)),
+        };
+        if let Some(trace) = &mut self.trace {
+            trace.pick(request, answer.as_ref().copied().map_err(Error::code), now);
         }
+        answer
     }
 
     #[inline]
@@ -258,6 +271,9 @@ impl Balancer {
     /// is counted.
     #[inline]
     pub fn finish(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
+        if let Some(trace) = &mut self.trace {
+            trace.finish(token, outcome, now);
+        }
         self.observe(now);
         let Some((slot, began)) = self.tickets.redeem(token) else { return false };
         self.members.end(slot, began, Some(&outcome), self.now.as_micros());
@@ -281,6 +297,9 @@ impl Balancer {
 
     /// Reaps the picks that are due and tells how many. They count as neither succeeded nor failed.
     pub fn advance(&mut self, now: Timestamp) -> u32 {
+        if let Some(trace) = &mut self.trace {
+            trace.advance(now);
+        }
         let before = self.tickets.len();
         self.observe(now);
         before.saturating_sub(self.tickets.len()) as u32
@@ -306,7 +325,10 @@ impl Balancer {
     }
 
     /// Takes over changes of the view.
-    fn apply<'a>(&mut self, changes: impl Iterator<Item = Change<'a>>) {
+    fn apply<'a>(&mut self, changes: impl Iterator<Item = Change<'a>> + Clone) {
+        if let Some(trace) = &mut self.trace {
+            trace.change(changes.clone(), self.now);
+        }
         let (mut new, mut moved): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         for change in changes {
             match change {

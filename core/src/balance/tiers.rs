@@ -1,10 +1,11 @@
 //! Which pool of instances a pick is made from.
 
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use super::filter::Excluded;
 use super::members::Members;
-use super::policy::{Candidates, Picker, Policy};
+use super::policy::{Candidates, Look, Picker, Policy};
 use crate::error::{Code, Error};
 use crate::model::Availability;
 use crate::rng::Rng;
@@ -91,20 +92,42 @@ impl Tiers {
         if let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first)
             && excluded.is_empty()
         {
-            return picker.pick(&Candidates { slots, members, excluded, now }, key, rng);
+            return picker.pick(&Candidates { slots, members, excluded, now, log: None }, key, rng);
         }
-        self.walk(members, excluded, key, rng, now)
+        self.walk(members, excluded, key, rng, now, None)
     }
 
     #[cold]
     #[inline(never)]
-    fn walk(&mut self, members: &mut Members, excluded: Excluded<'_>, key: Option<&[u8]>, rng: &mut Rng, now: u64) -> Option<u32> {
+    fn walk(
+        &mut self,
+        members: &mut Members,
+        excluded: Excluded<'_>,
+        key: Option<&[u8]>,
+        rng: &mut Rng,
+        now: u64,
+        log: Option<&RefCell<Vec<Look>>>,
+    ) -> Option<u32> {
         let (generator, seed) = (&self.policy.generator, self.seed);
         self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()).find_map(|pool| {
             let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
-            let candidates = Candidates { slots: &pool.slots, members, excluded, now };
+            let candidates = Candidates { slots: &pool.slots, members, excluded, now, log };
             if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None }
         })
+    }
+
+    /// The choice as [`Tiers::choose`] makes it, and what it looked at.
+    pub(super) fn explain(
+        &mut self,
+        members: &mut Members,
+        excluded: Excluded<'_>,
+        key: Option<&[u8]>,
+        rng: &mut Rng,
+        now: u64,
+    ) -> (Option<u32>, Vec<Look>) {
+        let log = RefCell::default();
+        let slot = self.walk(members, excluded, key, rng, now, Some(&log));
+        (slot, log.into_inner())
     }
 
     /// Why nobody was chosen.

@@ -178,7 +178,7 @@ mod tests {
     fn sequence(weights: &[u32], seed: u64, count: usize) -> Vec<u32> {
         let (members, slots) = Members::fixture(&thousandths(weights));
         let mut schedule = Schedule::build(0.0, &slots, &members, seed);
-        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0 };
+        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
         (0..count).map(|_| schedule.pick(&candidates).unwrap()).collect()
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let (other, _) = Members::fixture(&[2_000, 1_000]);
         let mut schedule = Schedule::build(0.0, &slots, &one, 0);
         let mut run = |members: &Members, count: usize| -> Vec<u32> {
-            let candidates = Candidates { slots: &slots, members, excluded: Excluded(&[]), now: 0 };
+            let candidates = Candidates { slots: &slots, members, excluded: Excluded(&[]), now: 0, log: None };
             (0..count).map(|_| schedule.pick(&candidates).unwrap()).collect()
         };
         assert_eq!(run(&one, 6), [1, 0, 1, 1, 0, 1]);
@@ -215,7 +215,7 @@ mod tests {
     fn the_load_lowers_the_weight() {
         let (mut members, slots) = Members::fixture(&[1_000, 2_000]);
         let run = |members: &Members, schedule: &mut Schedule, count: usize| -> Vec<u32> {
-            let candidates = Candidates { slots: &slots, members, excluded: Excluded(&[]), now: 0 };
+            let candidates = Candidates { slots: &slots, members, excluded: Excluded(&[]), now: 0, log: None };
             (0..count).map(|_| schedule.pick(&candidates).unwrap()).collect()
         };
         let mut schedule = Schedule::build(1.0, &slots, &members, 0);
@@ -232,7 +232,7 @@ mod tests {
         let mut picks = vec![];
         for _ in 0..10 {
             let mut schedule = Schedule::build(0.0, &slots, &members, 0);
-            let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0 };
+            let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
             picks.push(schedule.pick(&candidates).unwrap());
             schedule.park(&slots, &mut members);
         }
@@ -245,14 +245,14 @@ mod tests {
         let (members, slots) = Members::fixture(&thousandths(&[1; 3]));
         let mut schedule = Schedule::build(0.0, &slots, &members, 0);
         let first = [members.handle(0).unwrap()];
-        let excluding = Candidates { slots: &slots, members: &members, excluded: Excluded(&first), now: 0 };
+        let excluding = Candidates { slots: &slots, members: &members, excluded: Excluded(&first), now: 0, log: None };
         assert_eq!([schedule.pick(&excluding), schedule.pick(&excluding)], [Some(1), Some(2)]);
-        let open = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0 };
+        let open = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
         assert_eq!(schedule.pick(&open), Some(0));
         // Two million turns later the weights still hold.
         let (members, slots) = Members::fixture(&thousandths(&[1, 2]));
         let mut schedule = Schedule::build(0.0, &slots, &members, 0);
-        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0 };
+        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
         let ones = (0..6_000_000).filter(|_| schedule.pick(&candidates) == Some(1)).count();
         assert!((3_999_998..=4_000_002).contains(&ones), "{ones}");
     }

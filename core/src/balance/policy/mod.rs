@@ -22,6 +22,9 @@ pub(super) use score::Rules;
 pub use score::{Cost, Score, Unknown};
 pub use stride::Stride;
 
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
 use super::filter::Excluded;
 use super::members::Members;
 use crate::rng::Rng;
@@ -34,6 +37,16 @@ pub(super) struct Candidates<'a> {
     pub(super) excluded: Excluded<'a>,
     /// Microseconds.
     pub(super) now: u64,
+    /// Where it is written down what was looked at, when somebody wants it explained.
+    pub(super) log: Option<&'a RefCell<Vec<Look>>>,
+}
+
+/// A candidate that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Look {
+    pub(super) slot: u32,
+    /// By what it was compared; the lowest wins.
+    pub(super) score: f64,
 }
 
 impl Candidates<'_> {
@@ -57,6 +70,20 @@ impl Candidates<'_> {
     /// Those the request leaves, in order.
     fn open(&self) -> impl Iterator<Item = u32> {
         self.slots.iter().copied().filter(|slot| self.is_open(*slot))
+    }
+
+    /// Writes down what was looked at, once each.
+    #[inline]
+    fn note(&self, look: impl FnOnce() -> Look) {
+        if let Some(log) = self.log {
+            let look = look();
+            // Nobody else holds the log, and a pick looks at few.
+            if let Ok(mut log) = log.try_borrow_mut()
+                && log.iter().all(|other| other.slot != look.slot)
+            {
+                log.push(look);
+            }
+        }
     }
 
     /// Whether the request leaves any. Looks at no more of them than the request excludes, and one.

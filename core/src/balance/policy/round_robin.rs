@@ -291,7 +291,7 @@ mod tests {
     fn sequence(weights: &[u32], seed: u64, count: usize) -> Vec<u32> {
         let (members, slots) = Members::fixture(weights);
         let mut turns = Turns::build(&slots, &members, seed);
-        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0 };
+        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
         (0..count).map(|_| turns.pick(&candidates).unwrap()).collect()
     }
 
@@ -322,7 +322,7 @@ mod tests {
             for _ in 0..200 {
                 let tried: Vec<usize> = if rng.below(3) == 0 { (1..count).filter(|_| rng.below(2) == 0).collect() } else { vec![] };
                 let handles: Vec<Handle> = tried.iter().map(|index| members.handle(*index as u32).unwrap()).collect();
-                let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&handles), now: 0 };
+                let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&handles), now: 0, log: None };
                 assert_eq!(turns.pick(&candidates).unwrap() as usize, nginx.pick(&tried), "round {round}: {weights:?}");
             }
         }
@@ -342,7 +342,7 @@ mod tests {
                 // Seldom enough that rounds are completed, at any point of them.
                 let tried: &[usize] = if rng.below(3 * total) == 0 { &[0, 3, 4] } else { &[] };
                 let handles: Vec<Handle> = tried.iter().map(|index| members.handle(*index as u32).unwrap()).collect();
-                let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&handles), now: 0 };
+                let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&handles), now: 0, log: None };
                 assert_eq!(turns.pick(&candidates).unwrap() as usize, nginx.pick(tried), "round {round}, pick {pick}");
                 reading += u32::from(turns.cycle.as_ref().is_some_and(|cycle| cycle.clone().read().is_some()));
             }
@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn counters_may_wrap() {
         let (members, slots) = Members::fixture(&[3, 2, 2]);
-        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0 };
+        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
         let mut plain = Turns::build(&slots, &members, 0);
         let mut wrapping = plain.clone();
         wrapping.cycle = None;

@@ -15,10 +15,10 @@
 
 use core::hint::select_unpredictable;
 
-use super::Candidates;
 use super::edf::Edf;
 use super::random::Table;
 use super::score::{Rules, Score};
+use super::{Candidates, Look};
 use crate::balance::filter::TRIES;
 use crate::balance::members::Members;
 use crate::error::{Code, Error};
@@ -215,11 +215,26 @@ impl Sampler {
         Some(best)
     }
 
+    /// What a candidate is compared by.
+    fn score(&self, candidates: &Candidates<'_>, slot: u32) -> f64 {
+        let members = candidates.members;
+        let in_flight = members.in_flight(slot).unwrap_or_default();
+        let load = f64::from(in_flight) * self.mean / f64::from(members.weight(slot).max(1));
+        match (&self.rules, members.signal(slot)) {
+            (Some(rules), Some(signal)) => rules.cost(signal, in_flight, load, members.typical(), candidates.now),
+            _ => load,
+        }
+    }
+
     /// The better of two; on a tie the first.
     #[inline]
     fn better(&mut self, candidates: &Candidates<'_>, one: u32, two: u32) -> Option<u32> {
         let members = candidates.members;
         let (load_one, load_two) = (members.in_flight(one)?, members.in_flight(two)?);
+        if candidates.log.is_some() {
+            candidates.note(|| Look { slot: one, score: self.score(candidates, one) });
+            candidates.note(|| Look { slot: two, score: self.score(candidates, two) });
+        }
         let Some(rules) = &self.rules else {
             let first = if self.even {
                 load_one <= load_two

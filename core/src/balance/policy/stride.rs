@@ -190,7 +190,7 @@ mod tests {
         let mut strides = Strides::build(Stride { clamp: false }, &slots, &members, 5);
         let heavy = [members.handle(1).unwrap()];
         for _ in 0..3 {
-            let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&heavy), now: 0 };
+            let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&heavy), now: 0, log: None };
             assert_ne!(strides.pick(&candidates), Some(1));
         }
         let at = strides.sequence;

@@ -297,7 +297,7 @@ fn time_that_runs_backwards_is_clamped() {
 
 #[test]
 fn a_pick_that_is_due_is_reaped_before_anything_else() {
-    let options = Options { seed: 0, reap_after: Duration::from_secs(1) };
+    let options = Options { reap_after: Duration::from_secs(1), ..Options::default() };
     let mut balancer = Balancer::new(Query::service("s"), Policy::named("first").unwrap(), options).unwrap();
     Stage::default().put(&mut balancer, "a", 1, Available);
     let pick = balancer.pick(&Request::default(), at(0)).unwrap();
@@ -316,7 +316,7 @@ struct Model {
 fn counters_agree_with_a_naive_bookkeeper_under_churn() {
     for (seed, policy) in (0..).zip(Policy::presets()) {
         let mut rng = Rng::new(seed);
-        let options = Options { seed, reap_after: Duration::from_secs(20) };
+        let options = Options { seed, reap_after: Duration::from_secs(20), trace: 0 };
         let mut balancer = Balancer::new(Query::service("s"), Policy::named(policy).unwrap(), options).unwrap();
         let (mut stage, mut model, mut now) = (Stage::default(), Model::default(), 0u64);
         let mut reaped = 0;
