@@ -147,7 +147,7 @@ fn excluded(exclude: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Handle>> {
 fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>) -> PyResult<Outcome> {
     let truth = ok.map_or(Some(true), |ok| ok.cast::<PyBool>().ok().map(|ok| ok.is_true()));
     match (truth, ok, latency) {
-        (Some(ok), _, None) => Ok(Outcome { ok, latency: None }),
+        (Some(ok), _, None) => Ok(Outcome::new(ok, None)),
         (_, Some(any), _) | (_, _, Some(any)) => Outcome::from_value(&pairs([("ok", ok), ("latency", latency)])?).raise(any.py()),
         (None, None, None) => Ok(Outcome::default()),
     }
@@ -354,7 +354,7 @@ impl Pick {
         let _ = (error, traceback);
         let now = if self.timed { clock::read() } else { self.at };
         let latency = self.timed.then(|| now.saturating_since(self.at));
-        self.balancer.get().settle(self.token, Outcome { ok: kind.is_none(), latency }, now);
+        self.balancer.get().settle(self.token, Outcome::new(kind.is_none(), latency), now);
         Ok(())
     }
 

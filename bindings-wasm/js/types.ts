@@ -348,6 +348,7 @@ export interface Tally {
   readonly inflight: number;
   readonly succeeded: number;
   readonly failed: number;
+  readonly cancelled: number;
   readonly reaped: number;
   /** The mean, in seconds. */
   readonly latency?: number;

@@ -14,8 +14,8 @@ const FAMILIES: &[Family] = &[
         out.sample("callboard_picks_total", one, "", one.tally.ended().saturating_add(u64::from(one.in_flight)));
     }),
     ("callboard_outcomes", "counter", "Calls that ended, by what became of them; reaped ones were never finished.", |out, one| {
-        let Tally { succeeded, failed, reaped, .. } = one.tally;
-        for (outcome, count) in [("success", succeeded), ("failure", failed), ("reaped", reaped)] {
+        let Tally { succeeded, failed, cancelled, reaped, .. } = one.tally;
+        for (outcome, count) in [("success", succeeded), ("failure", failed), ("cancelled", cancelled), ("reaped", reaped)] {
             out.sample("callboard_outcomes_total", one, outcome, count);
         }
     }),
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn it_is_openmetrics() {
-        let tally = Tally { succeeded: 3, failed: 1, reaped: 0, timed: 2, latency: 1_500_000 };
+        let tally = Tally { succeeded: 3, failed: 1, cancelled: 0, reaped: 0, timed: 2, latency: 1_500_000 };
         let one = InstanceStats {
             handle: Handle::new(0, 0),
             service: "s".into(),

@@ -34,7 +34,7 @@ use alloc::vec::Vec;
 
 pub use config::Options;
 pub use explain::{Explanation, LeftOut, Looked};
-pub use outcome::Outcome;
+pub use outcome::{Kind, Load, Outcome};
 pub use pick::{Pick, Request};
 pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
 pub use stats::{InstanceStats, Stats, Tally};

@@ -1,7 +1,7 @@
 //! What is learnt of an instance from what became of its calls.
 
 use super::decay::decay;
-use super::outcome::Outcome;
+use super::outcome::{Kind, Outcome};
 use super::policy::Rules;
 use crate::time::micros;
 
@@ -52,9 +52,12 @@ impl Signal {
     /// Learns from a call that began then.
     #[inline]
     pub(super) fn learn(&mut self, rules: &Rules, outcome: &Outcome, began: u64, now: u64) {
+        if outcome.kind == Kind::Cancelled {
+            return;
+        }
         let measured = float(outcome.latency.map_or_else(|| now.saturating_sub(began), micros));
         match rules.penalty {
-            _ if outcome.ok => self.time(rules, measured, now),
+            _ if outcome.is_ok() => self.time(rules, measured, now),
             Some(penalty) => self.time(rules, if measured > penalty { measured } else { penalty }, now),
             // A failure that took long says as much of an instance as an answer that did; one that did not says nothing.
             None if measured > self.latency && self.is_known() => self.time(rules, measured, now),
@@ -62,7 +65,7 @@ impl Signal {
         }
         if rules.exponent > 0 {
             let success = self.success(rules, now);
-            let target = if outcome.ok { 1.0 } else { 0.0 };
+            let target = if outcome.is_ok() { 1.0 } else { 0.0 };
             self.success = success + (target - success) * rules.gain;
             self.judged = now;
         }

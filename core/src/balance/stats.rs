@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::outcome::Outcome;
+use super::outcome::{Kind, Outcome};
 use crate::model::{Availability, Handle};
 use crate::time::{micros, secs};
 use crate::value::Value;
@@ -16,6 +16,8 @@ pub struct Tally {
     pub succeeded: u64,
     /// Finished badly.
     pub failed: u64,
+    /// Given up by the caller.
+    pub cancelled: u64,
     /// Never finished, and reaped.
     pub reaped: u64,
     /// How many of the finished told their latency.
@@ -37,7 +39,11 @@ impl Tally {
             return;
         };
         // A count of calls stays below 2^64, and so do 285 years of microseconds; the sum may saturate.
-        let ended = if outcome.ok { &mut self.succeeded } else { &mut self.failed };
+        let ended = match outcome.kind {
+            Kind::Success => &mut self.succeeded,
+            Kind::Cancelled => &mut self.cancelled,
+            _ => &mut self.failed,
+        };
         *ended = ended.wrapping_add(1);
         if let Some(latency) = outcome.latency {
             self.timed = self.timed.wrapping_add(1);
@@ -49,6 +55,7 @@ impl Tally {
         Self {
             succeeded: self.succeeded.saturating_add(other.succeeded),
             failed: self.failed.saturating_add(other.failed),
+            cancelled: self.cancelled.saturating_add(other.cancelled),
             reaped: self.reaped.saturating_add(other.reaped),
             timed: self.timed.saturating_add(other.timed),
             latency: self.latency.saturating_add(other.latency),
@@ -56,7 +63,7 @@ impl Tally {
     }
 
     pub(super) fn ended(&self) -> u64 {
-        self.succeeded.saturating_add(self.failed).saturating_add(self.reaped)
+        self.succeeded.saturating_add(self.failed).saturating_add(self.cancelled).saturating_add(self.reaped)
     }
 
     fn pairs(&self, in_flight: u64) -> Vec<(&'static str, Value)> {
@@ -65,6 +72,7 @@ impl Tally {
             ("inflight", in_flight.into()),
             ("succeeded", self.succeeded.into()),
             ("failed", self.failed.into()),
+            ("cancelled", self.cancelled.into()),
             ("reaped", self.reaped.into()),
             ("latency", self.mean_latency().map(secs).into()),
         ]
@@ -108,8 +116,8 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Writes `{policy, picks, inflight, succeeded, failed, reaped, latency?, backwards, instances: [{handle, service, id,
-    /// availability, picks, inflight, succeeded, failed, reaped, latency?, expected?, success?}]}`; a latency is the mean in seconds, to the microsecond,
+    /// Writes `{policy, picks, inflight, succeeded, failed, cancelled, reaped, latency?, backwards, instances: [{handle, service, id,
+    /// availability, picks, inflight, succeeded, failed, cancelled, reaped, latency?, expected?, success?}]}`; a latency is the mean in seconds, to the microsecond,
     /// and absent while none was told.
     pub fn to_value(&self) -> Value {
         let document = |pairs: Vec<(&'static str, Value)>| Value::map(pairs.into_iter().filter(|(_, value)| *value != Value::Null));

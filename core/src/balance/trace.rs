@@ -339,7 +339,7 @@ mod tests {
                 6 => drop(balancer.advance(at)),
                 _ if open.is_empty() => {}
                 _ => {
-                    let outcome = Outcome { ok: rng.below(4) > 0, latency: Some(Duration::from_micros(u64::from(rng.below(9_999)))) };
+                    let outcome = Outcome::new(rng.below(4) > 0, Some(Duration::from_micros(u64::from(rng.below(9_999)))));
                     balancer.finish(open.swap_remove(rng.below(open.len() as u32) as usize), outcome, at);
                 }
             }

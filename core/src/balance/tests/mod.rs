@@ -345,8 +345,8 @@ fn counters_agree_with_a_naive_bookkeeper_under_churn() {
                 _ if !model.open.is_empty() && step % 5000 < 4000 => {
                     let (token, id, _) = model.open.swap_remove(rng.below(model.open.len() as u32) as usize);
                     let ok = rng.below(2) == 0;
-                    assert!(balancer.finish(token, Outcome { ok, latency: None }, time));
-                    assert!(!balancer.finish(token, Outcome { ok, latency: None }, time));
+                    assert!(balancer.finish(token, Outcome::new(ok, None), time));
+                    assert!(!balancer.finish(token, Outcome::new(ok, None), time));
                     let tally = model.tallies.entry(id).or_default();
                     if ok { tally.0 += 1 } else { tally.1 += 1 }
                 }

@@ -50,7 +50,7 @@ fn replay(header: &Value, events: &[Value], policy: Policy) -> Result<Vec<String
             _ => {
                 if let Some(token) = running.remove(&number(event, "call")) {
                     let ok = event.get("ok").and_then(Value::as_bool).unwrap_or(false);
-                    balancer.finish(token, Outcome { ok, latency: None }, now);
+                    balancer.finish(token, Outcome::new(ok, None), now);
                 }
             }
         }

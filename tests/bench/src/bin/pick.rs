@@ -124,7 +124,7 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
             for _ in 0..count {
                 let pick = balancer.pick(&Request::default(), Timestamp::ZERO).unwrap();
                 black_box(pick.handle);
-                balancer.finish(pick.token, Outcome { ok: true, latency: None }, Timestamp::ZERO);
+                balancer.finish(pick.token, Outcome::default(), Timestamp::ZERO);
             }
         });
     }
@@ -134,7 +134,7 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
             let request = Request { key: Some(&keys[at % keys.len()]), ..Request::default() };
             let pick = balancer.pick(&request, Timestamp::ZERO).unwrap();
             black_box(pick.handle);
-            balancer.finish(pick.token, Outcome { ok: true, latency: None }, Timestamp::ZERO);
+            balancer.finish(pick.token, Outcome::default(), Timestamp::ZERO);
         }
     });
 }

@@ -241,7 +241,7 @@ impl Engine<'_> {
         let Attempt { call, client, token, began, .. } = *attempt;
         self.calls.release(id);
         let latency = Duration::from_nanos(self.now - began);
-        self.balancers[client].finish(token, Outcome { ok, latency: Some(latency) }, timestamp(self.now));
+        self.balancers[client].finish(token, Outcome::new(ok, Some(latency)), timestamp(self.now));
         if ok || self.calls.open[call].tried.len() >= self.scenario.attempts {
             self.close(call, ok, false);
         } else {
