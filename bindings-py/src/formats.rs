@@ -1,6 +1,6 @@
 //! Other systems' payloads.
 
-use callboard::formats::{self, Format};
+use callboard::formats::{self, Context, Format};
 use callboard::model::DEFAULT_NAMESPACE;
 use pyo3::prelude::*;
 
@@ -18,6 +18,7 @@ pub fn decode<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let format = Format::parse(&text(format, "format")?).raise(py)?;
     let namespace = namespace.map_or_else(|| Ok(DEFAULT_NAMESPACE.to_owned()), |namespace| text(namespace, "namespace"))?;
-    let decoded = formats::decode(format, payload(body, "body")?.as_bytes(), &namespace).raise(py)?;
+    let decoded =
+        formats::decode(format, payload(body, "body")?.as_bytes(), &Context { namespace: &namespace, service: None }).raise(py)?;
     object(py, &decoded.to_value())
 }

@@ -431,9 +431,8 @@ impl Registry {
         scope: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let listing = document([("source", source), ("instances", instances)], scope)?;
-        let (listing, skipped) = Listing::from_value(&listing).raise(py)?;
-        let mut done = self.change(py, clock::at(now), |core, now| core.reconcile(&listing, now))?;
-        done.skipped.extend(skipped);
+        let listing = Listing::from_value(&listing).raise(py)?;
+        let done = self.change(py, clock::at(now), |core, now| core.reconcile(&listing, now))?;
         result(py, "Reconciled", &done.to_value())
     }
 

@@ -1,6 +1,6 @@
 //! Other systems' payloads.
 
-use callboard::formats::{self, Feed, Format};
+use callboard::formats::{self, Context, Feed, Format};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
@@ -10,7 +10,7 @@ use crate::registry::Registry;
 /// Reads a payload of another registry.
 #[wasm_bindgen]
 pub fn decode(body: &[u8], format: &str, namespace: &str) -> Result<JsValue> {
-    convert::object(&formats::decode(Format::parse(format)?, body, namespace)?.to_value())
+    convert::object(&formats::decode(Format::parse(format)?, body, &Context { namespace, service: None })?.to_value())
 }
 
 #[wasm_bindgen]

@@ -136,10 +136,8 @@ impl Registry {
     }
 
     pub fn reconcile(&mut self, listing: JsValue, now: f64) -> Result<JsValue> {
-        let (listing, unread) = Listing::from_value(&convert::value(listing)?)?;
-        let mut done = self.inner.reconcile(&listing, time(now)?)?;
-        done.skipped.extend(unread);
-        convert::object(&done.to_value())
+        let listing = Listing::from_value(&convert::value(listing)?)?;
+        convert::object(&self.inner.reconcile(&listing, time(now)?)?.to_value())
     }
 
     pub fn acknowledge(&mut self, source: &str, now: f64) -> Result<JsValue> {

@@ -31,7 +31,7 @@ extern crate std;
 
 pub mod balance;
 pub mod error;
-#[cfg(feature = "formats")]
+#[cfg(feature = "feed")]
 pub mod formats;
 pub mod limits;
 pub mod model;

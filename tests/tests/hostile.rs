@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use callboard::balance::{Balancer, Options, Outcome};
-use callboard::formats::{Feed, Format, decode};
+use callboard::formats::{Context, Feed, Format, decode};
 use callboard::model::{AdminState, Endpoint, Health, Host, Override, Registration, Version};
 use callboard::query::{Query, Selector, VersionRange};
-use callboard::registry::{Config, Listing, Op, Position, Put, Registry};
+use callboard::registry::{Config, Extent, Listing, Op, Position, Put, Registry};
 use callboard::{Code, Error, Timestamp, Value};
 use callboard_tests::dice::Dice;
 use callboard_tests::document::json;
@@ -57,6 +57,8 @@ fn rich() -> Registry {
         instances,
         removed: Vec::new(),
         kept: Vec::new(),
+        unread: Vec::new(),
+        extent: Extent::Whole,
     };
     registry.reconcile(&listing, now).expect("a listing");
     registry
@@ -376,8 +378,7 @@ fn documents_of_any_shape_change_nothing_when_refused() {
         let outcome: Result<(), Error> = match part {
             0 => Registration::from_value(&damaged(&mut dice, &registration))
                 .and_then(|registration| registry.register(&registration, Put::default(), now).map(drop)),
-            1 => Listing::from_value(&damaged(&mut dice, &listing)).and_then(|(listing, skipped)| {
-                skipped.iter().for_each(|skipped| fair(&skipped.error));
+            1 => Listing::from_value(&damaged(&mut dice, &listing)).and_then(|listing| {
                 registry.reconcile(&listing, now).map(|done| done.skipped.iter().for_each(|skipped| fair(&skipped.error)))
             }),
             2 => Op::list_from_value(&damaged(&mut dice, &ops), now).and_then(|ops| registry.apply(&ops, now).map(drop)),
@@ -406,9 +407,9 @@ fn payloads_cut_bent_and_made_up() {
     let feed = Feed { source: "consul:dc1".into(), format: Format::ConsulHealth, namespace: "default".into(), service: Some("web".into()) };
     let mut registry = rich();
     let mut push = |bytes: &[u8]| {
-        if let Ok(decoded) = decode(Format::ConsulHealth, bytes, "default") {
+        if let Ok(decoded) = decode(Format::ConsulHealth, bytes, &Context { namespace: "default", service: None }) {
             decoded.skipped.iter().for_each(|skipped| fair(&skipped.error));
-            assert!(decoded.instances.iter().all(|instance| instance.validate().is_ok()), "{}", json(&decoded.to_value()));
+            assert!(decoded.instances.iter().all(|instance| instance.registration.validate().is_ok()), "{}", json(&decoded.to_value()));
         }
         let before = (registry.position(), registry.digest("default", "web"));
         match feed.push(&mut registry, bytes, now) {

@@ -6,7 +6,7 @@ use callboard::balance::{Balancer, Options, Policy, Request};
 use callboard::limits;
 use callboard::model::{AdminState, Endpoint, Handle, Host, Lease, Metadata, Override, Registration, Tags, Version, Weight};
 use callboard::query::{Query, Selector, VersionRange};
-use callboard::registry::{Config, Listing, Op, Put, Registry};
+use callboard::registry::{Config, Extent, Listing, Op, Put, Registry};
 use callboard::{Code, Error, Timestamp, Value};
 
 /// Makes something of a given size, or says why not.
@@ -124,6 +124,8 @@ fn listing(source: &str) -> Listing {
         instances: Vec::new(),
         removed: Vec::new(),
         kept: Vec::new(),
+        unread: Vec::new(),
+        extent: Extent::Whole,
     }
 }
 

@@ -15,6 +15,7 @@ const DOERS: &[&str] = &["Balancer", "Error", "Feed", "Query", "Registry", "View
 
 /// Types that a macro writes, and what marks them in its input.
 const WRITTEN: &[(&str, &str)] = &[
+    ("Format", " {"),
     ("AdminState", ", \"state\" {"),
     ("Availability", ", \"availability\" {"),
     ("Health", ", \"health\" {"),

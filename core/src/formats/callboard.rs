@@ -7,17 +7,13 @@
 //! An answer that is `continued` follows from the one before in one life of that registry. Who is missing in it has left, for certain. One that is not may come
 //! from a registry that has lost its memory, and the last-good rule decides.
 
-use alloc::collections::BTreeSet;
-use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
+use alloc::string::ToString as _;
 
-use super::Decoded;
+use super::json::{Json, Node};
+use super::{Context, Decoded, Entry};
 use crate::error::{Code, Error};
-use crate::limits;
-use crate::model::{AdminState, Health, Override, REGISTRATION_FIELDS, Registration};
-use crate::query::{HealthFilter, Query};
-use crate::registry::{Registry, Skipped};
-use crate::time::Timestamp;
+use crate::model::{AdminState, Health, REGISTRATION_FIELDS, Registration};
+use crate::registry::Extent;
 use crate::value::Value;
 
 /// What of a registration is the other registry's affair. All that is no part of one is ignored: a newer registry may say more.
@@ -26,81 +22,57 @@ const THEIRS: &[&str] = &["namespace", "ttl", "grace"];
 /// Reads the answer of a query.
 ///
 /// # Errors
-/// [`Code::Malformed`] when it has no list of instances, and those of [`Value::from_json`].
-pub(super) fn answer(bytes: &[u8], namespace: &str) -> Result<Decoded, Error> {
-    let document = Value::from_json(bytes)?;
-    let instances = document.get("instances").and_then(Value::as_list);
+/// [`Code::Malformed`] when it has no list of instances, and those of the document.
+pub(super) fn answer(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
+    let document = Json::read(bytes)?;
+    let root = document.root();
+    let instances = root.get("instances").filter(|instances| instances.is_list());
     let instances = instances.ok_or_else(|| Error::new(Code::Malformed, "instances").message("expected a list of instances"))?;
     let mut decoded = Decoded::default();
-    for (index, instance) in instances.iter().enumerate() {
-        let name = |key| instance.get(key).and_then(Value::as_str).unwrap_or_default().chars().take(limits::ID_BYTES).collect::<String>();
-        match entry(instance, namespace) {
-            Ok((registration, state)) => {
-                decoded.admin.push((registration.service.clone(), registration.id.clone(), state));
-                decoded.instances.push(registration);
-            }
-            Err(error) => {
-                decoded.skipped.push(Skipped { index, id: name("id"), error });
-                decoded.kept.push((name("service"), name("id")));
-            }
-        }
+    for (index, instance) in instances.items().enumerate() {
+        let name = |key| instance.get(key).and_then(Node::as_str).unwrap_or_default().to_string();
+        decoded.take(index, entry(instance, context.namespace), || (name("service"), name("id")));
     }
     // Of an entry that cannot be read it is not certain whom it names.
-    let continued = document.get("continued").and_then(Value::as_bool).unwrap_or(false);
-    decoded.complete = continued && decoded.skipped.is_empty();
+    let continued = root.get("continued").and_then(Node::truth).unwrap_or(false);
+    if continued && decoded.skipped.is_empty() {
+        decoded.extent = Extent::Certain;
+    }
+    let number = |key| root.get(key).and_then(Node::whole);
+    decoded.cursor = number("epoch").zip(number("revision")).map(|(epoch, revision)| alloc::format!("epoch={epoch}&revision={revision}"));
     Ok(decoded)
 }
 
-fn entry(instance: &Value, namespace: &str) -> Result<(Registration, AdminState), Error> {
-    let Value::Map(pairs) = instance else { return Err(Error::new(Code::InvalidArgument, "instance").message("expected a map")) };
+fn entry(instance: Node<'_>, namespace: &str) -> Result<Entry, Error> {
+    if !instance.is_map() {
+        return Err(Error::new(Code::InvalidArgument, "instance").message("expected a map"));
+    }
     let ours = |key: &str| REGISTRATION_FIELDS.contains(&key) && !THEIRS.contains(&key);
-    let own = pairs.iter().filter(|(key, _)| ours(key)).cloned();
-    let mut registration = Registration::from_value(&Value::map(own.chain([("namespace".to_string(), namespace.into())])))?;
-    let suspect = instance.get("lease").and_then(Value::as_str) == Some("suspect");
+    let own = instance.pairs().filter(|(key, _)| ours(key)).map(|(key, node)| (key, node.to_value()));
+    let mut registration = Registration::from_value(&Value::map(own.chain([("namespace", namespace.into())])))?;
+    let suspect = instance.get("lease").and_then(Node::as_str) == Some("suspect");
     if suspect && matches!(registration.health, Health::Healthy | Health::Unknown) {
         registration.health = Health::Degraded;
     }
-    let state = instance.get("admin").and_then(|admin| admin.get("state")).and_then(Value::as_str);
-    Ok((registration, state.map_or(Ok(AdminState::Enabled), AdminState::parse)?))
-}
-
-/// The records of a source that a complete answer does not name.
-pub(super) fn departed(registry: &Registry, source: &str, namespace: &str, service: &str, decoded: &Decoded) -> Vec<(String, String)> {
-    let all = Query::service(service).namespace(namespace).health(HealthFilter::Any);
-    let named: BTreeSet<&str> = decoded.instances.iter().map(|instance| instance.id.as_str()).collect();
-    let records = registry.query(&all).handles.into_iter().filter_map(|handle| registry.instance(handle));
-    let gone = records.filter(|instance| instance.source == source && !named.contains(instance.registration.id.as_str()));
-    gone.map(|instance| (instance.registration.service, instance.registration.id)).collect()
-}
-
-/// Lets the operator's word here be what it is there, save where there is one of our own. Tells what could not be taken over.
-pub(super) fn obey(registry: &mut Registry, source: &str, namespace: &str, decoded: &Decoded, now: Timestamp) -> Vec<Skipped> {
-    let reason: String = alloc::format!("told by {source}").chars().take(limits::REASON_BYTES).collect();
-    let mut skipped = Vec::new();
-    for (index, (service, id, state)) in decoded.admin.iter().enumerate() {
-        let Some(instance) = registry.lookup(namespace, service, id).and_then(|handle| registry.instance(handle)) else { continue };
-        let ours = instance.admin.as_ref().is_some_and(|own| own.reason != reason);
-        if instance.source == source && !ours && instance.admin_state() != *state {
-            let word = Override { state: *state, until: None, reason: reason.clone() };
-            let word = (*state != AdminState::Enabled).then_some(word);
-            if let Err(error) = registry.set_admin(namespace, service, id, word, now) {
-                skipped.push(Skipped { index, id: id.clone(), error });
-            }
-        }
-    }
-    skipped
+    let state = instance.path(&["admin", "state"]).and_then(Node::as_str);
+    let admin = state.map_or(Ok(AdminState::Enabled), AdminState::parse)?;
+    Ok(Entry { admin, ..Entry::new(0, registration) })
 }
 
 #[cfg(all(test, feature = "serve"))]
 mod tests {
     use core::time::Duration;
     use std::format;
+    use std::string::String;
     use std::vec::Vec;
 
     use super::*;
+    use crate::Timestamp;
     use crate::formats::{Feed, Format};
     use crate::model::Availability;
-    use crate::registry::{Config, Put};
+    use crate::model::Override;
+    use crate::query::{HealthFilter, Query};
+    use crate::registry::{Config, Put, Registry};
     use crate::serve::{Reply, Request, rest};
 
     /// One question and what its answer makes of the follower's registry: ids with their availability.

@@ -18,72 +18,61 @@
 //! go (names, id, address, port, weight) is never guessed: an entry that is wrong there is skipped.
 
 use alloc::borrow::Cow;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Decoded;
+use super::json::{Json, Node};
+use super::{Context, Decoded, Entry};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{Endpoint, Health, Locality, Metadata, Registration, Tags, Version, Weight};
-use crate::registry::Skipped;
-use crate::value::Value;
 
 /// Reads the answer of `/v1/health/service/:name`.
 ///
 /// # Errors
-/// [`Code::Malformed`] when it is no list, and those of [`Value::from_json`].
-pub fn health(bytes: &[u8], namespace: &str) -> Result<Decoded, Error> {
-    let document = Value::from_json(bytes)?;
-    let entries = match &document {
-        Value::Null => &[][..],
-        Value::List(entries) => entries,
-        _ => return Err(Error::new(Code::Malformed, "body").message("expected a list of entries")),
-    };
+/// [`Code::Malformed`] when it is no list, and those of the document.
+pub(super) fn health(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
+    let document = Json::read(bytes)?;
+    let root = document.root();
+    if !root.is_list() && !root.is_null() {
+        return Err(Error::new(Code::Malformed, "body").message("expected a list of entries"));
+    }
     let mut decoded = Decoded::default();
-    for (index, value) in entries.iter().enumerate() {
-        match entry(value, namespace) {
-            Ok(registration) => decoded.instances.push(registration),
-            Err(error) => {
-                let (service, id) = name(value);
-                decoded.skipped.push(Skipped { index, id: id.clone(), error });
-                decoded.kept.push((service, id));
-            }
-        }
+    for (index, node) in root.items().enumerate() {
+        decoded.take(index, entry(node, context.namespace), || name(node));
     }
     Ok(decoded)
 }
 
 /// The service and id of an entry, as far as it tells them.
-fn name(entry: &Value) -> (String, String) {
-    let part = |map, key| entry.get(map).map_or(Cow::Borrowed(""), |map| text(map, key)).into_owned();
-    (
-        part("Service", "Service"),
-        alloc::format!("{}/{}", part("Node", "Node"), part("Service", "ID")).chars().take(limits::ID_BYTES).collect(),
-    )
+fn name(entry: Node<'_>) -> (String, String) {
+    let part = |map, key| entry.get(map).map(|map| map.text(key)).unwrap_or_default();
+    let (node, id) = (part("Node", "Node"), part("Service", "ID"));
+    let id = if node.is_empty() || id.is_empty() { String::new() } else { alloc::format!("{node}/{id}") };
+    (part("Service", "Service").into_owned(), id)
 }
 
-fn entry(entry: &Value, namespace: &str) -> Result<Registration, Error> {
-    let part = |name| entry.get(name).filter(|part| part.as_map().is_some()).ok_or_else(|| Error::new(Code::MissingField, name));
+fn entry(entry: Node<'_>, namespace: &str) -> Result<Entry, Error> {
+    let part = |name| entry.get(name).filter(|part| part.is_map()).ok_or_else(|| Error::new(Code::MissingField, name));
     let (node, service) = (part("Node")?, part("Service")?);
-    let id = match (text(node, "Node"), text(service, "ID")) {
+    let id = match (node.text("Node"), service.text("ID")) {
         (_, id) if id.is_empty() => return Err(Error::new(Code::MissingField, "Service.ID")),
         (node, _) if node.is_empty() => return Err(Error::new(Code::MissingField, "Node.Node")),
         (node, id) => alloc::format!("{node}/{id}"),
     };
-    let mut registration = Registration::new(text(service, "Service"), id).namespace(namespace);
+    let mut registration = Registration::new(service.text("Service"), id).namespace(namespace);
 
-    let host = Some(text(service, "Address")).filter(|host| !host.is_empty()).unwrap_or_else(|| text(node, "Address"));
-    let port = port(service)?;
+    let host = Some(service.text("Address")).filter(|host| !host.is_empty()).unwrap_or_else(|| node.text("Address"));
+    let port = service.get("Port").map_or(Ok(None), |port| port.port("Service.Port"))?;
     registration.endpoints.push(Endpoint::new("http", &host, port).map_err(|error| error.within("Service"))?);
 
-    let (health, known) = worst(entry.get("Checks").and_then(Value::as_list).unwrap_or_default());
+    let (health, known) = worst(entry);
     registration.health = health;
     registration.weight = if known { weight(service, health)? } else { Weight::ZERO };
 
     registration.locality = locality(node, service);
-    let tags = service.get("Tags").and_then(Value::as_list).unwrap_or_default();
-    let tags: Vec<Cow<'_, str>> = tags.iter().filter_map(scalar).collect();
-    let own = service.get("Meta").map(|meta| text(meta, "version")).unwrap_or_default();
+    let tags: Vec<Cow<'_, str>> = service.list("Tags").filter_map(Node::scalar).collect();
+    let own = service.get("Meta").map(|meta| meta.text("version")).unwrap_or_default();
     let tagged = tags.iter().filter_map(|tag| tag.strip_prefix("version="));
     let version = |text: &str| Version::parse(text.strip_prefix('v').unwrap_or(text)).ok();
     registration.version = core::iter::once(&*own).chain(tagged).find_map(version);
@@ -91,19 +80,18 @@ fn entry(entry: &Value, namespace: &str) -> Result<Registration, Error> {
     registration.tags = Tags::new(tags.iter().map(|tag| &**tag).filter(fits).take(limits::TAGS))?;
     registration.metadata = metadata(service)?;
     registration.validate()?;
-    Ok(registration)
+    Ok(Entry::new(0, registration))
 }
 
-fn locality(node: &Value, service: &Value) -> Locality {
+fn locality(node: Node<'_>, service: Node<'_>) -> Locality {
     let places = [service.get("Locality"), node.get("Locality")];
-    let place = |key| places.into_iter().flatten().map(|place| text(place, key)).find(|text| !text.is_empty());
-    let meta =
-        |key| [service, node].into_iter().filter_map(|own| own.get("Meta")).map(|meta| text(meta, key)).find(|text| !text.is_empty());
+    let place = |key| places.into_iter().flatten().map(|place| place.text(key)).find(|text| !text.is_empty());
+    let meta = |key| [service, node].into_iter().filter_map(|own| own.get("Meta")).map(|meta| meta.text(key)).find(|text| !text.is_empty());
     let mut locality = Locality {
-        region: place("Region").unwrap_or_else(|| text(node, "Datacenter")).into_owned(),
+        region: place("Region").unwrap_or_else(|| node.text("Datacenter")).into_owned(),
         zone: place("Zone").or_else(|| meta("zone")).unwrap_or_default().into_owned(),
         subzone: String::new(),
-        node: text(node, "Node").into_owned(),
+        node: node.text("Node").into_owned(),
     };
     for part in [&mut locality.region, &mut locality.zone, &mut locality.node] {
         let alone = Locality { node: core::mem::take(part), ..Locality::default() };
@@ -114,24 +102,24 @@ fn locality(node: &Value, service: &Value) -> Locality {
     locality
 }
 
-fn metadata(service: &Value) -> Result<Metadata, Error> {
-    let pairs = service.get("Meta").and_then(Value::as_map).unwrap_or_default();
-    let texts = pairs.iter().filter_map(|(key, value)| Some((key.as_str(), scalar(value)?)));
+fn metadata(service: Node<'_>) -> Result<Metadata, Error> {
+    let pairs = service.get("Meta").into_iter().flat_map(Node::pairs);
+    let texts = pairs.filter_map(|(key, value)| Some((key, value.scalar()?)));
     let fits = |(key, value): &(&str, Cow<'_, str>)| Metadata::new([(*key, value.as_ref())]).is_ok();
     Metadata::new(texts.filter(fits).take(limits::METADATA_PAIRS))
 }
 
 /// The worst of the checks, and whether all of their statuses are known.
-fn worst(checks: &[Value]) -> (Health, bool) {
+fn worst(entry: Node<'_>) -> (Health, bool) {
     let mut worst = Health::Healthy;
     let mut known = true;
-    for check in checks {
-        let id = text(check, "CheckID");
+    for check in entry.list("Checks") {
+        let id = check.text("CheckID");
         if id == "_node_maintenance" || id.starts_with("_service_maintenance") {
             worst = Health::Unhealthy;
             continue;
         }
-        match &*text(check, "Status") {
+        match &*check.text("Status") {
             "passing" | "" => {}
             "warning" if worst == Health::Healthy => worst = Health::Degraded,
             "warning" => {}
@@ -142,43 +130,11 @@ fn worst(checks: &[Value]) -> (Health, bool) {
     (worst, known)
 }
 
-fn weight(service: &Value, health: Health) -> Result<Weight, Error> {
+fn weight(service: Node<'_>, health: Health) -> Result<Weight, Error> {
     let key = if health == Health::Degraded { "Warning" } else { "Passing" };
-    match service.get("Weights").and_then(|weights| number(weights, key)) {
+    match service.path(&["Weights", key]).and_then(Node::number) {
         Some(weight) => Weight::new(weight).map_err(|error| error.within("Service.Weights")),
         None => Ok(Weight::ONE),
-    }
-}
-
-fn port(service: &Value) -> Result<Option<u16>, Error> {
-    let Some(number) = number(service, "Port") else { return Ok(None) };
-    let port = number as u16;
-    if f64::from(port) != number {
-        return Err(Error::new(Code::InvalidAddress, "Service.Port").limit(65_535).message("a port is 0 to 65535"));
-    }
-    Ok(Some(port).filter(|port| *port != 0))
-}
-
-/// The number at a key, also when text spells it; NaN when something else stands there; none when nothing does.
-fn number(map: &Value, key: &str) -> Option<f64> {
-    match map.get(key)? {
-        Value::Text(text) if text.is_empty() => None,
-        Value::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => Some(text.parse().unwrap_or(f64::NAN)),
-        other => Some(other.as_f64().unwrap_or(f64::NAN)),
-    }
-}
-
-/// The text at a key; a number as its digits; empty for anything else.
-fn text<'a>(map: &'a Value, key: &str) -> Cow<'a, str> {
-    map.get(key).and_then(scalar).unwrap_or_default()
-}
-
-fn scalar(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::Text(text) => Some(Cow::Borrowed(text)),
-        Value::Int(int) => Some(Cow::Owned(int.to_string())),
-        Value::Bool(truth) => Some(Cow::Borrowed(if *truth { "true" } else { "false" })),
-        _ => None,
     }
 }
 
@@ -200,11 +156,16 @@ mod tests {
        "Service": {"ID": "web-1", "Service": "web", "Address": "fd00::2", "Port": "443", "Tags": null, "Meta": null},
        "Checks": null}]"#;
 
+    fn read(text: &str) -> Result<Decoded, Error> {
+        health(text.as_bytes(), &Context { namespace: "default", service: None })
+    }
+
     #[test]
     fn entries_become_registrations() {
-        let decoded = health(TWO.as_bytes(), "default").unwrap();
+        let decoded = read(TWO).unwrap();
         assert!(decoded.skipped.is_empty());
         let [one, two] = &decoded.instances[..] else { panic!() };
+        let (one, two) = (&one.registration, &two.registration);
         assert_eq!((one.id.as_str(), one.service.as_str(), one.health, one.weight), ("n1/web-1", "web", Health::Degraded, Weight::ONE));
         assert_eq!(format!("{}", one.endpoints[0]), "http://10.1.0.1:8080");
         assert_eq!((one.locality.region.as_str(), one.locality.zone.as_str(), one.locality.node.as_str()), ("dc1", "z1", "n1"));
@@ -255,8 +216,8 @@ mod tests {
             }
         }
         let text: Vec<String> = parts.iter().map(|(name, json)| format!("\"{name}\":{json}")).collect();
-        let mut decoded = health(format!("[{{{}}}]", text.join(",")).as_bytes(), "default").unwrap();
-        decoded.instances.pop().ok_or_else(|| decoded.skipped.remove(0).error)
+        let mut decoded = read(&format!("[{{{}}}]", text.join(","))).unwrap();
+        decoded.instances.pop().map(|entry| entry.registration).ok_or_else(|| decoded.skipped.remove(0).error)
     }
 
     fn service(more: &str) -> Result<Registration, Error> {
@@ -391,7 +352,7 @@ mod tests {
     #[test]
     fn every_cut_of_a_document_is_an_error() {
         for cut in 1..TWO.trim_end().len() {
-            assert!(health(TWO.as_bytes().get(..cut).unwrap(), "default").is_err());
+            assert!(read(TWO.get(..cut).unwrap()).is_err());
         }
     }
 }

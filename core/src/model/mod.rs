@@ -19,7 +19,7 @@ pub use instance::{Handle, Instance};
 pub use labels::{Metadata, Tags};
 pub use locality::Locality;
 pub(crate) use names::{check_id, check_name};
-#[cfg(any(feature = "formats", all(test, feature = "serve")))]
+#[cfg(any(feature = "feed", all(test, feature = "serve")))]
 pub(crate) use registration::FIELDS as REGISTRATION_FIELDS;
 pub use registration::Registration;
 pub(crate) use registration::check_incarnation;

@@ -55,7 +55,7 @@ pub use config::Config;
 pub use log::{Cause, Change, ChangeKind, Changes, Position};
 pub use ops::{Key, Mode, Op, Put};
 pub use results::{Advanced, Answer, Registered, ServiceSummary, Stats};
-pub use source::{Listing, Reconciled, Skipped};
+pub use source::{Extent, Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
@@ -170,6 +170,12 @@ impl Registry {
     /// How many instances are on record.
     pub fn len(&self) -> usize {
         self.store.len()
+    }
+
+    /// Whether an operator's word is on record.
+    #[cfg(feature = "feed")]
+    pub(crate) fn has_overrides(&self) -> bool {
+        self.overrides.len() > 0
     }
 
     /// Whether none is.

@@ -14,7 +14,30 @@ use crate::model::{AddressClass, DEFAULT_NAMESPACE, Handle, Registration, check_
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
 
-/// All that a source has to say of a scope: the records it does not name are gone.
+/// What it means that a listing does not name a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// The listing is all that there is, as far as the source knows. Whom it does not name has left; when that are too many, it is doubted first.
+    #[default]
+    Whole,
+    /// The listing is all that there is, and follows from what the source said before. Whom it does not name has left, however many they are.
+    Certain,
+    /// The listing says nothing of those it does not name.
+    Part,
+}
+
+impl Extent {
+    /// The name in documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Certain => "certain",
+            Self::Part => "part",
+        }
+    }
+}
+
+/// What a source has to say of a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// Who says it, such as `consul:dc1`. Not `local`.
@@ -29,6 +52,10 @@ pub struct Listing {
     pub removed: Vec<(String, String)>,
     /// Instances, as service and id, that the source names and that could not be read: their records stay as they are.
     pub kept: Vec<(String, String)>,
+    /// Entries that could not be read, and why, by their places in the source's own list: `instances` are the others, in its order.
+    pub unread: Vec<Skipped>,
+    /// What it means that a record is not named.
+    pub extent: Extent,
 }
 
 impl Listing {
@@ -38,7 +65,7 @@ impl Listing {
     ///
     /// # Errors
     /// A typed error that names the field.
-    pub fn from_value(value: &Value) -> Result<(Self, Vec<Skipped>), Error> {
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", &["source", "namespace", "service", "instances", "removed"])?;
         let namespace = fields.text("namespace")?.unwrap_or(DEFAULT_NAMESPACE);
         let service = fields.text("service")?;
@@ -49,8 +76,9 @@ impl Listing {
             instances: Vec::new(),
             removed: Vec::new(),
             kept: Vec::new(),
+            unread: Vec::new(),
+            extent: Extent::Whole,
         };
-        let mut skipped = Vec::new();
         let instances = fields.list("instances")?.ok_or_else(|| Error::new(Code::MissingField, "instances"))?;
         for (index, instance) in instances.iter().enumerate() {
             match Registration::from_value(&with_defaults(instance, namespace, service)) {
@@ -58,7 +86,7 @@ impl Listing {
                 Err(error) => {
                     let own = instance.get("service").and_then(Value::as_str).or(service).unwrap_or_default();
                     listing.kept.push((own.into(), named(instance)));
-                    skipped.push(Skipped { index, id: named(instance), error });
+                    listing.unread.push(Skipped { index, id: named(instance), error });
                 }
             }
         }
@@ -74,7 +102,23 @@ impl Listing {
             let service = own.or(service).ok_or_else(|| inside(Error::new(Code::MissingField, "service")))?;
             listing.removed.push((service.into(), id.into()));
         }
-        Ok((listing, skipped))
+        Ok(listing)
+    }
+
+    /// Tells what was refused, and what was not even read, by the places in the source's list.
+    fn tell(&self, outcome: &mut Reconciled) {
+        if self.unread.is_empty() {
+            return;
+        }
+        let unread: BTreeSet<usize> = self.unread.iter().map(|skipped| skipped.index).collect();
+        let mut places = (0..).filter(|place| !unread.contains(place)).enumerate();
+        // Both go up.
+        for skipped in &mut outcome.skipped {
+            let place = places.find(|(at, _)| *at == skipped.index);
+            skipped.index = place.map_or(skipped.index, |(_, place)| place);
+        }
+        outcome.skipped.extend(self.unread.iter().cloned());
+        outcome.skipped.sort_by_key(|skipped| skipped.index);
     }
 
     fn validate(&self) -> Result<(), Error> {
@@ -235,7 +279,10 @@ impl Registry {
         self.observe(now);
         listing.validate()?;
         let source = self.sources.enter(&listing.source)?;
-        let before = self.owned(source, &listing.namespace, listing.service.as_deref());
+        let before = match listing.extent {
+            Extent::Part => self.told(source, listing),
+            _ => self.owned(source, &listing.namespace, listing.service.as_deref()),
+        };
         let mut outcome = Reconciled::default();
         let mut named: BTreeSet<(&str, &str)> = BTreeSet::new();
         for (index, registration) in listing.instances.iter().enumerate() {
@@ -271,14 +318,19 @@ impl Registry {
         let again = self.sources.held.get(&scope(listing, source)).is_some_and(|held| held.print == self.print(&absent));
         // An entry that could not be read and names no record may have been any of those that are absent.
         let unclear = listing.kept.iter().any(|(service, id)| self.slot(&listing.namespace, service, id).is_none());
-        let doubtful = again || unclear || absent.len() == left || absent.len().saturating_mul(2) > left;
-        if absent.is_empty() || !doubtful || self.is_confirmed(listing, source, &absent) {
+        let many = absent.len() == left || absent.len().saturating_mul(2) > left;
+        let doubtful = listing.extent != Extent::Certain && (again || unclear || many);
+        if listing.extent == Extent::Part {
+            // What is held stays held: a part confirms nothing.
+            outcome.held = self.sources.held.get(&scope(listing, source)).map_or(0, |held| held.handles.len() as u32);
+        } else if absent.is_empty() || !doubtful || self.is_confirmed(listing, source, &absent) {
             self.sources.held.remove(&scope(listing, source));
             outcome.removed = outcome.removed.saturating_add(self.remove_all(&absent));
         } else {
             outcome.held = absent.len() as u32;
         }
         outcome.revision = self.commit();
+        listing.tell(&mut outcome);
         Ok(outcome)
     }
 
@@ -315,6 +367,14 @@ impl Registry {
                 .map_or_else(Vec::new, |service| own(&service.members)),
             None => services.list(Some(namespace)).flat_map(|(_, service)| own(&service.members)).collect(),
         }
+    }
+
+    /// The records of a source that a listing says are gone, once each.
+    fn told(&self, source: u8, listing: &Listing) -> Vec<Handle> {
+        let ours = |service: &String| listing.service.as_ref().is_none_or(|own| own == service);
+        let names: BTreeSet<&(String, String)> = listing.removed.iter().filter(|(service, _)| ours(service)).collect();
+        let slots = names.into_iter().filter_map(|(service, id)| self.slot(&listing.namespace, service, id));
+        slots.filter(|slot| self.store.source(*slot) == source).map(|slot| self.store.handle(slot)).collect()
     }
 
     fn may_reconcile(&self, listing: &Listing, registration: &Registration, fresh: bool, source: u8) -> Result<(), Error> {

@@ -44,12 +44,7 @@ impl Host {
                 let ops = Op::list_from_value(part(args, "ops")?, now)?;
                 Ok(one("revision", registry.apply(&ops, now)?))
             }
-            "reconcile" => {
-                let (listing, malformed) = Listing::from_value(args)?;
-                let mut done = registry.reconcile(&listing, now)?;
-                done.skipped.extend(malformed);
-                Ok(done.to_value())
-            }
+            "reconcile" => Ok(registry.reconcile(&Listing::from_value(args)?, now)?.to_value()),
             "acknowledge" => Ok(registry.acknowledge(text(args, "source")?, now)?.to_value()),
             "advance" => Ok(registry.advance(now).to_value()),
             "deadline" => Ok(one("deadline", registry.deadline().map(Timestamp::as_micros))),

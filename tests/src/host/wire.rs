@@ -1,6 +1,6 @@
 //! The verbs of formats and of the HTTP API.
 
-use callboard::formats::{Feed, Format, decode};
+use callboard::formats::{Context, Feed, Format, decode};
 use callboard::model::DEFAULT_NAMESPACE;
 use callboard::serve::rest;
 use callboard::serve::{Reply, Request};
@@ -13,7 +13,8 @@ impl Host {
         match verb {
             "decode" => {
                 let format = Format::parse(text(args, "format")?)?;
-                Ok(decode(format, &body(part(args, "body")?), text_or(args, "namespace", DEFAULT_NAMESPACE)?)?.to_value())
+                let context = Context { namespace: text_or(args, "namespace", DEFAULT_NAMESPACE)?, service: None };
+                Ok(decode(format, &body(part(args, "body")?), &context)?.to_value())
             }
             "feed" => {
                 let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body").cloned();

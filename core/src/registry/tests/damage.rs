@@ -27,6 +27,8 @@ fn full() -> Registry {
         instances: vec![foreign],
         removed: vec![],
         kept: vec![],
+        unread: vec![],
+        extent: Extent::Whole,
     };
     registry.reconcile(&listing, at(0.0)).unwrap();
     let drain = Override { state: AdminState::Draining, until: Some(at(60.0)), reason: "deploy".into() };
@@ -74,6 +76,8 @@ fn what_is_restored_is_counted_as_what_is_registered() {
         instances: vec![],
         removed: vec![("s".into(), "foreign".into())],
         kept: vec![],
+        unread: vec![],
+        extent: Extent::Whole,
     };
     assert_eq!(back.reconcile(&gone, at(5.0)).unwrap().removed, 1);
     let pools = &back.store.pools;

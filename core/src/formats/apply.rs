@@ -1,0 +1,76 @@
+//! From what a payload says to the records of its source.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Coverage, Decoded, Entry, Feed};
+use crate::error::{Code, Error};
+use crate::limits;
+use crate::model::{AdminState, Override};
+use crate::registry::{Listing, Reconciled, Registry, Skipped};
+use crate::time::Timestamp;
+
+/// Makes the records of the source what a payload says.
+pub(super) fn apply(registry: &mut Registry, feed: &Feed, decoded: Decoded, now: Timestamp) -> Result<Reconciled, Error> {
+    let service = match feed.format.coverage() {
+        Coverage::Service => Some(service(feed, &decoded)?),
+        Coverage::Services | Coverage::Changes => feed.service.clone(),
+    };
+    let asked = |entry: &Entry| {
+        feed.format.coverage() == Coverage::Service || service.as_ref().is_none_or(|own| *own == entry.registration.service)
+    };
+    let entries: Vec<Entry> = decoded.instances.into_iter().filter(asked).collect();
+    let words: Vec<(usize, AdminState)> = entries.iter().map(|entry| (entry.index, entry.admin)).collect();
+    let listing = Listing {
+        source: feed.source.clone(),
+        namespace: feed.namespace.clone(),
+        service,
+        instances: entries.into_iter().map(|entry| entry.registration).collect(),
+        removed: decoded.removed,
+        kept: decoded.kept,
+        unread: Vec::new(),
+        extent: decoded.extent,
+    };
+    let mut outcome = registry.reconcile(&listing, now)?;
+    // What the registry does not take is told by its place in the payload, not in the listing.
+    for skipped in &mut outcome.skipped {
+        skipped.index = words.get(skipped.index).map_or(skipped.index, |(index, _)| *index);
+    }
+    outcome.skipped.extend(obey(registry, &listing, &words, now));
+    outcome.skipped.extend(decoded.skipped);
+    outcome.skipped.sort_by_key(|skipped| skipped.index);
+    outcome.revision = registry.revision();
+    Ok(outcome)
+}
+
+/// The service that the payload of a format of one service is about.
+fn service(feed: &Feed, decoded: &Decoded) -> Result<String, Error> {
+    let named = || decoded.instances.first().map(|entry| entry.registration.service.clone());
+    let service = feed.service.clone().or_else(named);
+    service.ok_or_else(|| Error::new(Code::MissingField, "service").message("an empty payload does not name its service"))
+}
+
+/// Lets the operator's word here be what it is there, save where there is one of our own. Tells what could not be taken over.
+fn obey(registry: &mut Registry, listing: &Listing, words: &[(usize, AdminState)], now: Timestamp) -> Vec<Skipped> {
+    let mut skipped = Vec::new();
+    let source = listing.source.as_str();
+    if words.iter().all(|(_, state)| *state == AdminState::Enabled) && !registry.has_overrides() {
+        return skipped;
+    }
+    let reason: String = alloc::format!("told by {source}").chars().take(limits::REASON_BYTES).collect();
+    for (registration, (index, state)) in listing.instances.iter().zip(words) {
+        let (service, id) = (&registration.service, &registration.id);
+        let Some(instance) = registry.lookup(&listing.namespace, service, id).and_then(|handle| registry.instance(handle)) else {
+            continue;
+        };
+        let ours = instance.admin.as_ref().is_some_and(|own| own.reason != reason);
+        if instance.source == source && !ours && instance.admin_state() != *state {
+            let word = Override { state: *state, until: None, reason: reason.clone() };
+            let word = (*state != AdminState::Enabled).then_some(word);
+            if let Err(error) = registry.set_admin(&listing.namespace, service, id, word, now) {
+                skipped.push(Skipped { index: *index, id: id.clone(), error });
+            }
+        }
+    }
+    skipped
+}
