@@ -76,6 +76,9 @@ pub const SPAN_MIN_MICROS: u64 = 1_000;
 /// Longest time constant or interval of a policy, microseconds (1 h).
 pub const SPAN_MAX_MICROS: u64 = 3_600_000_000;
 
+/// How often one call may be tried in all.
+pub const ATTEMPTS: u32 = 100;
+
 /// Every limit by name, for tests and for hosts that print them.
 pub const ALL: &[(&str, u64)] = &[
     ("name-bytes", NAME_BYTES as u64),
@@ -111,6 +114,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("picks-in-flight", PICKS_IN_FLIGHT as u64),
     ("choices", CHOICES as u64),
     ("trace-events", TRACE_EVENTS as u64),
+    ("attempts", ATTEMPTS as u64),
     ("span-min-micros", SPAN_MIN_MICROS),
     ("span-max-micros", SPAN_MAX_MICROS),
 ];

@@ -31,6 +31,12 @@ impl Rng {
         ((u128::from(self.next_u64()).wrapping_mul(u128::from(bound))) >> 64) as u64
     }
 
+    /// A number from 0 up to but not including 1, from the upper 53 bits of one draw.
+    pub(crate) fn unit(&mut self) -> f64 {
+        // 2^-53; both the conversion and the product are exact.
+        (self.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+    }
+
     /// Two distinct indices below `n`, from one draw; `n` must be at least 2.
     pub(crate) fn two_distinct(&mut self, n: u32) -> (u32, u32) {
         let bits = self.next_u64();

@@ -16,11 +16,16 @@ mod config;
 mod decay;
 mod explain;
 mod filter;
+mod hedge;
+mod histogram;
+mod limit;
 mod members;
 mod metrics;
 mod outcome;
 mod pick;
 mod policy;
+mod retry;
+mod settings;
 mod signals;
 mod stats;
 #[cfg(test)]

@@ -1,0 +1,422 @@
+//! How many calls may be out at once: a limit that finds itself, by the algorithms of Netflix' concurrency-limits.
+
+use core::time::Duration;
+
+use super::outcome::{Kind, Outcome};
+use super::settings::{Settings, time};
+use crate::error::{Code, Error};
+use crate::rng::Rng;
+use crate::time::micros;
+use crate::value::Value;
+
+/// How many calls of one balancer may be out at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// `fixed`: this many: at least 1 (Envoy's `max_requests`, 1024 there and by default).
+    Fixed(u32),
+    /// `gradient2`: follows the ratio of the long-term latency to the present one.
+    Gradient2(Gradient2),
+    /// `vegas`: follows the queue that the latency tells of, as TCP Vegas.
+    Vegas(Vegas),
+    /// `aimd`: one more while it is used, a share less when a call is dropped.
+    Aimd(Aimd),
+}
+
+/// The settings of `gradient2`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gradient2 {
+    /// The limit at first: at least 1, default 20.
+    pub initial: u32,
+    /// The lowest limit: at least 1, default 20.
+    pub min: u32,
+    /// The highest limit: default 200.
+    pub max: u32,
+    /// How much of a new limit is taken on: above 0 and at most 1, default 0.2.
+    pub smoothing: f64,
+    /// How many calls may wait: default 4.
+    pub queue: u32,
+    /// The window of the long-term latency, in calls: at least 1, default 600.
+    pub window: u32,
+    /// By how much the latency may grow before the limit shrinks, as a factor: 1 to 100, default 1.5.
+    pub tolerance: f64,
+}
+
+/// The settings of `vegas`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Vegas {
+    /// The limit at first: at least 1, default 20.
+    pub initial: u32,
+    /// The highest limit: default 1000.
+    pub max: u32,
+    /// How much of a new limit is taken on: above 0 and at most 1, default 1.
+    pub smoothing: f64,
+    /// The lowest latency is measured anew after about this many times as many calls as the limit: at least 1, default 30.
+    pub probe: u32,
+}
+
+/// The settings of `aimd`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Aimd {
+    /// The limit at first: at least 1, default 20.
+    pub initial: u32,
+    /// The lowest limit: at least 1, default 20.
+    pub min: u32,
+    /// The highest limit: default 200.
+    pub max: u32,
+    /// What is left of the limit after a drop: 0.5 to 1, default 0.9.
+    pub backoff: f64,
+    /// A call that took longer counts as dropped: 1 ms to 1 h, default 5 s.
+    pub timeout: Duration,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self::Gradient2(Gradient2::default())
+    }
+}
+
+impl Default for Gradient2 {
+    fn default() -> Self {
+        Self { initial: 20, min: 20, max: 200, smoothing: 0.2, queue: 4, window: 600, tolerance: 1.5 }
+    }
+}
+
+impl Default for Vegas {
+    fn default() -> Self {
+        Self { initial: 20, max: 1_000, smoothing: 1.0, probe: 30 }
+    }
+}
+
+impl Default for Aimd {
+    fn default() -> Self {
+        Self { initial: 20, min: 20, max: 200, backoff: 0.9, timeout: Duration::from_secs(5) }
+    }
+}
+
+impl Limit {
+    const FIELDS: &[&str] = &["kind", "initial", "min", "max", "smoothing", "queue", "window", "tolerance", "probe", "backoff", "timeout"];
+
+    /// Reads a kind's name, `{kind: "fixed", max?}`, `{kind: "gradient2", initial?, min?, max?, smoothing?, queue?, window?,
+    /// tolerance?}`, `{kind: "vegas", initial?, max?, smoothing?, probe?}` or `{kind: "aimd", initial?, min?, max?, backoff?,
+    /// timeout?}`; the timeout is in seconds.
+    ///
+    /// # Errors
+    /// [`Code::MissingField`], [`Code::LimitExceeded`], [`Code::InvalidDuration`], [`Code::InvalidArgument`],
+    /// [`Code::UnknownField`].
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let word = value.as_str();
+        let empty = Value::Map(Default::default());
+        let document = if word.is_some() { &empty } else { value };
+        let kind = word.or(Settings::new(document, Self::FIELDS)?.text("kind")?).ok_or_else(|| Error::new(Code::MissingField, "kind"))?;
+        match kind {
+            "fixed" => Settings::new(document, &["kind", "max"])?.count("max", 1_024, 1).map(Self::Fixed),
+            "gradient2" => Gradient2::read(document).map(Self::Gradient2),
+            "vegas" => Vegas::read(document).map(Self::Vegas),
+            "aimd" => Aimd::read(document).map(Self::Aimd),
+            _ => Err(Error::new(Code::InvalidArgument, "kind").message("one of fixed gradient2 vegas aimd")),
+        }
+    }
+
+    /// Writes `{kind, ..}`.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Fixed(max) => Value::map([("kind", Value::from("fixed")), ("max", u64::from(*max).into())]),
+            Self::Gradient2(one) => Value::map([
+                ("kind", Value::from("gradient2")),
+                ("initial", u64::from(one.initial).into()),
+                ("min", u64::from(one.min).into()),
+                ("max", u64::from(one.max).into()),
+                ("smoothing", one.smoothing.into()),
+                ("queue", u64::from(one.queue).into()),
+                ("window", u64::from(one.window).into()),
+                ("tolerance", one.tolerance.into()),
+            ]),
+            Self::Vegas(one) => Value::map([
+                ("kind", Value::from("vegas")),
+                ("initial", u64::from(one.initial).into()),
+                ("max", u64::from(one.max).into()),
+                ("smoothing", one.smoothing.into()),
+                ("probe", u64::from(one.probe).into()),
+            ]),
+            Self::Aimd(one) => Value::map([
+                ("kind", Value::from("aimd")),
+                ("initial", u64::from(one.initial).into()),
+                ("min", u64::from(one.min).into()),
+                ("max", u64::from(one.max).into()),
+                ("backoff", one.backoff.into()),
+                ("timeout", time(one.timeout)),
+            ]),
+        }
+    }
+}
+
+/// The lowest smoothing.
+const SMOOTHEST: f64 = 0.001;
+
+impl Gradient2 {
+    fn read(value: &Value) -> Result<Self, Error> {
+        let settings = Settings::new(value, &["kind", "initial", "min", "max", "smoothing", "queue", "window", "tolerance"])?;
+        let default = Self::default();
+        Ok(Self {
+            initial: settings.count("initial", default.initial, 1)?,
+            min: settings.count("min", default.min, 1)?,
+            max: settings.count("max", default.max, 1)?,
+            smoothing: settings.number("smoothing", default.smoothing, SMOOTHEST, 1.0)?,
+            queue: settings.count("queue", default.queue, 0)?,
+            window: settings.count("window", default.window, 1)?,
+            tolerance: settings.number("tolerance", default.tolerance, 1.0, 100.0)?,
+        })
+    }
+}
+
+impl Vegas {
+    fn read(value: &Value) -> Result<Self, Error> {
+        let settings = Settings::new(value, &["kind", "initial", "max", "smoothing", "probe"])?;
+        let default = Self::default();
+        Ok(Self {
+            initial: settings.count("initial", default.initial, 1)?,
+            max: settings.count("max", default.max, 1)?,
+            smoothing: settings.number("smoothing", default.smoothing, SMOOTHEST, 1.0)?,
+            probe: settings.count("probe", default.probe, 1)?,
+        })
+    }
+}
+
+impl Aimd {
+    fn read(value: &Value) -> Result<Self, Error> {
+        let settings = Settings::new(value, &["kind", "initial", "min", "max", "backoff", "timeout"])?;
+        let default = Self::default();
+        Ok(Self {
+            initial: settings.count("initial", default.initial, 1)?,
+            min: settings.count("min", default.min, 1)?,
+            max: settings.count("max", default.max, 1)?,
+            backoff: settings.number("backoff", default.backoff, 0.5, 1.0)?,
+            timeout: settings.span("timeout", default.timeout)?,
+        })
+    }
+}
+
+/// The limit as it is found.
+#[derive(Clone, Debug)]
+pub(super) struct Limiter {
+    settings: Limit,
+    limit: f64,
+    /// `gradient2`: the long-term latency in microseconds, and how many samples went into it, up to [`WARM_UP`].
+    long: f64,
+    seen: u32,
+    /// `vegas`: the lowest latency, 0 while there is none; the calls since it was measured; where in its range that ends.
+    lowest: f64,
+    calls: u32,
+    jitter: f64,
+}
+
+/// Samples whose plain mean the long-term latency starts with.
+const WARM_UP: u32 = 10;
+
+impl Limiter {
+    pub(super) fn new(settings: Limit, rng: &mut Rng) -> Self {
+        let initial = match settings {
+            Limit::Fixed(max) => max,
+            Limit::Gradient2(Gradient2 { initial, .. }) | Limit::Vegas(Vegas { initial, .. }) | Limit::Aimd(Aimd { initial, .. }) => {
+                initial
+            }
+        };
+        Self { settings, limit: f64::from(initial), long: 0.0, seen: 0, lowest: 0.0, calls: 0, jitter: jitter(rng) }
+    }
+
+    /// How many calls may be out at once now.
+    #[inline]
+    pub(super) fn limit(&self) -> u32 {
+        self.limit as u32
+    }
+
+    /// Learns from a call that took so long, when as many were out as `in_flight`, itself included. One that failed for
+    /// another reason than overload, or was given up, says nothing.
+    pub(super) fn learn(&mut self, outcome: &Outcome, latency: u64, in_flight: u32, rng: &mut Rng) {
+        let dropped = match outcome.kind {
+            Kind::Success => false,
+            Kind::Timeout | Kind::Connect | Kind::Throttled => true,
+            Kind::Error | Kind::Gateway | Kind::Cancelled => return,
+        };
+        let (latency, in_flight) = (latency.max(1) as f64, f64::from(in_flight));
+        match self.settings {
+            Limit::Fixed(_) => {}
+            Limit::Gradient2(settings) => self.gradient2(&settings, latency, in_flight),
+            Limit::Vegas(settings) => self.vegas(&settings, latency, in_flight, dropped, rng),
+            Limit::Aimd(settings) => self.aimd(&settings, latency, in_flight, dropped),
+        }
+    }
+
+    fn gradient2(&mut self, settings: &Gradient2, short: f64, in_flight: f64) {
+        if self.seen < WARM_UP {
+            let count = f64::from(self.seen);
+            self.long = (self.long * count + short) / (count + 1.0);
+            self.seen = self.seen.saturating_add(1);
+        } else {
+            let factor = 2.0 / (f64::from(settings.window) + 1.0);
+            self.long = self.long * (1.0 - factor) + short * factor;
+        }
+        let long = self.long;
+        if long / short > 2.0 {
+            // After a long overload the past is forgotten faster.
+            self.long *= 0.95;
+        }
+        if in_flight < self.limit / 2.0 {
+            return;
+        }
+        let gradient = (settings.tolerance * long / short).clamp(0.5, 1.0);
+        let target = self.limit * gradient + f64::from(settings.queue);
+        let limit = self.limit * (1.0 - settings.smoothing) + target * settings.smoothing;
+        self.limit = within(limit, settings.min, settings.max);
+    }
+
+    fn vegas(&mut self, settings: &Vegas, latency: f64, in_flight: f64, dropped: bool, rng: &mut Rng) {
+        self.calls = self.calls.saturating_add(1);
+        if self.jitter * f64::from(settings.probe) * self.limit <= f64::from(self.calls) {
+            (self.jitter, self.calls, self.lowest) = (jitter(rng), 0, latency);
+            return;
+        }
+        if self.lowest <= 0.0 || latency < self.lowest {
+            self.lowest = latency;
+            return;
+        }
+        let step = digits(self.limit as u32);
+        let (alpha, beta) = (3.0 * step, 6.0 * step);
+        let queue = libm::ceil(self.limit * (1.0 - self.lowest / latency));
+        let target = if dropped {
+            self.limit - step
+        } else if in_flight * 2.0 < self.limit {
+            return;
+        } else if queue <= step {
+            self.limit + beta
+        } else if queue < alpha {
+            self.limit + step
+        } else if queue > beta {
+            self.limit - step
+        } else {
+            return;
+        };
+        let target = within(target, 1, settings.max);
+        self.limit = (1.0 - settings.smoothing) * self.limit + settings.smoothing * target;
+    }
+
+    fn aimd(&mut self, settings: &Aimd, latency: f64, in_flight: f64, dropped: bool) {
+        if dropped || latency > micros(settings.timeout) as f64 {
+            self.limit = libm::floor(self.limit * settings.backoff);
+        } else if in_flight * 2.0 >= self.limit {
+            self.limit += 1.0;
+        }
+        self.limit = within(self.limit, settings.min, settings.max);
+    }
+}
+
+/// The upper bound wins, as a configuration may contradict itself.
+fn within(limit: f64, min: u32, max: u32) -> f64 {
+    let raised = if limit > f64::from(min) { limit } else { f64::from(min) };
+    if raised < f64::from(max) { raised } else { f64::from(max) }
+}
+
+/// Between 1/2 and 1, lest all clients measure at once.
+fn jitter(rng: &mut Rng) -> f64 {
+    0.5 + 0.5 * rng.unit()
+}
+
+/// The whole part of the decimal logarithm, at least 1.
+fn digits(limit: u32) -> f64 {
+    f64::from(limit.max(1).ilog10().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter(settings: Limit) -> (Limiter, Rng) {
+        let mut rng = Rng::new(1);
+        (Limiter::new(settings, &mut rng), rng)
+    }
+
+    fn ok(limiter: &mut Limiter, rng: &mut Rng, latency: u64, in_flight: u32) {
+        limiter.learn(&Outcome::default(), latency, in_flight, rng);
+    }
+
+    /// One step worked out from the published rule: the limit 20, the long-term latency 10, the present one 20.
+    #[test]
+    fn a_step_of_gradient2() {
+        let settings = Gradient2 { min: 1, ..Gradient2::default() };
+        let (mut limiter, mut rng) = limiter(Limit::Gradient2(settings));
+        // The sample itself is averaged in first; the long-term latency is 10 after it.
+        (limiter.seen, limiter.long) = (WARM_UP, (10.0 - 20.0 * (2.0 / 601.0)) / (1.0 - 2.0 / 601.0));
+        ok(&mut limiter, &mut rng, 20, 20);
+        assert!((limiter.limit - 19.8).abs() < 1e-9, "{}", limiter.limit);
+        let before = limiter.limit;
+        ok(&mut limiter, &mut rng, 20, 9);
+        assert_eq!(limiter.limit, before, "too few are out to tell");
+    }
+
+    #[test]
+    fn gradient2_grows_while_the_latency_stays_and_shrinks_when_it_grows() {
+        let (mut limiter, mut rng) = limiter(Limit::default());
+        for _ in 0..1_000 {
+            let in_flight = limiter.limit();
+            ok(&mut limiter, &mut rng, 1_000, in_flight);
+        }
+        assert_eq!(limiter.limit(), 200);
+        for _ in 0..100 {
+            ok(&mut limiter, &mut rng, 10_000, 200);
+        }
+        assert!(limiter.limit() < 30, "{}", limiter.limit());
+    }
+
+    #[test]
+    fn vegas_follows_the_queue() {
+        let (mut limiter, mut rng) = limiter(Limit::Vegas(Vegas::default()));
+        ok(&mut limiter, &mut rng, 100, 20);
+        // No queue: by beta, 6. A queue of ceil(26 x (1 - 100/125)) = 6: between alpha and beta, it stays.
+        for (latency, in_flight, limit) in [(100, 20, 26), (125, 26, 26), (110, 26, 26), (140, 26, 25), (100, 12, 25), (100, 13, 31)] {
+            ok(&mut limiter, &mut rng, latency, in_flight);
+            assert_eq!(limiter.limit(), limit, "{latency} {in_flight}");
+        }
+        limiter.learn(&Outcome::of(Kind::Timeout), 100, 31, &mut rng);
+        assert_eq!(limiter.limit(), 30);
+        limiter.learn(&Outcome::failure(), 100, 31, &mut rng);
+        assert_eq!(limiter.limit(), 30, "an error tells nothing of the load");
+    }
+
+    #[test]
+    fn vegas_measures_the_lowest_latency_anew() {
+        let (mut limiter, mut rng) = limiter(Limit::Vegas(Vegas { max: 20, ..Vegas::default() }));
+        ok(&mut limiter, &mut rng, 100, 20);
+        for _ in 0..20 * 30 {
+            ok(&mut limiter, &mut rng, 200, 20);
+        }
+        assert_eq!(limiter.lowest, 200.0);
+    }
+
+    #[test]
+    fn aimd_adds_one_and_takes_a_tenth() {
+        let (mut limiter, mut rng) = limiter(Limit::Aimd(Aimd { min: 1, ..Aimd::default() }));
+        ok(&mut limiter, &mut rng, 1_000, 10);
+        assert_eq!(limiter.limit(), 21);
+        ok(&mut limiter, &mut rng, 1_000, 10);
+        assert_eq!(limiter.limit(), 21);
+        ok(&mut limiter, &mut rng, 5_000_001, 21);
+        assert_eq!(limiter.limit(), 18);
+        for _ in 0..100 {
+            limiter.learn(&Outcome::of(Kind::Throttled), 1_000, 18, &mut rng);
+        }
+        assert_eq!(limiter.limit(), 1);
+    }
+
+    #[test]
+    fn settings_round_trip() {
+        for limit in [Limit::Fixed(9), Limit::default(), Limit::Vegas(Vegas::default()), Limit::Aimd(Aimd::default())] {
+            assert_eq!(Limit::from_value(&limit.to_value()), Ok(limit));
+        }
+        assert_eq!(Limit::from_value(&"aimd".into()), Ok(Limit::Aimd(Aimd::default())));
+        let bad = |pairs: &[(&'static str, Value)]| Limit::from_value(&Value::map(pairs.to_vec())).unwrap_err();
+        assert_eq!(bad(&[("kind", "vega".into())]).field(), "kind");
+        assert_eq!(bad(&[("kind", "vegas".into()), ("queue", 1u64.into())]).code(), Code::UnknownField);
+        assert_eq!(bad(&[("kind", "aimd".into()), ("max", 0u64.into())]).field(), "max");
+        assert_eq!(bad(&[("max", 1u64.into())]).code(), Code::MissingField);
+    }
+}

@@ -1,0 +1,98 @@
+//! Reads the settings of a part of the pipeline from a document, each within its range.
+
+use core::time::Duration;
+
+use crate::error::{Code, Error};
+use crate::limits;
+use crate::time::{duration_from_secs, micros, secs};
+use crate::value::{Fields, Value};
+
+/// The fields of a part.
+pub(super) struct Settings<'a>(Fields<'a>);
+
+impl<'a> Settings<'a> {
+    pub(super) fn new(value: &'a Value, known: &[&str]) -> Result<Self, Error> {
+        Fields::new(value, "", known).map(Self)
+    }
+
+    /// A time of at most 1 h.
+    pub(super) fn time(&self, name: &str, default: Duration) -> Result<Duration, Error> {
+        let Some(number) = self.0.f64(name)? else { return Ok(default) };
+        let time = duration_from_secs(name, number)?;
+        if micros(time) > limits::SPAN_MAX_MICROS {
+            return Err(Error::too_large(name, limits::SPAN_MAX_MICROS));
+        }
+        Ok(time)
+    }
+
+    /// A time between 1 ms and 1 h.
+    pub(super) fn span(&self, name: &str, default: Duration) -> Result<Duration, Error> {
+        let span = self.time(name, default)?;
+        if micros(span) < limits::SPAN_MIN_MICROS {
+            return Err(Error::new(Code::LimitExceeded, name).limit(limits::SPAN_MIN_MICROS).message("at least 1 ms"));
+        }
+        Ok(span)
+    }
+
+    /// A number from `low` to `high`.
+    pub(super) fn number(&self, name: &str, default: f64, low: f64, high: f64) -> Result<f64, Error> {
+        let number = self.0.f64(name)?.unwrap_or(default);
+        // NaN is in no range.
+        if (low..=high).contains(&number) {
+            Ok(number)
+        } else {
+            Err(Error::new(Code::InvalidArgument, name).detail(alloc::format!("a number from {low} to {high}")))
+        }
+    }
+
+    /// A whole number of at least `low`.
+    pub(super) fn count(&self, name: &str, default: u32, low: u32) -> Result<u32, Error> {
+        let Some(number) = self.0.u64(name)? else { return Ok(default) };
+        let number = u32::try_from(number).map_err(|_| Error::too_large(name, u64::from(u32::MAX)))?;
+        if number < low {
+            return Err(Error::new(Code::InvalidArgument, name).detail(alloc::format!("at least {low}")));
+        }
+        Ok(number)
+    }
+
+    /// A share of a hundred.
+    pub(super) fn percent(&self, name: &str, default: u32) -> Result<u32, Error> {
+        let percent = self.count(name, default, 0)?;
+        if percent > 100 { Err(Error::new(Code::InvalidArgument, name).message("at most 100")) } else { Ok(percent) }
+    }
+
+    pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, Error> {
+        Ok(self.0.bool(name)?.unwrap_or(default))
+    }
+
+    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, Error> {
+        self.0.text(name)
+    }
+
+    /// A part that `"off"` leaves out.
+    pub(super) fn part<T>(
+        &self,
+        name: &str,
+        default: Option<T>,
+        read: impl FnOnce(&Value) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        match self.0.value(name) {
+            None => Ok(default),
+            Some(value) if value.as_str() == Some(OFF) => Ok(None),
+            Some(value) => read(value).map(Some).map_err(|error| error.within(name)),
+        }
+    }
+}
+
+/// What leaves out a part.
+pub(super) const OFF: &str = "off";
+
+/// Writes a part that may be left out.
+pub(super) fn optional<T>(part: Option<&T>, write: impl FnOnce(&T) -> Value) -> Value {
+    part.map_or_else(|| OFF.into(), write)
+}
+
+/// Writes a time in seconds.
+pub(super) fn time(time: Duration) -> Value {
+    secs(time).into()
+}
