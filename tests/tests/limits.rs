@@ -76,6 +76,7 @@ const PROBES: &[(&str, Probe)] = &[
     ("reap-min-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),
     ("trace-events", |n| Options { trace: n as u32, ..Options::default() }.validate()),
     ("choices", |n| policy_part("choices", Value::from(n))),
+    ("attempts", |n| callboard::balance::Retry::from_value(&Value::map([("attempts", n.into())])).map(drop)),
     ("span-min-micros", |n| score_part("tau", n)),
     ("span-max-micros", |n| score_part("tau", n)),
     ("reap-max-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::outcome::{Kind, Outcome};
+use super::outcome::{Outcome, OutcomeKind};
 use super::settings::{Settings, time};
 use crate::error::{Code, Error};
 use crate::rng::Rng;
@@ -234,9 +234,9 @@ impl Limiter {
     /// another reason than overload, or was given up, says nothing.
     pub(super) fn learn(&mut self, outcome: &Outcome, latency: u64, in_flight: u32, rng: &mut Rng) {
         let dropped = match outcome.kind {
-            Kind::Success => false,
-            Kind::Timeout | Kind::Connect | Kind::Throttled => true,
-            Kind::Error | Kind::Gateway | Kind::Cancelled => return,
+            OutcomeKind::Success => false,
+            OutcomeKind::Timeout | OutcomeKind::Connect | OutcomeKind::Throttled => true,
+            OutcomeKind::Error | OutcomeKind::Gateway | OutcomeKind::Cancelled => return,
         };
         let (latency, in_flight) = (latency.max(1) as f64, f64::from(in_flight));
         match self.settings {
@@ -376,7 +376,7 @@ mod tests {
             ok(&mut limiter, &mut rng, latency, in_flight);
             assert_eq!(limiter.limit(), limit, "{latency} {in_flight}");
         }
-        limiter.learn(&Outcome::of(Kind::Timeout), 100, 31, &mut rng);
+        limiter.learn(&Outcome::of(OutcomeKind::Timeout), 100, 31, &mut rng);
         assert_eq!(limiter.limit(), 30);
         limiter.learn(&Outcome::failure(), 100, 31, &mut rng);
         assert_eq!(limiter.limit(), 30, "an error tells nothing of the load");
@@ -402,7 +402,7 @@ mod tests {
         ok(&mut limiter, &mut rng, 5_000_001, 21);
         assert_eq!(limiter.limit(), 18);
         for _ in 0..100 {
-            limiter.learn(&Outcome::of(Kind::Throttled), 1_000, 18, &mut rng);
+            limiter.learn(&Outcome::of(OutcomeKind::Throttled), 1_000, 18, &mut rng);
         }
         assert_eq!(limiter.limit(), 1);
     }

@@ -11,10 +11,13 @@
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
 //! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
+//! | after | `feedback`, `retry`, `hedge`, `limit` | what else follows from it: whether to try again, to hedge, to let a call in |
 
+mod after;
 mod config;
 mod decay;
 mod explain;
+mod feedback;
 mod filter;
 mod hedge;
 mod histogram;
@@ -37,11 +40,15 @@ mod trace;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+pub use after::After;
 pub use config::Options;
 pub use explain::{Explanation, LeftOut, Looked};
-pub use outcome::{Kind, Load, Outcome};
+pub use hedge::Hedge;
+pub use limit::{Aimd, Gradient2, Limit, Vegas};
+pub use outcome::{Load, Outcome, OutcomeKind};
 pub use pick::{Pick, Request};
 pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
+pub use retry::{Budget, Retry};
 pub use stats::{InstanceStats, Stats, Tally};
 pub use trace::Replay;
 
@@ -53,6 +60,7 @@ use crate::registry::{Brief, Delta, Registry, View};
 use crate::rng::Rng;
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
+use feedback::Feedback;
 use filter::Excluded;
 use members::{Arrival, Members};
 use tickets::Tickets;
@@ -65,9 +73,11 @@ use trace::Trace;
 /// order give the same picks for the same seed, in every language.
 ///
 /// - **Getters**: [`query`](Self::query), [`policy`](Self::policy), [`options`](Self::options), [`len`](Self::len),
-///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`explain`](Self::explain), [`trace`](Self::trace).
+///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`explain`](Self::explain), [`trace`](Self::trace),
+///   [`limit`](Self::limit).
 /// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
-///   [`finish_and_pick`](Self::finish_and_pick). A time that runs backwards counts as the latest one seen. Each
+///   [`finish_and_pick`](Self::finish_and_pick). [`may_retry`](Self::may_retry), [`retry_delay`](Self::retry_delay),
+///   [`hedge_delay`](Self::hedge_delay), [`may_hedge`](Self::may_hedge), [`admit`](Self::admit). A time that runs backwards counts as the latest one seen. Each
 ///   first reaps what is due.
 /// - **Polling**: [`follow`](Self::follow) takes over what changed in the registry; [`deadline`](Self::deadline) and
 ///   [`advance`](Self::advance) reap picks that were never finished.
@@ -81,6 +91,8 @@ pub struct Balancer {
     tiers: Tiers,
     tickets: Tickets,
     rng: Rng,
+    /// None when the policy has no part that needs it.
+    feedback: Option<Box<Feedback>>,
     now: Timestamp,
     backwards: u64,
     trace: Option<Box<Trace>>,
@@ -100,11 +112,13 @@ impl Balancer {
     /// [`Code::LimitExceeded`] for an option out of range, and what [`Query::validate`] returns.
     pub fn new(query: Query, policy: Policy, options: Options) -> Result<Self, Error> {
         options.validate()?;
+        policy.after.validate()?;
         Ok(Self {
             view: View::new(widened(&query))?,
             query,
             trace: (options.trace > 0).then(|| Box::new(Trace::new(options.trace))),
             options,
+            feedback: Feedback::new(&policy, options.seed).map(Box::new),
             members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
             tickets: Tickets::new(options.reap_after),
@@ -281,7 +295,12 @@ impl Balancer {
         }
         self.observe(now);
         let Some((slot, began)) = self.tickets.redeem(token) else { return false };
-        self.members.end(slot, began, Some(&outcome), self.now.as_micros());
+        let now = self.now.as_micros();
+        self.members.end(slot, began, Some(&outcome), now);
+        if let Some(feedback) = &mut self.feedback {
+            let in_flight = (self.tickets.len() as u32).saturating_add(1);
+            feedback.learn(&outcome, now.saturating_sub(began), in_flight, now);
+        }
         true
     }
 

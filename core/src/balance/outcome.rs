@@ -10,7 +10,7 @@ use crate::value::{Fields, Value};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// How it ended.
-    pub kind: Kind,
+    pub kind: OutcomeKind,
     /// From the pick to the end of the call, when the host measured it; to the microsecond.
     pub latency: Option<Duration>,
     /// How long the instance asks to be spared: HTTP `Retry-After`, gRPC `grpc-retry-pushback-ms`.
@@ -21,7 +21,7 @@ pub struct Outcome {
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Kind {
+pub enum OutcomeKind {
     /// `success`: the instance did its job. A refusal that is the caller's fault is a success.
     #[default]
     Success,
@@ -54,7 +54,7 @@ pub struct Load {
     pub rif: f64,
 }
 
-impl Kind {
+impl OutcomeKind {
     /// Every kind.
     pub const ALL: &[Self] = &[Self::Success, Self::Error, Self::Gateway, Self::Connect, Self::Timeout, Self::Throttled, Self::Cancelled];
 
@@ -97,24 +97,24 @@ impl Kind {
 
 impl Outcome {
     /// A call that ended so, of unknown latency.
-    pub const fn of(kind: Kind) -> Self {
+    pub const fn of(kind: OutcomeKind) -> Self {
         Self { kind, latency: None, retry_after: None, load: None }
     }
 
     /// It went well, in `latency`.
     pub const fn success(latency: Duration) -> Self {
-        Self { latency: Some(latency), ..Self::of(Kind::Success) }
+        Self { latency: Some(latency), ..Self::of(OutcomeKind::Success) }
     }
 
     /// It failed.
     pub const fn failure() -> Self {
-        Self::of(Kind::Error)
+        Self::of(OutcomeKind::Error)
     }
 
     /// It went well or failed, in `latency` if that is known.
     #[inline]
     pub const fn new(ok: bool, latency: Option<Duration>) -> Self {
-        Self { latency, ..Self::of(if ok { Kind::Success } else { Kind::Error }) }
+        Self { latency, ..Self::of(if ok { OutcomeKind::Success } else { OutcomeKind::Error }) }
     }
 
     /// What a host measured, the latency in seconds.
@@ -129,7 +129,7 @@ impl Outcome {
     /// Whether the instance did its job.
     #[inline]
     pub const fn is_ok(&self) -> bool {
-        matches!(self.kind, Kind::Success)
+        matches!(self.kind, OutcomeKind::Success)
     }
 
     /// Reads `{ok?, kind?, latency?, retry_after?, load?}`: without a kind it is a success or, when `ok` is false, an error;
@@ -142,11 +142,11 @@ impl Outcome {
         let span = |name: &str| fields.f64(name)?.map(|number| duration_from_secs(name, number)).transpose();
         let ok = fields.bool("ok")?;
         let kind = match fields.text("kind")? {
-            Some(name) => Kind::parse(name)?,
-            None if ok == Some(false) => Kind::Error,
-            None => Kind::Success,
+            Some(name) => OutcomeKind::parse(name)?,
+            None if ok == Some(false) => OutcomeKind::Error,
+            None => OutcomeKind::Success,
         };
-        if ok.is_some_and(|ok| ok != (kind == Kind::Success)) {
+        if ok.is_some_and(|ok| ok != (kind == OutcomeKind::Success)) {
             return Err(Error::new(Code::InvalidArgument, "ok").message("contradicts the kind"));
         }
         let load = fields.value("load").map(Load::from_value).transpose().map_err(|error| error.within("load"))?;
@@ -156,7 +156,7 @@ impl Outcome {
     /// Writes `{ok, kind?, latency?, retry_after?, load?}`; a kind that `ok` tells is left out.
     pub fn to_value(&self) -> Value {
         let mut pairs = alloc::vec![("ok", Value::from(self.is_ok()))];
-        if !matches!(self.kind, Kind::Success | Kind::Error) {
+        if !matches!(self.kind, OutcomeKind::Success | OutcomeKind::Error) {
             pairs.push(("kind", self.kind.as_str().into()));
         }
         pairs.extend(self.latency.map(|latency| ("latency", secs(latency).into())));
@@ -195,7 +195,7 @@ impl Load {
 /// A success of unknown latency.
 impl Default for Outcome {
     fn default() -> Self {
-        Self::of(Kind::Success)
+        Self::of(OutcomeKind::Success)
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn outcomes_round_trip() {
-        for kind in Kind::ALL {
+        for kind in OutcomeKind::ALL {
             let load = Some(Load { cpu: 0.3, rif: 7.0, ..Load::default() });
             let full = Outcome { retry_after: Some(Duration::from_secs(3)), load, ..Outcome::of(*kind) };
             for outcome in [Outcome::of(*kind), full, Outcome { latency: Some(Duration::from_millis(10)), ..full }] {

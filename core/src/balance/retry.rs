@@ -160,14 +160,14 @@ pub(super) enum Purse {
 }
 
 /// How many parts a window has.
-const PARTS: usize = 10;
+const PARTS: u64 = 10;
 /// What a call earns, so that a share of one call's worth is a whole number.
 const DEPOSIT: i64 = 1_000;
 
 /// Earnings and expenses of a while, which are forgotten a tenth at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Window {
-    parts: [i64; PARTS],
+    parts: [i64; PARTS as usize],
     /// Their sum.
     sum: i64,
     /// The number of the part being filled, since the beginning of time.
@@ -187,10 +187,10 @@ impl Purse {
                 let price = price.max(1);
                 let reserve = (reserve * (micros(window) as f64 / 1e6) * price as f64) as i64;
                 Self::Share(Window {
-                    parts: [0; PARTS],
+                    parts: [0; PARTS as usize],
                     sum: 0,
                     part: 0,
-                    width: (micros(window) / PARTS as u64).max(1),
+                    width: micros(window).div_euclid(PARTS).max(1),
                     reserve,
                     deposit,
                     price,
@@ -239,7 +239,7 @@ impl Purse {
 
 impl Window {
     fn place(part: u64) -> usize {
-        (part % PARTS as u64) as usize
+        (part % PARTS) as usize
     }
 
     /// Forgets what is older than the window.
@@ -249,8 +249,8 @@ impl Window {
         if now.wrapping_sub(self.part.wrapping_mul(self.width)) < self.width {
             return;
         }
-        let part = now / self.width;
-        let passed = part.saturating_sub(self.part).min(PARTS as u64);
+        let part = now.checked_div(self.width).unwrap_or_default();
+        let passed = part.saturating_sub(self.part).min(PARTS);
         for age in 0..passed {
             if let Some(old) = self.parts.get_mut(Self::place(part.saturating_sub(age))) {
                 self.sum = self.sum.saturating_sub(core::mem::take(old));

@@ -76,11 +76,21 @@ impl<'a> Settings<'a> {
         default: Option<T>,
         read: impl FnOnce(&Value) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
-        match self.0.value(name) {
-            None => Ok(default),
-            Some(value) if value.as_str() == Some(OFF) => Ok(None),
-            Some(value) => read(value).map(Some).map_err(|error| error.within(name)),
-        }
+        part(&self.0, name, default, read)
+    }
+}
+
+/// A part that `"off"` leaves out.
+pub(super) fn part<T>(
+    fields: &Fields<'_>,
+    name: &str,
+    default: Option<T>,
+    read: impl FnOnce(&Value) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    match fields.value(name) {
+        None => Ok(default),
+        Some(value) if value.as_str() == Some(OFF) => Ok(None),
+        Some(value) => read(value).map(Some).map_err(|error| error.within(name)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is learnt of an instance from what became of its calls.
 
 use super::decay::decay;
-use super::outcome::{Kind, Outcome};
+use super::outcome::{Outcome, OutcomeKind};
 use super::policy::Rules;
 use crate::time::micros;
 
@@ -52,7 +52,7 @@ impl Signal {
     /// Learns from a call that began then.
     #[inline]
     pub(super) fn learn(&mut self, rules: &Rules, outcome: &Outcome, began: u64, now: u64) {
-        if outcome.kind == Kind::Cancelled {
+        if outcome.kind == OutcomeKind::Cancelled {
             return;
         }
         let measured = float(outcome.latency.map_or_else(|| now.saturating_sub(began), micros));

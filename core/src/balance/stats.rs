@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::outcome::{Kind, Outcome};
+use super::outcome::{Outcome, OutcomeKind};
 use crate::model::{Availability, Handle};
 use crate::time::{micros, secs};
 use crate::value::Value;
@@ -40,8 +40,8 @@ impl Tally {
         };
         // A count of calls stays below 2^64, and so do 285 years of microseconds; the sum may saturate.
         let ended = match outcome.kind {
-            Kind::Success => &mut self.succeeded,
-            Kind::Cancelled => &mut self.cancelled,
+            OutcomeKind::Success => &mut self.succeeded,
+            OutcomeKind::Cancelled => &mut self.cancelled,
             _ => &mut self.failed,
         };
         *ended = ended.wrapping_add(1);

@@ -9,6 +9,7 @@ use super::presets::{self, Preset};
 use super::sample::Sample;
 use super::score::{Rules, Score};
 use super::stride::Stride;
+use crate::balance::after::After;
 use crate::error::{Code, Error};
 use crate::value::{Fields, Value};
 
@@ -21,6 +22,8 @@ use crate::value::{Fields, Value};
 pub struct Policy {
     /// What chooses among the instances that may be given the call.
     pub generator: Generator,
+    /// What is made of the outcomes.
+    pub after: After,
     name: String,
 }
 
@@ -46,7 +49,7 @@ pub enum Generator {
 impl Policy {
     /// The policy of a generator, every other part at rest.
     pub fn of(name: &str, generator: Generator) -> Self {
-        Self { generator, name: name.to_owned() }
+        Self { generator, after: After::default(), name: name.to_owned() }
     }
 
     /// The same policy under another name.
@@ -78,8 +81,8 @@ impl Policy {
         &self.name
     }
 
-    /// Reads a preset's name, or `{preset?, pick?}`: a preset (default `least-request`) and what is other than it says.
-    /// `pick` is a generator: its name or `{kind, ..}`.
+    /// Reads a preset's name, or `{preset?, pick?, retry?, hedge?, limit?}`: a preset (default `least-request`)
+    /// and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
     ///
     /// # Errors
     /// [`Code::InvalidPolicy`]; [`Code::InvalidArgument`], [`Code::UnknownField`] and what the parts return, with their field.
@@ -87,17 +90,18 @@ impl Policy {
         if let Some(name) = value.as_str() {
             return Self::named(name);
         }
-        let fields = Fields::new(value, "policy", &["preset", "pick"])?;
+        let fields = Fields::new(value, "policy", &[&["preset", "pick"], After::KEYS.as_slice()].concat())?;
         let mut policy = Self::named(fields.text("preset")?.unwrap_or("least-request"))?;
         if let Some(pick) = fields.value("pick") {
             policy.generator = Generator::from_value(pick).map_err(|error| error.within("policy.pick"))?;
         }
+        policy.after = policy.after.read(&fields).map_err(|error| error.within("policy"))?;
         Ok(policy)
     }
 
-    /// Writes `{preset, pick}`.
+    /// Writes `{preset, pick, retry, hedge, limit}`.
     pub fn to_value(&self) -> Value {
-        Value::map([("preset", self.name.as_str().into()), ("pick", self.generator.to_value())])
+        Value::map([("preset", self.name.as_str().into()), ("pick", self.generator.to_value())].into_iter().chain(self.after.pairs()))
     }
 
     /// The preset `least-request`.

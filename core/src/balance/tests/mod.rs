@@ -7,6 +7,7 @@ use std::string::{String, ToString};
 use std::time::Duration;
 use std::{format, vec};
 
+mod after;
 mod follow;
 
 fn at(secs: u64) -> Timestamp {
