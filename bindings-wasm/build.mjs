@@ -90,8 +90,9 @@ async function declarations() {
   await tool("tsc", "--project", "tsconfig.json");
   for (const { name, facade, out } of VARIANTS) {
     const flat = flatten(facade.slice(3, -3), new Set());
-    // The larger module's Registry extends the smaller one's; there the latter is nobody's business.
-    const index = name === "core" ? flat : flat.replace("export declare class Registry ", "declare class CoreRegistry ") + "export {};\n";
+    // The larger module's classes extend the smaller one's; there the latter are nobody's business.
+    const hidden = ["Registry", "Balancer"].reduce((text, one) => text.replace(`export declare class ${one} `, `declare class Core${one} `), flat);
+    const index = name === "core" ? flat : hidden + "export {};\n";
     const slim = readFileSync("pkg/types/slim.d.ts", "utf8").replace(/^export \* from .*$/m, "").trim() + "\n" + index;
     for (const [file, text] of [["index", index], ["slim", slim]]) {
       for (const suffix of ["d.ts", "d.cts"]) writeFileSync(`${out}/${file}.${suffix}`, text);

@@ -159,7 +159,7 @@ impl Balancer {
     #[new]
     #[pyo3(
         signature = (registry, query, policy=None, **options),
-        text_signature = "(registry, query, policy='least-request', *, seed=None, reap_after=600)"
+        text_signature = "(registry, query, policy='least-request', *, seed=None, reap_after=600, trace=0)"
     )]
     fn new(
         py: Python<'_>,
@@ -223,6 +223,42 @@ impl Balancer {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let stats = self.current().core.stats();
         convert::object(py, &stats.to_value())
+    }
+
+    /// What it has done so far as OpenMetrics text, for a scraper.
+    fn metrics(&self) -> String {
+        self.current().core.metrics()
+    }
+
+    /// What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is counted,
+    /// drawn or learnt.
+    #[pyo3(signature = (key=None, *, exclude=None, now=None), text_signature = "($self, key=None, *, exclude=(), now=None)")]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        key: Option<&Bound<'py, PyAny>>,
+        exclude: Option<&Bound<'py, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let key = key.map(|key| payload(key, "key")).transpose()?;
+        let exclude = excluded(exclude)?;
+        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
+        let told = self.current().core.explain(&request, clock::at(now));
+        convert::object(py, &told.to_value())
+    }
+
+    /// What it was told and what it answered since it was made, as a dict; None unless `trace` said how many events to keep.
+    fn trace<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let trace = self.current().core.trace();
+        trace.map(|trace| convert::object(py, &trace)).transpose()
+    }
+
+    /// Does a trace again and compares the answers: `picks`, how many are the `same`, and the place of the first `difference`.
+    #[staticmethod]
+    fn replay<'py>(trace: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = trace.py();
+        let replay = core::Balancer::replay(&value(trace, "trace")?).raise(py)?;
+        convert::object(py, &replay.to_value())
     }
 
     // Mutators.

@@ -8,6 +8,8 @@ import { Query, withQuery } from "./query.ts";
 import { type Inside, type Registry, entropy, inside, numberOf } from "./registry.ts";
 import type { BalancerOptions, BalancerStats, Instance, Outcome, PickRequest, QueryDocument, Timed } from "./types.ts";
 
+/** @internal The module's balancer after it has followed the registry up to a time. */
+export let ready: (balancer: Balancer, time: number) => raw.Balancer;
 let made: (balancer: Balancer, instance: Instance, token: number, started: number) => Pick;
 
 /** The instance a call should go to. Tell what became of the call with `finish`. */
@@ -201,6 +203,11 @@ export class Balancer {
     return balancer;
   }
 
+  /** @internal */
+  static {
+    ready = (balancer, time) => balancer.#ready(time);
+  }
+
   #picked(balancer: raw.Balancer, token: number, time: number): Pick {
     if (token < 0) call(() => balancer.raise());
     // The balancer has just followed the registry, so the record is there.
@@ -211,18 +218,21 @@ export class Balancer {
 const NOW = ["now"];
 const REQUEST = ["key", "exclude", "now"];
 
-function timeOf(request: PickRequest | undefined): number {
+/** @internal */
+export function timeOf(request: PickRequest | undefined): number {
   if (request === undefined) return at(undefined);
   known(request, REQUEST);
   return numberOf(at(request.now), "now");
 }
 
-function keyOf(request: PickRequest | undefined): string | undefined {
+/** @internal */
+export function keyOf(request: PickRequest | undefined): string | undefined {
   const key = request?.key;
   return key === undefined || typeof key === "string" ? key : expected("a string", key, "key");
 }
 
-function excludeOf(request: PickRequest | undefined): Float64Array | undefined {
+/** @internal */
+export function excludeOf(request: PickRequest | undefined): Float64Array | undefined {
   const exclude = request?.exclude;
   if (exclude === undefined) return undefined;
   if (!Array.isArray(exclude)) expected("a list", exclude, "exclude");

@@ -1,10 +1,11 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
-import { expected, frozen, known, plain } from "./document.ts";
+import { Balancer as CoreBalancer, excludeOf, keyOf, ready, timeOf } from "./balancer.ts";
+import { expected, frozen, frozenCamel, known, plain } from "./document.ts";
 import { call } from "./errors.ts";
 import { Owned } from "./owned.ts";
 import { Registry as CoreRegistry, inside } from "./registry.ts";
-import type { Config, Reconciled, Registration, Skipped, Timed } from "./types.ts";
+import type { Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
 
@@ -54,6 +55,70 @@ export function decode(body: Uint8Array | string, options?: { readonly format?: 
   const { format = "consul-health", namespace = "default" } = options ?? {};
   const [bytes, name, space] = [bytesOf(body), textOf(format, "format"), textOf(namespace, "namespace")];
   return frozen(call(() => raw.decode(bytes, name, space))) as Decoded;
+}
+
+/** Why a pick would choose what it would choose. */
+export interface Explanation {
+  readonly policy: string;
+  /** The handle; absent when there is nobody. */
+  readonly choice?: number;
+  readonly error?: { readonly code: string; readonly field: string };
+  /** How many match the query, how many of them may be called, how many of these are not excluded. */
+  readonly matching: number;
+  readonly eligible: number;
+  readonly open: number;
+  readonly pool?: string;
+  /** The candidates that were compared; the lowest score wins. */
+  readonly looks: readonly {
+    readonly handle: number;
+    readonly service: string;
+    readonly id: string;
+    readonly score: number;
+    readonly inflight: number;
+    readonly weight: number;
+    readonly expected?: number;
+    readonly success?: number;
+  }[];
+  readonly leftOut: readonly { readonly service: string; readonly id: string; readonly reason: string }[];
+  /** All of it as a screen of text. */
+  readonly text: string;
+}
+
+/** What became of a trace that was done again. */
+export interface Replay {
+  readonly picks: number;
+  readonly same: number;
+  /** The place among the events of the first that had another answer. */
+  readonly difference?: number;
+}
+
+/** A balancer that also explains itself. */
+export class Balancer extends CoreBalancer {
+  /** Does a trace again and compares the answers. */
+  static replay(trace: object): Replay {
+    const document = plain(trace);
+    return frozen(call(() => raw.replay(document))) as Replay;
+  }
+
+  /** What it has done so far as OpenMetrics text, for a scraper. */
+  metrics(): string {
+    const balancer = ready(this, -Infinity);
+    return call(() => balancer.metrics());
+  }
+
+  /** What `pick` would choose for this request now, and why. Nothing is counted, drawn or learnt. */
+  explain(request?: PickRequest): Explanation {
+    const [time, key, exclude] = [timeOf(request), keyOf(request), excludeOf(request)];
+    const balancer = ready(this, time);
+    return frozenCamel(call(() => balancer.explain(key, exclude, time))) as unknown as Explanation;
+  }
+
+  /** What it was told and what it answered since it was made; undefined unless `trace` said how many events to keep. */
+  trace(): object | undefined {
+    const balancer = ready(this, -Infinity);
+    const trace = call(() => balancer.trace());
+    return trace === undefined ? undefined : (frozen(trace) as object);
+  }
 }
 
 /** A registry that also takes other registries' payloads and answers callboard's HTTP API. */

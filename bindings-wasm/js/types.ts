@@ -311,7 +311,10 @@ export interface Skipped {
 }
 
 /** The name of a balancing policy. */
-export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous" | "adaptive" | "peak-ewma";
+export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous" | "adaptive" | "peak-ewma"
+  | "envoy.round-robin" | "envoy.least-request" | "envoy.random" | "grpc.pick-first" | "grpc.round-robin"
+  | "grpc.weighted-round-robin" | "grpc.least-request" | "nginx.smooth" | "nginx.random-two" | "finagle.p2c-peak-ewma"
+  | "linkerd.peak-ewma";
 
 /** How an instance is chosen: a preset by its name, or a preset and what is other than it says. */
 export type Policy = PolicyName | { readonly preset?: PolicyName; readonly [part: string]: unknown };
@@ -324,6 +327,8 @@ export interface BalancerOptions {
   readonly seed?: number;
   /** How long a pick may stay unfinished: 0.001 to 86400, default 600. */
   readonly reapAfter?: number;
+  /** How many events to keep for `trace`: up to 1048576, default 0. */
+  readonly trace?: number;
 }
 
 /** What is known of a call that needs an instance. */

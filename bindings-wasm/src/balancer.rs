@@ -126,6 +126,31 @@ impl Balancer {
     }
 }
 
+#[cfg(feature = "serve")]
+#[wasm_bindgen]
+impl Balancer {
+    pub fn metrics(&self) -> String {
+        self.inner.metrics()
+    }
+
+    pub fn explain(&self, key: Option<String>, exclude: Option<Vec<f64>>, now: f64) -> Result<JsValue> {
+        let exclude = handles(exclude)?;
+        let request = Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude };
+        convert::object(&self.inner.explain(&request, time(now)?).to_value())
+    }
+
+    pub fn trace(&self) -> Result<JsValue> {
+        self.inner.trace().map_or(Ok(JsValue::UNDEFINED), |trace| convert::object(&trace))
+    }
+}
+
+/// Does a trace again.
+#[cfg(feature = "serve")]
+#[wasm_bindgen]
+pub fn replay(trace: JsValue) -> Result<JsValue> {
+    convert::object(&core::Balancer::replay(&convert::value(trace)?)?.to_value())
+}
+
 fn handles(bits: Option<Vec<f64>>) -> Result<Vec<Handle>> {
     bits.unwrap_or_default().into_iter().map(handle).collect()
 }

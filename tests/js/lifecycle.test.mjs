@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Balancer, Query, Registry, UnavailableError, UsageError, now } from "../../bindings-wasm/dist/index.js";
+import * as full from "../../bindings-wasm/dist/full/index.js";
 
 const disposed = (error) => error instanceof UsageError && error.code === "disposed";
 
@@ -147,4 +148,21 @@ test("disposed objects leave no memory behind", () => {
   const before = bytes();
   for (let at = 0; at < 4; at++) round();
   assert.ok(bytes() - before < 1_000_000, `${bytes() - before} bytes more`);
+});
+
+test("a pick is explained before it is made, and a trace is replayed", () => {
+  const registry = new full.Registry();
+  for (const id of ["a", "b", "c"]) registry.register({ service: "s", id }, { now: 1 });
+  const balancer = new full.Balancer(registry, "s", { policy: "adaptive", seed: 3, trace: 1000 });
+  const told = balancer.explain({ now: 2 });
+  const pick = balancer.pick({ now: 2 });
+  assert.equal(told.choice, pick.instance.handle);
+  assert.deepEqual([told.matching, told.eligible, told.pool], [3, 3, "available"]);
+  assert.ok(told.text.startsWith(`adaptive chooses ${pick.instance.id}\n`));
+  for (let at = 10; at < 500; at += 10) balancer.pick({ now: at }).finish({ ok: at % 3 > 0, latency: at / 1e4 }, { now: at + 5 });
+  const trace = balancer.trace();
+  assert.deepEqual({ ...full.Balancer.replay(trace) }, { picks: 50, same: 50 });
+  assert.ok(full.Balancer.replay({ ...trace, options: { ...trace.options, seed: 4 } }).same < 50);
+  assert.equal(new full.Balancer(registry, "s").trace(), undefined);
+  assert.ok(balancer.metrics().endsWith("# EOF\n"));
 });

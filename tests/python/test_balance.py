@@ -196,3 +196,46 @@ def test_blocks_of_tasks_count_as_in_flight_while_they_wait(registry):
     # Least request sees the calls that wait.
     assert {name: ids.count(name) for name in set(ids)}.keys() == {"b1", "b2", "b3"} and max(map(ids.count, ids)) <= 12
     assert balancer.in_flight == 0
+
+
+def test_a_pick_is_explained_before_it_is_made() -> None:
+    registry = callboard.Registry()
+    for at in range(4):
+        registry.register("s", f"b{at}", now=1)
+    registry.register("s", "sick", health="unhealthy", now=1)
+    balancer = callboard.Balancer(registry, "s", "adaptive", seed=3, trace=100)
+    told = balancer.explain(now=2)
+    pick = balancer.pick(now=2)
+    assert told["choice"] == pick.instance.handle
+    assert (told["matching"], told["eligible"], told["pool"]) == (5, 4, "available")
+    assert told["left_out"] == [{"service": "s", "id": "sick", "reason": "unavailable"}]
+    assert told["text"].startswith(f"adaptive chooses {pick.instance.id}\n")
+    everybody = [pick.instance, *registry.query("s").instances]
+    assert balancer.explain(exclude=everybody, now=2)["error"]["code"] == "all-excluded"
+
+
+def test_a_trace_is_replayed() -> None:
+    registry = callboard.Registry()
+    balancer = callboard.Balancer(registry, "s", "adaptive", seed=3, trace=1000)
+    assert callboard.Balancer(registry, "s").trace() is None
+    for at in range(50):
+        registry.register("s", f"b{at % 7}", now=at * 1000)
+        balancer.pick(now=at * 1000).finish(at % 3 > 0, 0.001 * at, now=at * 1000 + 10)
+    trace = balancer.trace()
+    assert trace is not None
+    assert callboard.Balancer.replay(trace) == {"picks": 50, "same": 50}
+    other = {**trace, "options": {**trace["options"], "seed": 4}}
+    assert callboard.Balancer.replay(other)["same"] < 50
+    with pytest.raises(callboard.InvalidError) as error:
+        callboard.Balancer.replay({**trace, "events": [{"do": "jump"}]})
+    assert error.value.field == "events[0].do"
+
+
+def test_metrics_are_openmetrics() -> None:
+    registry = callboard.Registry()
+    registry.register("s", 'a"b', now=1)
+    balancer = callboard.Balancer(registry, "s", "adaptive", seed=3)
+    balancer.pick(now=2).finish(True, 0.5, now=3)
+    text = balancer.metrics()
+    assert 'callboard_latency_seconds_sum{policy="adaptive",service="s",id="a\\"b"} 0.5\n' in text
+    assert text.endswith("# EOF\n")

@@ -15,7 +15,11 @@ __VERSION__: Final[str]
 _Document: TypeAlias = Mapping[str, Any]
 _Asked: TypeAlias = Query | str | _Document
 _Format: TypeAlias = Literal["callboard", "consul-health"]
-_PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma"]
+_PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
+    "envoy.round-robin", "envoy.least-request", "envoy.random", "grpc.pick-first", "grpc.round-robin",
+    "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
+    "linkerd.peak-ewma",
+]
 _Policy: TypeAlias = _PolicyName | Mapping[str, Any]
 
 def codes() -> dict[str, str]:
@@ -301,6 +305,7 @@ class Balancer(Iterator[Instance]):
         *,
         seed: int | None = None,
         reap_after: float = 600,
+        trace: int = 0,
     ) -> Self: ...
     @property
     def registry(self) -> Registry:
@@ -325,6 +330,24 @@ class Balancer(Iterator[Instance]):
     def __len__(self) -> int: ...
     def stats(self) -> dict[str, Any]:
         """What it has done so far, in sum and by instance, as a dict."""
+
+    def metrics(self) -> str:
+        """What it has done so far as OpenMetrics text, for a scraper."""
+
+    def explain(
+        self, key: str | bytes | None = None, *, exclude: Iterable[Instance | Pick | int] = (), now: int | None = None
+    ) -> dict[str, Any]:
+        """What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is
+        counted, drawn or learnt."""
+
+    def trace(self) -> dict[str, Any] | None:
+        """What it was told and what it answered since it was made, as a dict; None unless `trace` said how many events to
+        keep."""
+
+    @staticmethod
+    def replay(trace: Mapping[str, Any]) -> dict[str, Any]:
+        """Does a trace again and compares the answers: `picks`, how many are the `same`, and the place of the first
+        `difference`."""
 
     def pick(
         self, key: str | bytes | None = None, *, exclude: Iterable[Instance | Pick | int] = (), now: int | None = None

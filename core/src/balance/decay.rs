@@ -22,7 +22,7 @@ const NEAR: f64 = 1.0 / 16.0;
 #[inline(never)]
 fn far(x: f64) -> f64 {
     // NaN and negative numbers count as 0, lest a clock that stands still make a weight grow.
-    if !(x > 0.0) {
+    if x.is_nan() || x <= 0.0 {
         return 1.0;
     }
     if x > 700.0 {

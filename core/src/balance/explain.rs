@@ -133,7 +133,8 @@ const LISTED: usize = limits::EXCLUDED;
 
 impl Explanation {
     /// Writes `{policy, choice?, error?, matching, eligible, open, pool?, looks: [{handle, service, id, score, inflight, weight,
-    /// expected?, success?}], left_out: [{service, id, reason}]}`.
+    /// expected?, success?}], left_out: [{service, id, reason}],
+    /// text}`, the last as [`Explanation::to_text`] gives it.
     pub fn to_value(&self) -> Value {
         let looks = self.looks.iter().map(|look| {
             let mut pairs = alloc::vec![
@@ -166,6 +167,7 @@ impl Explanation {
         pairs.extend(self.pool.map(|pool| ("pool", pool.as_str().into())));
         pairs.push(("looks", Value::List(looks.collect())));
         pairs.push(("left_out", Value::List(left_out.collect())));
+        pairs.push(("text", self.to_text().into()));
         Value::map(pairs)
     }
 
@@ -239,7 +241,7 @@ mod tests {
         let mut registry = Registry::new(Config::default()).unwrap();
         let mut handles = vec![];
         for place in 0..8u32 {
-            let mut registration = Registration::new("s", &std::format!("b{place}"));
+            let mut registration = Registration::new("s", std::format!("b{place}"));
             match place {
                 5 => registration.health = Health::Unhealthy,
                 6 => registration.weight = Weight::from_thousandths(0).unwrap(),

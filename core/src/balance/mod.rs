@@ -38,6 +38,7 @@ mod tiers;
 mod trace;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use after::After;
@@ -73,8 +74,8 @@ use trace::Trace;
 /// order give the same picks for the same seed, in every language.
 ///
 /// - **Getters**: [`query`](Self::query), [`policy`](Self::policy), [`options`](Self::options), [`len`](Self::len),
-///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`explain`](Self::explain), [`trace`](Self::trace),
-///   [`limit`](Self::limit).
+///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`metrics`](Self::metrics), [`explain`](Self::explain),
+///   [`trace`](Self::trace), [`limit`](Self::limit).
 /// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
 ///   [`finish_and_pick`](Self::finish_and_pick). [`may_retry`](Self::may_retry), [`retry_delay`](Self::retry_delay),
 ///   [`hedge_delay`](Self::hedge_delay), [`may_hedge`](Self::may_hedge), [`admit`](Self::admit). A time that runs backwards counts as the latest one seen. Each
@@ -199,6 +200,11 @@ impl Balancer {
             backwards: self.backwards,
             instances: self.members.order().iter().filter_map(instance).collect(),
         }
+    }
+
+    /// What it has done so far as OpenMetrics text; see [`Stats::open_metrics`].
+    pub fn metrics(&self) -> String {
+        self.stats().open_metrics()
     }
 
     /// Takes over what changed in the registry since the last time; false when nothing did that matters here, and
