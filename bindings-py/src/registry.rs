@@ -206,6 +206,12 @@ impl Registry {
         self.lock().epoch()
     }
 
+    /// Another number whenever a `snapshot` would be another: unlike the revision also when a renewal brings a newer incarnation.
+    #[getter]
+    fn edition(&self) -> u64 {
+        self.lock().edition()
+    }
+
     /// How many batches of changes were committed. Renewals make none.
     #[getter]
     fn revision(&self) -> u64 {
@@ -404,16 +410,17 @@ impl Registry {
         let ([namespace, service, id], now) = (key(namespace, service, id)?, clock::at(now));
         let lifts = state.is_none() && details.is_none();
         let details = document([("state", state)], details)?;
-        let admin = if lifts { None } else { Some(Override::from_value(&details, now).raise(py)?) };
-        self.change(py, now, |core, now| core.set_admin(&namespace, &service, &id, admin, now))
+        self.change(py, now, |core, now| {
+            let admin = if lifts { None } else { Some(Override::from_value(&details, core.clamp(now))?) };
+            core.set_admin(&namespace, &service, &id, admin, now)
+        })
     }
 
     /// Several operations as one: all of them in one revision, which is returned, or none.
     #[pyo3(signature = (ops, *, now=None))]
     fn apply(&self, py: Python<'_>, ops: &Bound<'_, PyAny>, now: Option<Time>) -> PyResult<u64> {
-        let now = clock::at(now);
-        let ops = core::Op::list_from_value(&convert::value(ops, "ops")?, now).raise(py)?;
-        self.change(py, now, |core, now| core.apply(&ops, now))
+        let ops = convert::value(ops, "ops")?;
+        self.change(py, clock::at(now), |core, now| core.apply(&core::Op::list_from_value(&ops, core.clamp(now))?, now))
     }
 
     /// Takes over the full listing of a source as the smallest change. What a listing that is suddenly short no

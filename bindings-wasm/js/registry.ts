@@ -87,6 +87,12 @@ export class Registry {
     return this.#state.revision;
   }
 
+  /** Another number whenever a `snapshot` would be another: unlike the revision also when a renewal brings a newer incarnation. */
+  get edition(): number {
+    const registry = this.#raw();
+    return call(() => registry.edition());
+  }
+
   /** Epoch and revision: where `changes` can go on. */
   get position(): Position {
     return Object.freeze({ epoch: this.epoch, revision: this.revision });

@@ -40,6 +40,10 @@ impl Registry {
         self.inner.epoch() as f64
     }
 
+    pub fn edition(&self) -> f64 {
+        self.inner.edition() as f64
+    }
+
     pub fn revision(&self) -> f64 {
         self.inner.revision() as f64
     }
@@ -126,13 +130,14 @@ impl Registry {
 
     pub fn set_admin(&mut self, namespace: &str, service: &str, id: &str, admin: JsValue, now: f64) -> Result<f64> {
         let (admin, now) = (convert::value(admin)?, time(now)?);
-        let admin = if admin == Value::Null { None } else { Some(Override::from_value(&admin, now)?) };
+        let admin = if admin == Value::Null { None } else { Some(Override::from_value(&admin, self.inner.clamp(now))?) };
         Ok(self.inner.set_admin(namespace, service, id, admin, now)? as f64)
     }
 
     pub fn apply(&mut self, ops: JsValue, now: f64) -> Result<f64> {
         let now = time(now)?;
-        Ok(self.inner.apply(&Op::list_from_value(&convert::value(ops)?, now)?, now)? as f64)
+        let ops = Op::list_from_value(&convert::value(ops)?, self.inner.clamp(now))?;
+        Ok(self.inner.apply(&ops, now)? as f64)
     }
 
     pub fn reconcile(&mut self, listing: JsValue, now: f64) -> Result<JsValue> {

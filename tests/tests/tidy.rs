@@ -4,8 +4,17 @@ use callboard_tests::source::sources;
 use callboard_tests::{files, read, root};
 
 /// Where our own sources are.
-const OURS: &[&str] =
-    &["core/src", "bindings-py/src", "bindings-wasm/src", "xtask/src", "tests/src", "tests/tests", "tests/lab/src", "examples"];
+const OURS: &[&str] = &[
+    "core/src",
+    "bindings-py/src",
+    "bindings-wasm/src",
+    "xtask/src",
+    "tests/src",
+    "tests/tests",
+    "tests/lab/src",
+    "tests/bench/src",
+    "examples",
+];
 
 /// Lines of one file, its tests not counted.
 const LINES: usize = 500;
@@ -136,6 +145,26 @@ fn no_file_is_a_drawer() {
         })
         .collect();
     assert!(found.is_empty(), "{found:?}");
+}
+
+/// The bench is a workspace of its own, and nothing else builds it: a new dependency of the core would break it unseen.
+#[test]
+fn the_lockfile_of_the_bench_knows_what_the_core_needs() {
+    let manifest = read("core/Cargo.toml");
+    let section = manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+    let needed: Vec<&str> = section
+        .lines()
+        .filter(|line| line.contains('=') && !line.starts_with('#') && !line.contains("optional = true"))
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .collect();
+    let lock = read("tests/bench/Cargo.lock");
+    let core = lock.split("[[package]]").find(|part| part.contains("name = \"callboard\"\n")).unwrap_or_default();
+    assert!(needed.len() > 5, "{needed:?}");
+    for name in needed {
+        // A lockfile adds the version where it has several of one name.
+        let known = core.contains(&format!("\"{name}\"")) || core.contains(&format!("\"{name} "));
+        assert!(known, "{name} is not there: run `cargo update --package callboard` in tests/bench");
+    }
 }
 
 #[test]

@@ -140,6 +140,10 @@ class Registry:
         """Names this life of the registry: a restored one has another."""
 
     @property
+    def edition(self) -> int:
+        """Another number whenever a `snapshot` would be another: unlike the revision also when a renewal brings a newer incarnation."""
+
+    @property
     def revision(self) -> int:
         """How many batches of changes were committed. Renewals make none."""
 

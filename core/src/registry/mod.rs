@@ -86,8 +86,8 @@ const LOCAL: u8 = 0;
 /// After any mutation [`deadline`](Self::deadline) tells when [`advance`](Self::advance) must be called next: the only timer a
 /// host needs.
 ///
-/// - **Getters** change nothing, not even a counter: [`epoch`](Self::epoch), [`revision`](Self::revision),
-///   [`position`](Self::position), [`now`](Self::now), [`len`](Self::len), [`deadline`](Self::deadline), [`stats`](Self::stats),
+/// - **Getters** change nothing, not even a counter: [`epoch`](Self::epoch), [`revision`](Self::revision), [`edition`](Self::edition),
+///   [`position`](Self::position), [`now`](Self::now), [`clamp`](Self::clamp), [`len`](Self::len), [`deadline`](Self::deadline), [`stats`](Self::stats),
 ///   [`lookup`](Self::lookup), [`instance`](Self::instance), [`services`](Self::services), [`query`](Self::query),
 ///   [`changes`](Self::changes), [`digest`](Self::digest).
 /// - **Mutators that take `now`**: [`register`](Self::register), [`renew`](Self::renew), [`renew_handle`](Self::renew_handle),
@@ -109,6 +109,8 @@ pub struct Registry {
     revision: u64,
     /// Whether changes have been recorded under the next revision.
     dirty: bool,
+    /// What changed without a revision.
+    quiet: u64,
     now: Timestamp,
     /// Nothing is due before this.
     promised: u64,
@@ -133,6 +135,7 @@ impl Registry {
             epoch: config.epoch,
             revision: 0,
             dirty: false,
+            quiet: 0,
             now: Timestamp::ZERO,
             promised: NEVER,
             backwards: 0,
@@ -157,6 +160,13 @@ impl Registry {
         self.revision
     }
 
+    /// Another number whenever a [`snapshot`](Self::snapshot) would be another: grows with every revision, and with what makes none, which
+    /// is a newer incarnation that came with a renewal or a report, and an override of an instance that is not on record. Not part of a
+    /// snapshot itself: a restored registry starts at its revision.
+    pub fn edition(&self) -> u64 {
+        self.revision.saturating_add(self.quiet)
+    }
+
     /// Epoch and revision: from where [`changes`](Self::changes) can go on.
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, revision: self.revision }
@@ -165,6 +175,12 @@ impl Registry {
     /// The latest time it was told.
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// What a host's `now` counts as: no earlier than the latest time it was told. A relative time in a document, such as the `ttl` of an
+    /// override, counts from there.
+    pub fn clamp(&self, now: Timestamp) -> Timestamp {
+        now.max(self.now)
     }
 
     /// How many instances are on record.

@@ -39,7 +39,7 @@ impl Registry {
         if now < self.now {
             self.backwards = self.backwards.saturating_add(1);
         }
-        self.now = now.max(self.now);
+        self.now = self.clamp(now);
         let expired = if self.now.as_micros() < self.promised { 0 } else { self.settle() };
         Advanced { expired, revision: self.revision }
     }
@@ -111,6 +111,7 @@ impl Registry {
     /// Does what is due: overrides, and these leases.
     fn run_due(&mut self, due: Vec<u32>) -> u32 {
         for key in self.overrides.end(self.now) {
+            self.quiet = self.quiet.saturating_add(1);
             self.refresh_admin(&key);
         }
         let mut suspects = Vec::new();

@@ -28,7 +28,7 @@ impl Registry {
             Op::SetHealth { key, health, incarnation } => {
                 let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) else { return };
                 if let Some(incarnation) = incarnation {
-                    self.store.set_incarnation(slot, *incarnation);
+                    self.fence(slot, *incarnation);
                 }
                 if self.store.health(slot) != *health {
                     self.store.set_health(slot, *health);
@@ -52,9 +52,15 @@ impl Registry {
                         self.overrides.lift(key);
                     }
                 }
+                self.quiet = self.quiet.saturating_add(1);
                 self.refresh_admin(key);
             }
         }
+    }
+
+    /// Lets nobody older speak for a record.
+    fn fence(&mut self, slot: u32, incarnation: u64) {
+        self.quiet = self.quiet.saturating_add(self.store.set_incarnation(slot, incarnation).into());
     }
 
     /// Writes a checked registration; the revision of the result is not final before the commit.
@@ -79,7 +85,7 @@ impl Registry {
     /// Renews a lease that was checked; whether the record is live again for it.
     pub(super) fn renew_slot(&mut self, slot: u32, incarnation: u64) -> bool {
         if incarnation > 0 {
-            self.store.set_incarnation(slot, incarnation);
+            self.fence(slot, incarnation);
         }
         let suspect = self.store.is_suspect(slot);
         if suspect {

@@ -424,17 +424,19 @@ impl Store {
         self.set_flags(slot, self.flags(slot).with(3 << Flags::ADMIN, (admin as u32) << Flags::ADMIN));
     }
 
-    pub(super) fn set_incarnation(&mut self, slot: u32, incarnation: u64) {
+    /// Whether it was another.
+    pub(super) fn set_incarnation(&mut self, slot: u32, incarnation: u64) -> bool {
         if self.incarnation(slot) == incarnation {
-            return;
+            return false;
         }
         let mut reader = Reader(self.blob(slot));
-        let (Some(id), Some(_)) = (reader.id(), reader.number()) else { return };
+        let (Some(id), Some(_)) = (reader.id(), reader.number()) else { return false };
         let mut bytes = id.to_vec();
         blob::push_number(&mut bytes, incarnation);
         bytes.extend_from_slice(reader.0);
         self.move_blob(slot, &bytes);
         self.set_flags(slot, self.flags(slot).with(Flags::FENCED, if incarnation > 0 { Flags::FENCED } else { 0 }));
+        true
     }
 
     /// The place of an id among a service's members, or where it would stand.

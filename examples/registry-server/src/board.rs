@@ -91,14 +91,7 @@ impl Board {
     pub async fn answer(&self, request: &Request<'_>) -> Result<Response, Error> {
         // Subscribed before the first look: a change in between is seen.
         let (mut changes, mut stopping) = (self.revision.subscribe(), self.stopping.subscribe());
-        let mut reply = self.with(|registry, now| {
-            let reply = rest::handle(registry, request, now);
-            // An override of an instance that is not on record, and a newer incarnation, make no revision.
-            if is_kept(request) && ["/admin", "/health", "/batch"].iter().any(|end| request.path.ends_with(end)) {
-                self.asked.send_modify(|asked| *asked += 1);
-            }
-            reply
-        });
+        let mut reply = self.with(|registry, now| rest::handle(registry, request, now));
         loop {
             match reply {
                 Reply::Response(response) => {
@@ -179,10 +172,12 @@ impl Board {
     /// Does something with the registry, and wakes whom that concerns.
     fn with<T>(&self, act: impl FnOnce(&mut Registry, Timestamp) -> T) -> T {
         let mut registry = self.lock();
-        let (revision, deadline) = (registry.revision(), registry.deadline());
+        let (edition, revision, deadline) = (registry.edition(), registry.revision(), registry.deadline());
         let result = act(&mut registry, self.now());
-        if registry.revision() != revision {
+        if registry.edition() != edition {
             self.asked.send_modify(|asked| *asked += 1);
+        }
+        if registry.revision() != revision {
             self.revision.send_replace(registry.revision());
         }
         if registry.deadline() != deadline {
@@ -200,7 +195,8 @@ impl Board {
     }
 }
 
-/// Whether the answer of a request waits for the disk. A renewal writes nothing, and must not fail with the disk.
+/// Whether the answer of a request waits for the disk. A renewal must not fail with the disk: what it writes at most, a newer incarnation,
+/// is written soon after.
 fn is_kept(request: &Request<'_>) -> bool {
     request.method != "GET" && !(request.method == "POST" && request.path.ends_with("/renew"))
 }

@@ -5,8 +5,8 @@
 //! ```
 //! Everything that is decided is decided by the core; this program brings the socket, the clock, the disk and the entropy.
 //! With `--snapshot`, a change is acknowledged only after a snapshot that holds it is on the disk: no registration that
-//! was acknowledged is lost. Changes that come while one is being written share the next one. Renewals are not written; after a
-//! restart every lease begins anew. When the disk fails, changes are answered 503 and stay in memory, reads and renewals go on,
+//! was acknowledged is lost. Changes that come while one is being written share the next one. Renewals are not
+//! written, save for a newer incarnation, for which they do not wait; after a restart every lease begins anew. When the disk fails, changes are answered 503 and stay in memory, reads and renewals go on,
 //! and the write is tried again every second.
 
 mod board;

@@ -160,6 +160,25 @@ fn every_change_that_was_acknowledged_is_kept() {
 
 /// Requests that are under way when the server is told to stop are answered, and what they were told is true.
 #[test]
+fn a_newer_incarnation_of_a_renewal_is_written_soon() {
+    let file = file("renewal");
+    let server = Server::start(&file);
+    assert_eq!(server.send("PUT", "/v1/instances/default/web/a", "{\"ttl\":60,\"incarnation\":1}").0, 201);
+    let before = std::fs::read(&file).unwrap();
+    assert_eq!(server.send("POST", "/v1/instances/default/web/a/renew?incarnation=7", "").0, 200);
+    // The renewal did not wait for the disk, so this does: the server is killed, and has no chance to write at the end.
+    let started = Instant::now();
+    while std::fs::read(&file).unwrap() == before && started.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    server.kill();
+    let server = Server::start(&file);
+    assert!(server.send("GET", "/v1/instances/default/web/a", "").1.contains("\"incarnation\":7"));
+    assert_eq!(server.send("POST", "/v1/instances/default/web/a/renew?incarnation=6", "").0, 409);
+    server.kill();
+}
+
+#[test]
 fn a_stop_under_load_ends_and_loses_nothing() {
     let file = file("load");
     let server = Server::start(&file);

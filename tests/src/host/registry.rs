@@ -37,11 +37,11 @@ impl Host {
             }
             "set_admin" => {
                 let (namespace, service, id) = key(args)?;
-                let admin = args.get("admin").map(|admin| Override::from_value(admin, now)).transpose()?;
+                let admin = args.get("admin").map(|admin| Override::from_value(admin, registry.clamp(now))).transpose()?;
                 Ok(one("revision", registry.set_admin(namespace, service, id, admin, now)?))
             }
             "apply" => {
-                let ops = Op::list_from_value(part(args, "ops")?, now)?;
+                let ops = Op::list_from_value(part(args, "ops")?, registry.clamp(now))?;
                 Ok(one("revision", registry.apply(&ops, now)?))
             }
             "reconcile" => Ok(registry.reconcile(&Listing::from_value(args)?, now)?.to_value()),

@@ -209,6 +209,37 @@ fn the_operators_word_outlives_the_record() {
     assert_eq!(state(&restored), AdminState::Enabled);
 }
 
+#[test]
+fn the_edition_tells_what_a_snapshot_would() {
+    let mut registry = registry();
+    put(&mut registry, &leased("a", 10, 0).incarnation(1), 0.0);
+    let drain = || Override { state: AdminState::Draining, until: Some(at(9.0)), reason: String::new() };
+    let mut moved = |act: &mut dyn FnMut(&mut Registry)| {
+        let (edition, revision) = (registry.edition(), registry.revision());
+        act(&mut registry);
+        (registry.edition() > edition, registry.revision() > revision)
+    };
+    let renew = |registry: &mut Registry, incarnation| registry.renew("default", "s", "a", incarnation, at(1.0)).map(|_| ()).unwrap();
+    assert_eq!(moved(&mut |registry| renew(registry, 1)), (false, false));
+    assert_eq!(moved(&mut |registry| renew(registry, 2)), (true, false));
+    assert_eq!(moved(&mut |registry| assert!(registry.renew("default", "s", "a", 1, at(1.0)).is_err())), (false, false));
+    let report = |registry: &mut Registry, health, incarnation| {
+        registry.set_health("default", "s", "a", health, Some(incarnation), at(1.0)).map(|_| ()).unwrap();
+    };
+    assert_eq!(moved(&mut |registry| report(registry, Health::Healthy, 3)), (true, false));
+    assert_eq!(moved(&mut |registry| report(registry, Health::Degraded, 3)), (true, true));
+    let absent = |registry: &mut Registry, own| registry.set_admin("default", "s", "b", own, at(1.0)).map(|_| ()).unwrap();
+    assert_eq!(moved(&mut |registry| absent(registry, Some(drain()))), (true, false));
+    assert_eq!(moved(&mut |registry| absent(registry, Some(drain()))), (false, false));
+    assert_eq!(moved(&mut |registry| assert_eq!(registry.advance(at(9.0)).expired, 0)), (true, false));
+    assert_eq!(moved(&mut |registry| absent(registry, None)), (true, false));
+    let here = (registry.edition(), registry.clamp(at(3.0)), registry.clamp(at(12.0)));
+    assert!(here.0 > registry.revision());
+    assert_eq!((here.1, here.2), (at(9.0), at(12.0)));
+    let restored = Registry::restore(&registry.snapshot(), Config::default(), at(0.0)).unwrap();
+    assert_eq!(restored.edition(), restored.revision());
+}
+
 fn listing(ids: &[&str]) -> Listing {
     let instance = |id: &&str| Registration::new("s", *id).endpoint("http://10.0.0.1:80").unwrap();
     Listing {

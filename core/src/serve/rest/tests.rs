@@ -242,3 +242,26 @@ fn the_description_is_whole() {
         }
     }
 }
+
+#[test]
+fn flags_alone_end_no_wait_and_are_told_when_it_ends() {
+    let mut r = registry();
+    let listing = |ids: &[&str]| {
+        let instances = ids.iter().map(|id| Value::map([("service", Value::from("web")), ("id", Value::from(*id))])).collect();
+        let document = Value::map([("source", "consul:dc1".into()), ("service", "web".into()), ("instances", Value::List(instances))]);
+        crate::registry::Listing::from_value(&document).unwrap().0
+    };
+    r.reconcile(&listing(&["a", "b", "c"]), at(0)).unwrap();
+    let here = r.revision();
+    let line = format!("GET /v1/instances/default/web?epoch=1&revision={here}&wait=30");
+    let Reply::Wait(wait) = send(&mut r, &line, "", 1) else { panic!("it has nothing to say") };
+    // A listing that is suddenly empty is held: nothing changes but that the answer is stale.
+    assert_eq!(r.reconcile(&listing(&[]), at(2)).unwrap().held, 3);
+    assert_eq!(r.revision(), here);
+    let Reply::Wait(wait) = resume(&mut r, wait, at(3)) else { panic!("a flag alone ended the wait") };
+    assert_eq!(wait.until, at(31));
+    let Reply::Response(response) = resume(&mut r, wait, at(31)) else { panic!("it waits too long") };
+    let answer = Value::from_json(&response.body).unwrap();
+    assert_eq!(answer.get("stale").unwrap().as_bool(), Some(true));
+    assert_eq!(answer.get("instances").unwrap().as_list().unwrap().len(), 3);
+}
