@@ -249,7 +249,7 @@ fn flags_alone_end_no_wait_and_are_told_when_it_ends() {
     let listing = |ids: &[&str]| {
         let instances = ids.iter().map(|id| Value::map([("service", Value::from("web")), ("id", Value::from(*id))])).collect();
         let document = Value::map([("source", "consul:dc1".into()), ("service", "web".into()), ("instances", Value::List(instances))]);
-        crate::registry::Listing::from_value(&document).unwrap().0
+        crate::registry::Listing::from_value(&document).unwrap()
     };
     r.reconcile(&listing(&["a", "b", "c"]), at(0)).unwrap();
     let here = r.revision();
