@@ -25,6 +25,7 @@ mod limit;
 mod members;
 mod metrics;
 mod outcome;
+mod outlier;
 mod pick;
 mod policy;
 mod retry;
