@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::Balancer;
 use super::filter::Excluded;
+use super::members::{EJECTED, HELD};
 use super::pick::Request;
 use crate::error::Error;
 use crate::limits;
@@ -64,7 +65,7 @@ pub struct LeftOut {
     pub service: String,
     /// Its id.
     pub id: String,
-    /// `weight-0`, `unavailable`, `excluded`; `degraded` or `draining` while there are better ones.
+    /// `weight-0`, `unavailable`, `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker); `degraded` or `draining` while there are better ones.
     pub reason: &'static str,
 }
 
@@ -75,13 +76,22 @@ impl Balancer {
         let mut twin = self.clone();
         twin.observe(now);
         let time = twin.now.as_micros();
-        let (slot, looks) = if request.is_within_limits() && !twin.tickets.is_full() {
-            twin.tiers.explain(&mut twin.members, Excluded(request.exclude), request.key, &mut twin.rng, time)
+        let (slot, looks) = if request.is_within_limits() && !twin.is_full() {
+            match if time >= twin.probe_at { twin.divert(request) } else { None } {
+                // It is not compared with anybody: it is asked whether it is well again.
+                Some(slot) => (Some(slot), Vec::new()),
+                None => {
+                    let (slot, looks) = twin.tiers.explain(&mut twin.members, Excluded(request.exclude), request.key, &mut twin.rng, time);
+                    let is_full = slot.and_then(|slot| twin.members.in_flight(slot)).is_some_and(|count| count >= twin.breaker.instance);
+                    (if is_full { twin.spill(request) } else { slot }, looks)
+                }
+            }
         } else {
             (None, Vec::new())
         };
         let choice = slot.and_then(|slot| twin.members.handle(slot)).ok_or_else(|| twin.refusal(request));
         let members = &twin.members;
+        let chosen = slot;
         let pool = slot.and_then(|slot| members.availability(slot));
         let (mut eligible, mut open, mut left_out) = (0u32, 0u32, Vec::new());
         for slot in members.order().iter().copied() {
@@ -95,6 +105,9 @@ impl Balancer {
                 Availability::Unavailable => "unavailable",
                 _ if members.weight(slot) == 0 => "weight-0",
                 _ if is_excluded => "excluded",
+                _ if Some(slot) != chosen && members.is_out(slot, EJECTED) => "ejected",
+                _ if Some(slot) != chosen && members.is_out(slot, HELD) => "held",
+                _ if members.in_flight(slot).is_some_and(|count| count >= twin.breaker.instance) => "full",
                 other if Some(other) != pool => other.as_str(),
                 _ => continue,
             };

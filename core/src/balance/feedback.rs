@@ -1,49 +1,99 @@
-//! What the outcomes decide beside the next pick: whether to try again, when to hedge, how many calls to let in.
+//! What follows from outcomes: who is taken out of the picks, whether to try again, when to hedge, how many calls to let in.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Balancer;
+use super::filter::Excluded;
 use super::hedge::Hedger;
+use super::hold::Holds;
 use super::limit::Limiter;
+use super::members::{EJECTED, HELD};
 use super::outcome::{Outcome, OutcomeKind};
+use super::outlier::Detector;
+use super::pick::Request;
 use super::policy::Policy;
 use super::retry::{Purse, Retry};
+use crate::model::Availability;
 use crate::rng::Rng;
 use crate::time::{Timestamp, micros};
 
 /// The parts of the policy that look at outcomes, each while it is configured.
 #[derive(Clone, Debug)]
 pub(super) struct Feedback {
+    outliers: Option<Detector>,
+    holds: Option<Holds>,
     retry: Option<(Retry, Purse)>,
     hedge: Option<Hedger>,
     limit: Option<Limiter>,
     /// How many calls were paid for from a budget and have not ended: they earn nothing.
     paid: u32,
-    /// What is drawn here has no influence on picks, so it has a generator of its own.
+    /// What is drawn here has no influence on picks, so it has a generator of its own; so has outlier detection.
     rng: Rng,
 }
 
 /// Keeps the generator of this part apart from that of the picks.
 const STREAM: u64 = 0x7265_7472_6965_7321;
+const OUTLIERS: u64 = 0x6f75_746c_6965_7273;
 
 impl Feedback {
     /// None when the policy has no such part.
     pub(super) fn new(policy: &Policy, seed: u64) -> Option<Self> {
         let mut rng = Rng::new(seed ^ STREAM);
         let feedback = Self {
+            outliers: policy.after.outliers.map(|outliers| Detector::new(outliers, Rng::new(seed ^ OUTLIERS))),
+            holds: policy.after.hold.map(Holds::new),
             retry: policy.after.retry.map(|retry| (retry, Purse::new(retry.budget))),
             hedge: policy.after.hedge.map(Hedger::new),
             limit: policy.after.limit.map(|limit| Limiter::new(limit, &mut rng)),
             paid: 0,
             rng,
         };
-        let is_on = feedback.retry.is_some() || feedback.hedge.is_some() || feedback.limit.is_some();
+        let Self { outliers, holds, retry, hedge, limit, .. } = &feedback;
+        let is_on = outliers.is_some() || holds.is_some() || retry.is_some() || hedge.is_some() || limit.is_some();
         is_on.then_some(feedback)
     }
 
-    /// Learns from a call that took so long by our own clock; as many as `in_flight` were out, itself included.
-    pub(super) fn learn(&mut self, outcome: &Outcome, took: u64, in_flight: u32, now: u64) {
-        let latency = outcome.latency.map_or(took, micros);
+    /// An instance has entered the view, at a slot that is new to it or not.
+    pub(super) fn enter(&mut self, slot: u32, anew: bool) {
+        if let Some(outliers) = &mut self.outliers {
+            outliers.enter(slot, anew);
+        }
+    }
+
+    /// An instance has left the view; if it comes back it is in.
+    pub(super) fn leave(&mut self, slot: u32) {
+        if let Some(outliers) = &mut self.outliers {
+            outliers.leave(slot);
+        }
+        if let Some(holds) = &mut self.holds {
+            holds.forget(slot);
+        }
+    }
+
+    /// When something happens that no call brings about.
+    fn alarm(&self) -> u64 {
+        let compared = self.outliers.as_ref().map_or(u64::MAX, Detector::compare_at);
+        compared.min(self.holds.as_ref().and_then(Holds::wake).unwrap_or(u64::MAX))
+    }
+
+    fn probe_at(&self) -> u64 {
+        self.outliers.as_ref().map_or(u64::MAX, Detector::probe_at)
+    }
+
+    /// When it has something to do, and when it wants a call sent to an instance that is out.
+    pub(super) fn timers(&self) -> (u64, u64) {
+        (self.alarm(), self.probe_at())
+    }
+
+    /// When an instance comes back by itself.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        let back = self.outliers.as_ref().and_then(Detector::deadline);
+        [back, self.holds.as_ref().and_then(Holds::wake)].into_iter().flatten().min()
+    }
+
+    /// Learns from a call that took so long, in microseconds; as many as `in_flight` were out, itself included.
+    fn learn(&mut self, outcome: &Outcome, latency: u64, in_flight: u32, now: u64) {
         let counts = self.paid == 0;
         self.paid = self.paid.saturating_sub(1);
         if let Some((_, purse)) = &mut self.retry
@@ -63,6 +113,111 @@ impl Feedback {
 }
 
 impl Balancer {
+    /// Learns from a call to a slot that began then.
+    #[inline(never)]
+    pub(super) fn reflect(&mut self, slot: u32, began: u64, outcome: &Outcome) {
+        let (now, in_flight) = (self.now.as_micros(), (self.tickets.len() as u32).saturating_add(1));
+        let is_here = self.members.availability(slot).is_some();
+        let Some(feedback) = &mut self.feedback else { return };
+        let latency = outcome.latency.map_or_else(|| now.saturating_sub(began), micros);
+        feedback.learn(outcome, latency, in_flight, now);
+        let mut is_moved = false;
+        if let Some(outliers) = &mut feedback.outliers {
+            outliers.learn(slot, outcome, latency, began, now);
+            is_moved = outliers.has_moves();
+        }
+        let is_held = is_here && feedback.holds.as_mut().is_some_and(|holds| holds.learn(slot, outcome, now));
+        if is_moved || is_held {
+            let held = is_held.then_some((slot, true));
+            self.relocate(held.as_slice());
+        } else {
+            self.alarm = feedback.alarm();
+            if self.probe_at < u64::MAX {
+                self.probe_at = feedback.probe_at();
+            }
+        }
+    }
+
+    /// Does what is due without a call: rates are compared, and who was held is let go.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ring(&mut self) {
+        let now = self.now.as_micros();
+        let mut freed = Vec::new();
+        if let Some(feedback) = &mut self.feedback {
+            if let Some(outliers) = &mut feedback.outliers {
+                outliers.compare(now);
+            }
+            if let Some(holds) = &mut feedback.holds {
+                freed.extend(core::iter::from_fn(|| holds.release(now)).map(|slot| (slot, false)));
+            }
+        }
+        self.relocate(&freed);
+    }
+
+    /// Tells the pools who is held or let go, and whom outlier detection has taken out or brought back.
+    #[cold]
+    #[inline(never)]
+    fn relocate(&mut self, held: &[(u32, bool)]) {
+        let Some(feedback) = &mut self.feedback else { return };
+        let ejected = feedback.outliers.as_mut().map(Detector::take_moves).unwrap_or_default();
+        (self.alarm, self.probe_at) = feedback.timers();
+        let moves = ejected.iter().map(|(slot, out)| (*slot, EJECTED, *out)).chain(held.iter().map(|(slot, out)| (*slot, HELD, *out)));
+        let mut slots = Vec::new();
+        for (slot, reason, out) in moves {
+            self.tiers.touch(&mut self.members, slot);
+            self.members.set_out(slot, reason, out);
+            if reason == EJECTED && !out {
+                self.members.forgive(slot);
+            }
+            slots.push(slot);
+        }
+        slots.sort_unstable_by(|one, other| self.members.compare(*one, *other));
+        slots.dedup();
+        if !slots.is_empty() {
+            self.tiers.settle(&mut self.members, &slots);
+        }
+    }
+
+    /// An instance that is out and to which this call may go, to find out whether it is well again.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn divert(&mut self, request: &Request<'_>) -> Option<u32> {
+        let (members, now, most) = (&self.members, self.now.as_micros(), self.breaker.instance);
+        let feedback = self.feedback.as_mut()?;
+        let can = |slot| {
+            members.weight(slot) > 0
+                && members.availability(slot).is_some_and(|availability| availability != Availability::Unavailable)
+                && !members.is_out(slot, HELD)
+                && members.in_flight(slot).is_some_and(|count| count < most)
+                && members.handle(slot).is_some_and(|handle| !request.exclude.contains(&handle))
+        };
+        let slot = feedback.outliers.as_mut()?.probe(now, can);
+        self.probe_at = feedback.probe_at();
+        slot
+    }
+
+    /// The choice among those whose breaker leaves room, when the first choice has none.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn spill(&mut self, request: &Request<'_>) -> Option<u32> {
+        let (members, most) = (&self.members, self.breaker.instance);
+        let full = members.order().iter().filter(|slot| members.in_flight(**slot).is_some_and(|count| count >= most));
+        let mut exclude: Vec<_> = full.filter_map(|slot| members.handle(*slot)).collect();
+        exclude.extend(request.exclude);
+        self.tiers.choose(&mut self.members, Excluded(&exclude), request.key, &mut self.rng, self.now.as_micros())
+    }
+
+    /// Whether somebody could be given the call, were there room.
+    pub(super) fn is_choked(&self, request: &Request<'_>) -> bool {
+        let members = &self.members;
+        members.order().iter().any(|slot| {
+            members.weight(*slot) > 0
+                && members.availability(*slot).is_some_and(|availability| availability != Availability::Unavailable)
+                && members.handle(*slot).is_some_and(|handle| !request.exclude.contains(&handle))
+        })
+    }
+
     /// Whether a call that failed may be tried again now. What a retry costs is taken from the budget of the policy's
     /// `retry`; ask once for each. True while the policy has no such part.
     pub fn may_retry(&mut self, now: Timestamp) -> bool {

@@ -52,7 +52,14 @@ struct Host {
     /// What `round-robin` parked; none until it had a turn.
     turn: Option<i64>,
     standing: Standing,
+    /// Why it is out of the picks though it is in the view: [`EJECTED`], [`HELD`].
+    out: u8,
 }
+
+/// Outlier detection took it out.
+pub(super) const EJECTED: u8 = 1;
+/// It asked to be spared.
+pub(super) const HELD: u8 = 2;
 
 /// Where a slot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +181,29 @@ impl Members {
         }
     }
 
+    /// Whether it is out of the picks for any of these reasons.
+    pub(super) fn is_out(&self, slot: u32, reasons: u8) -> bool {
+        self.hosts.get(slot as usize).is_some_and(|host| host.out & reasons > 0)
+    }
+
+    /// Takes an instance out of the picks for these reasons, or takes the reasons back. Between [`Tiers::touch`] and
+    /// [`Tiers::settle`](super::tiers::Tiers::settle).
+    ///
+    /// [`Tiers::touch`]: super::tiers::Tiers::touch
+    pub(super) fn set_out(&mut self, slot: u32, reasons: u8, out: bool) {
+        if let Some(host) = self.hosts.get_mut(slot as usize) {
+            host.out = if out { host.out | reasons } else { host.out & !reasons };
+        }
+    }
+
+    /// Forgets what the policy has learnt of an instance that is well again, lest its past keep it idle.
+    pub(super) fn forgive(&mut self, slot: u32) {
+        if let Some(signal) = self.signals.get_mut(slot as usize) {
+            self.unknown = self.unknown.saturating_add(u32::from(signal.is_known()));
+            signal.forgive();
+        }
+    }
+
     pub(super) fn name(&self, slot: u32) -> (&str, &str) {
         self.hosts.get(slot as usize).map_or(("", ""), |host| (&host.service, &host.id))
     }
@@ -272,7 +302,8 @@ impl Members {
     }
 
     fn claim(&mut self, service: &str, id: &str, now: u64) -> u32 {
-        let host = Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), turn: None, standing: Standing::Free };
+        let host =
+            Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), turn: None, standing: Standing::Free, out: 0 };
         if let Some(slot) = self.free.pop() {
             if let Some(old) = self.hosts.get_mut(slot as usize) {
                 *old = host;
@@ -338,7 +369,7 @@ impl Members {
         if !idle || host.standing != Standing::Leaving {
             return false;
         }
-        *host = Host { service: Box::default(), id: Box::default(), mark: 0, turn: None, standing: Standing::Free };
+        *host = Host { service: Box::default(), id: Box::default(), mark: 0, turn: None, standing: Standing::Free, out: 0 };
         self.leaving = self.leaving.saturating_sub(1);
         if self.signal(slot).is_some_and(|signal| !signal.is_known()) {
             self.unknown = self.unknown.saturating_sub(1);

@@ -36,6 +36,9 @@ const FAMILIES: &[Family] = &[
             out.sample("callboard_success_ratio", one, "", success);
         }
     }),
+    ("callboard_out", "gauge", "Whether the instance is out of the picks: 1 or 0; because it does badly, or asked for it.", |out, one| {
+        out.sample("callboard_out", one, "", u64::from(one.ejected || one.held));
+    }),
     ("callboard_available", "gauge", "Whether the instance is available: 1 or 0.", |out, one| {
         out.sample("callboard_available", one, "", u64::from(one.availability == crate::model::Availability::Available));
     }),
@@ -114,6 +117,8 @@ mod tests {
             availability: Availability::Available,
             in_flight: 2,
             tally,
+            ejected: true,
+            held: false,
             expected: Some(Duration::from_millis(250)),
             success: None,
         };

@@ -11,9 +11,10 @@
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
 //! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
-//! | after | `feedback`, `retry`, `hedge`, `limit` | what else follows from it: whether to try again, to hedge, to let a call in |
+//! | after | `feedback`, `outlier`, `hold`, `breaker`, `retry`, `hedge`, `limit` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in |
 
 mod after;
+mod breaker;
 mod config;
 mod decay;
 mod explain;
@@ -21,6 +22,7 @@ mod feedback;
 mod filter;
 mod hedge;
 mod histogram;
+mod hold;
 mod limit;
 mod members;
 mod metrics;
@@ -43,11 +45,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use after::After;
+pub use breaker::Breaker;
 pub use config::Options;
 pub use explain::{Explanation, LeftOut, Looked};
 pub use hedge::Hedge;
+pub use hold::Hold;
 pub use limit::{Aimd, Gradient2, Limit, Vegas};
 pub use outcome::{Load, Outcome, OutcomeKind};
+pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 pub use pick::{Pick, Request};
 pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
 pub use retry::{Budget, Retry};
@@ -95,6 +100,10 @@ pub struct Balancer {
     rng: Rng,
     /// None when the policy has no part that needs it.
     feedback: Option<Box<Feedback>>,
+    breaker: Breaker,
+    /// When the feedback has something to do, and when it wants a call sent to an instance that is out; microseconds.
+    alarm: u64,
+    probe_at: u64,
     now: Timestamp,
     backwards: u64,
     trace: Option<Box<Trace>>,
@@ -120,6 +129,9 @@ impl Balancer {
             query,
             trace: (options.trace > 0).then(|| Box::new(Trace::new(options.trace))),
             options,
+            breaker: policy.after.breaker.unwrap_or(Breaker::NONE),
+            alarm: u64::MAX,
+            probe_at: u64::MAX,
             feedback: Feedback::new(&policy, options.seed).map(Box::new),
             members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
@@ -190,6 +202,8 @@ impl Balancer {
                 availability: self.members.availability(*slot)?,
                 in_flight: self.members.in_flight(*slot)?,
                 tally: self.members.tally(*slot),
+                ejected: self.members.is_out(*slot, members::EJECTED),
+                held: self.members.is_out(*slot, members::HELD),
                 expected: self.members.expected(*slot, now),
                 success: self.members.success(*slot, now),
             })
@@ -252,7 +266,7 @@ impl Balancer {
     ///
     /// # Errors
     /// [`Code::NoInstances`], [`Code::NoneAvailable`], [`Code::AllExcluded`]; [`Code::LimitExceeded`] for a `key` or an
-    /// `exclude` that is too long, and for `picks` when 1 048 576 are unfinished.
+    /// `exclude` that is too long, for `picks` when 1 048 576 are unfinished, and for what the policy's `breaker` bounds.
     #[inline]
     pub fn pick(&mut self, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
         self.observe(now);
@@ -269,13 +283,27 @@ impl Balancer {
 
     #[inline]
     fn choose(&mut self, request: &Request<'_>) -> Option<Pick> {
-        if !request.is_within_limits() || self.tickets.is_full() {
+        if !request.is_within_limits() || self.is_full() {
             return None;
         }
         let now = self.now.as_micros();
-        let slot = self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng, now)?;
+        let slot = if now >= self.probe_at { self.divert(request) } else { None };
+        let slot = match slot {
+            Some(slot) => slot,
+            None => {
+                let slot = self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng, now)?;
+                let has_room = self.members.in_flight(slot).is_some_and(|count| count < self.breaker.instance);
+                if has_room { slot } else { self.spill(request)? }
+            }
+        };
         let handle = self.members.begin(slot, now)?;
         Some(Pick { handle, token: self.tickets.issue(slot, self.now) })
+    }
+
+    /// Whether as many picks are out as may be.
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.tickets.is_full() || self.tickets.len() >= self.breaker.total as usize
     }
 
     /// Why nothing was chosen.
@@ -286,8 +314,12 @@ impl Balancer {
             error
         } else if self.tickets.is_full() {
             Error::too_large("picks", limits::PICKS_IN_FLIGHT as u64)
+        } else if self.is_full() {
+            Error::too_large("breaker.total", u64::from(self.breaker.total))
         } else if self.is_empty() {
             Error::new(Code::NoInstances, "").message("no instance matches the query")
+        } else if self.breaker.instance < u32::MAX && self.is_choked(request) {
+            Error::too_large("breaker.instance", u64::from(self.breaker.instance))
         } else {
             self.tiers.refusal()
         }
@@ -304,9 +336,8 @@ impl Balancer {
         let Some((slot, began)) = self.tickets.redeem(token) else { return false };
         let now = self.now.as_micros();
         self.members.end(slot, began, Some(&outcome), now);
-        if let Some(feedback) = &mut self.feedback {
-            let in_flight = (self.tickets.len() as u32).saturating_add(1);
-            feedback.learn(&outcome, now.saturating_sub(began), in_flight, now);
+        if self.feedback.is_some() {
+            self.reflect(slot, began, &outcome);
         }
         true
     }
@@ -321,9 +352,11 @@ impl Balancer {
         self.pick(request, now)
     }
 
-    /// When the oldest unfinished pick is reaped: the only timer a host needs for a balancer. None while all are finished.
+    /// When the oldest unfinished pick is reaped or an instance that is out comes back by itself: the only timer a host needs
+    /// for a balancer. None when there is neither.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.tickets.deadline()
+        let back = self.feedback.as_ref().and_then(|feedback| feedback.deadline()).map(Timestamp::clamped);
+        [self.tickets.deadline(), back].into_iter().flatten().min()
     }
 
     /// Reaps the picks that are due and tells how many. They count as neither succeeded nor failed.
@@ -345,6 +378,9 @@ impl Balancer {
         self.now = now;
         if self.tickets.is_due(now) {
             self.reap();
+        }
+        if now.as_micros() >= self.alarm {
+            self.ring();
         }
     }
 
@@ -375,6 +411,9 @@ impl Balancer {
                     if !same {
                         moved.push(slot);
                     }
+                    if let Some(feedback) = &mut self.feedback {
+                        feedback.enter(slot, known.is_none());
+                    }
                     if known.is_none() {
                         new.push(slot);
                     }
@@ -383,6 +422,10 @@ impl Balancer {
                     if let Some(slot) = self.members.slot_of(service, id) {
                         self.tiers.touch(&mut self.members, slot);
                         self.members.remove(slot);
+                        if let Some(feedback) = &mut self.feedback {
+                            feedback.leave(slot);
+                            self.members.set_out(slot, members::EJECTED | members::HELD, false);
+                        }
                         moved.push(slot);
                     }
                 }
@@ -395,6 +438,9 @@ impl Balancer {
         self.members.enter(&new);
         self.tiers.settle(&mut self.members, &moved);
         self.members.sweep();
+        if let Some(feedback) = &self.feedback {
+            (self.alarm, self.probe_at) = feedback.timers();
+        }
     }
 }
 

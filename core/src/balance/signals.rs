@@ -36,6 +36,11 @@ impl Signal {
         Self { latency: -1.0, timed: 0, success: 1.0, judged: 0, picked: now, began: 0 }
     }
 
+    /// Forgets how calls ended and how long they took.
+    pub(super) fn forgive(&mut self) {
+        *self = Self { picked: self.picked, began: self.began, ..Self::new(0) };
+    }
+
     /// Counts a call that begins.
     #[inline]
     pub(super) fn begin(&mut self, now: u64) {

@@ -94,6 +94,10 @@ pub struct InstanceStats {
     pub in_flight: u32,
     /// What became of the others.
     pub tally: Tally,
+    /// Whether outlier detection has taken it out of the picks.
+    pub ejected: bool,
+    /// Whether it asked to be spared, and is.
+    pub held: bool,
     /// The average latency that the policy has learnt, if it learns one and a call has told it.
     pub expected: Option<Duration>,
     /// The average success that the policy has learnt, from 0 to 1, if it learns one.
@@ -117,7 +121,7 @@ pub struct Stats {
 
 impl Stats {
     /// Writes `{policy, picks, inflight, succeeded, failed, cancelled, reaped, latency?, backwards, instances: [{handle, service, id,
-    /// availability, picks, inflight, succeeded, failed, cancelled, reaped, latency?, expected?, success?}]}`; a latency is the mean in seconds, to the microsecond,
+    /// availability, picks, inflight, succeeded, failed, cancelled, reaped, latency?, ejected?, held?, expected?, success?}]}`; `ejected` and `held` are there when true; a latency is the mean in seconds, to the microsecond,
     /// and absent while none was told.
     pub fn to_value(&self) -> Value {
         let document = |pairs: Vec<(&'static str, Value)>| Value::map(pairs.into_iter().filter(|(_, value)| *value != Value::Null));
@@ -129,6 +133,8 @@ impl Stats {
                 ("availability", one.availability.as_str().into()),
             ];
             pairs.extend(one.tally.pairs(u64::from(one.in_flight)));
+            pairs.push(("ejected", one.ejected.then_some(true).into()));
+            pairs.push(("held", one.held.then_some(true).into()));
             pairs.push(("expected", one.expected.map(secs).into()));
             pairs.push(("success", one.success.into()));
             document(pairs)

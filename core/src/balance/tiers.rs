@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use super::filter::Excluded;
-use super::members::Members;
+use super::members::{EJECTED, HELD, Members};
 use super::policy::{Candidates, Look, Picker, Policy};
 use crate::error::{Code, Error};
 use crate::model::Availability;
@@ -13,13 +13,17 @@ use crate::rng::Rng;
 /// The pools, best first.
 const TIERS: [Availability; 3] = [Availability::Available, Availability::Degraded, Availability::Draining];
 
-/// The instances that may be given a call, by availability: the available, then the degraded, then those that drain.
+/// The pool of those that are out, because they do badly or asked for it: the last.
+const OUT: usize = TIERS.len();
+
+/// The instances that may be given a call, by availability: the available, then the degraded, then those that drain, then
+/// those that outlier detection or their own wish has taken out.
 ///
 /// A pick is made from the first pool in which the request leaves a candidate. An instance that is unavailable or has
 /// weight 0 is in none. The order of the pools is the prioritising stage of the pipeline.
 #[derive(Clone, Debug)]
 pub(super) struct Tiers {
-    pools: [Pool; TIERS.len()],
+    pools: [Pool; OUT + 1],
     /// The first that is not empty; 0 when all are.
     first: usize,
     policy: Policy,
@@ -50,7 +54,8 @@ impl Tiers {
         if members.weight(slot) == 0 {
             return None;
         }
-        TIERS.iter().position(|tier| *tier == availability)
+        let tier = TIERS.iter().position(|tier| *tier == availability)?;
+        Some(if members.is_out(slot, EJECTED | HELD) { OUT } else { tier })
     }
 
     /// Told before an instance changes: what the policy keeps of its pool is parked.

@@ -81,8 +81,8 @@ impl Policy {
         &self.name
     }
 
-    /// Reads a preset's name, or `{preset?, pick?, retry?, hedge?, limit?}`: a preset (default `least-request`)
-    /// and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
+    /// Reads a preset's name, or `{preset?, pick?, outliers?, hold?, breaker?, retry?, hedge?, limit?}`: a preset (default
+    /// `least-request`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
     ///
     /// # Errors
     /// [`Code::InvalidPolicy`]; [`Code::InvalidArgument`], [`Code::UnknownField`] and what the parts return, with their field.
@@ -99,7 +99,7 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Writes `{preset, pick, retry, hedge, limit}`.
+    /// Writes `{preset, pick, outliers, hold, breaker, retry, hedge, limit}`.
     pub fn to_value(&self) -> Value {
         Value::map([("preset", self.name.as_str().into()), ("pick", self.generator.to_value())].into_iter().chain(self.after.pairs()))
     }

@@ -68,3 +68,139 @@ fn settings_out_of_range_are_refused() {
     let error = Balancer::new(Query::service("s"), policy, Options::default()).unwrap_err();
     assert_eq!((error.code(), error.field()), (Code::InvalidArgument, "policy.hedge.quantile"));
 }
+
+/// The share of the calls that a host gets that fails in 1 ms, and then its share once it is well: each second one figure.
+fn black_hole(preset: &str, rate: u64, seconds: std::ops::Range<u64>) -> Vec<f64> {
+    let document = format!("{{\"preset\": \"{preset}\", \"outliers\": \"adaptive\"}}");
+    let policy = Policy::from_value(&Value::from_json(document.as_bytes()).unwrap()).unwrap();
+    let mut balancer = Balancer::new(Query::service("s"), policy, Options::seeded(7)).unwrap();
+    let mut stage = Stage::default();
+    let handles: Vec<Handle> = (0..10).map(|i| stage.put(&mut balancer, &format!("b{i}"), 1_000, Available)).collect();
+    let (mut ends, mut shares) = (BTreeMap::<(u64, u64), bool>::new(), vec![]);
+    let (step, mut hits) = (1_000_000 / rate, 0u64);
+    for call in 0..60 * rate {
+        let now = call * step;
+        while let Some(entry) = ends.first_entry()
+            && entry.key().0 <= now
+        {
+            let ((end, token), ok) = entry.remove_entry();
+            balancer.finish(token, Outcome::new(ok, None), Timestamp::from_micros(end).unwrap());
+        }
+        let pick = balancer.pick(&Request::default(), Timestamp::from_micros(now).unwrap()).unwrap();
+        let is_bad = pick.handle == handles[0];
+        let fails = is_bad && seconds.contains(&(now / 1_000_000));
+        let took = if fails { 1_000 } else { 150_000 + call * 7_919 % 50_000 };
+        ends.insert((now + took, pick.token), !fails);
+        hits += u64::from(is_bad);
+        if (call + 1) % rate == 0 {
+            shares.push(hits as f64 / rate as f64);
+            hits = 0;
+        }
+    }
+    shares
+}
+
+#[test]
+fn a_host_that_fails_fast_is_out_in_two_seconds_and_back_in_ten() {
+    for preset in ["adaptive", "least-request", "peak-ewma", "round-robin", "random"] {
+        for rate in [100, 1_000, 4_000] {
+            let shares = black_hole(preset, rate, 5..40);
+            let mean = |range: std::ops::Range<usize>| shares[range.clone()].iter().sum::<f64>() / range.len() as f64;
+            assert!(mean(7..40) <= 0.02, "{preset} at {rate}/s: {:?}", &shares[5..40]);
+            assert!((0.08..=0.12).contains(&mean(50..60)), "{preset} at {rate}/s: {:?}", &shares[40..]);
+        }
+    }
+}
+
+#[test]
+fn one_that_is_out_is_used_when_there_is_no_other() {
+    let (mut balancer, handles) = with(r#""outliers": {"preset": "adaptive", "most": 100}"#);
+    let refuse = |balancer: &mut Balancer, now: Timestamp| {
+        let pick = balancer.pick(&Request::default(), now).unwrap();
+        balancer.finish(pick.token, Outcome::failure(), now);
+    };
+    (0..500).for_each(|_| refuse(&mut balancer, at(0)));
+    assert!(balancer.stats().instances.iter().all(|one| one.ejected));
+    let pick = balancer.pick(&Request::excluding(&handles[1..]), at(0)).unwrap();
+    assert_eq!(pick.handle, handles[0]);
+    let text = balancer.stats().to_value().to_json();
+    assert!(std::str::from_utf8(&text).unwrap().contains("\"ejected\":true"));
+}
+
+#[test]
+fn envoy_s_times_are_kept_to() {
+    let (mut balancer, handles) = with(r#""outliers": {"preset": "envoy", "interval": 1, "recovery": {"kind": "fixed", "base": 5}}"#);
+    let only = |balancer: &mut Balancer, secs: u64, ok: bool| {
+        let pick = balancer.pick(&Request::excluding(&handles[1..]), at(secs)).unwrap();
+        balancer.finish(pick.token, Outcome::new(ok, None), at(secs));
+    };
+    (0..5).for_each(|_| only(&mut balancer, 0, false));
+    assert_eq!(balancer.deadline(), Some(at(5)));
+    let is_picked = |balancer: &mut Balancer, secs: u64| {
+        (0..200).filter(|_| balancer.pick(&Request::default(), at(secs)).unwrap().handle == handles[0]).count() > 0
+    };
+    assert!(!is_picked(&mut balancer, 4));
+    balancer.advance(at(5));
+    assert!(!balancer.stats().instances[0].ejected);
+    assert!(is_picked(&mut balancer, 5));
+}
+
+#[test]
+fn one_that_asks_is_spared_until_then() {
+    let (mut balancer, handles) = with(r#""hold": {}"#);
+    let spared = Outcome { retry_after: Some(Duration::from_secs(30)), ..Outcome::of(OutcomeKind::Throttled) };
+    for handle in &handles[1..] {
+        let others: Vec<Handle> = handles.iter().filter(|other| *other != handle).copied().collect();
+        let pick = balancer.pick(&Request::excluding(&others), at(1)).unwrap();
+        assert_eq!(pick.handle, *handle);
+        balancer.finish(pick.token, spared, at(1));
+    }
+    let tokens: Vec<u64> = (0..100)
+        .map(|_| {
+            let pick = balancer.pick(&Request::default(), at(30)).unwrap();
+            assert_eq!(pick.handle, handles[0]);
+            pick.token
+        })
+        .collect();
+    tokens.into_iter().for_each(|token| assert!(balancer.finish(token, Outcome::default(), at(30))));
+    assert_eq!(balancer.deadline(), Some(at(31)));
+    assert!(balancer.stats().instances[1].held);
+    let picked: std::collections::BTreeSet<Handle> = (0..200).map(|_| balancer.pick(&Request::default(), at(31)).unwrap().handle).collect();
+    assert_eq!(picked.len(), 10);
+    assert!(!balancer.stats().instances[1].held);
+}
+
+#[test]
+fn a_breaker_sends_elsewhere_and_then_refuses() {
+    let (mut balancer, handles) = with(r#""breaker": {"instance": 2}"#);
+    let mut counts = BTreeMap::<Handle, u32>::new();
+    let picks: Vec<Pick> = (0..20).map(|_| balancer.pick(&Request::default(), at(0)).unwrap()).collect();
+    picks.iter().for_each(|pick| *counts.entry(pick.handle).or_default() += 1);
+    assert!(counts.len() == 10 && counts.values().all(|count| *count == 2), "{counts:?}");
+    let error = balancer.pick(&Request::default(), at(0)).unwrap_err();
+    assert_eq!((error.code(), error.field(), error.limit_value()), (Code::LimitExceeded, "breaker.instance", Some(2)));
+    balancer.finish(picks[0].token, Outcome::default(), at(0));
+    let request = Request::excluding(&handles[..3]);
+    assert_eq!(balancer.explain(&request, at(0)).choice.ok(), balancer.pick(&request, at(0)).ok().map(|pick| pick.handle));
+    let (mut balancer, _) = with(r#""breaker": {"total": 3}"#);
+    (0..3).for_each(|_| drop(balancer.pick(&Request::default(), at(0)).unwrap()));
+    let error = balancer.pick(&Request::default(), at(0)).unwrap_err();
+    assert_eq!((error.field(), error.limit_value()), ("breaker.total", Some(3)));
+}
+
+#[test]
+fn who_leaves_and_comes_back_is_in() {
+    let (mut balancer, handles) = with(r#""outliers": "adaptive", "hold": {"unasked": 60}"#);
+    let mut stage = Stage::default();
+    for kind in [OutcomeKind::Throttled, OutcomeKind::Error, OutcomeKind::Error, OutcomeKind::Error, OutcomeKind::Error, OutcomeKind::Error]
+    {
+        let pick = balancer.pick(&Request::excluding(&handles[1..]), at(0)).unwrap();
+        balancer.finish(pick.token, Outcome::of(kind), at(0));
+    }
+    let one = |balancer: &Balancer| balancer.stats().instances.iter().map(|one| (one.ejected, one.held)).next().unwrap();
+    assert_eq!(one(&balancer), (true, true));
+    stage.remove(&mut balancer, "b0");
+    stage.put(&mut balancer, "b0", 1_000, Available);
+    assert_eq!(one(&balancer), (false, false));
+    assert_eq!((balancer.alarm, balancer.probe_at), (10_000_000, u64::MAX));
+}

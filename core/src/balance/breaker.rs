@@ -1,0 +1,54 @@
+//! How many calls may be out at one instance, and at all of them.
+
+use super::settings::Settings;
+use crate::error::Error;
+use crate::value::Value;
+
+/// How many calls may be out at once: a pick beyond it goes to another instance, or is refused. (Envoy's circuit breakers;
+/// what opens for an instance that fails, and closes after a probation, is [`Outliers`](super::Outliers).)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// At one instance: at least 1, by default any number.
+    pub instance: u32,
+    /// At all instances: at least 1, default 1024 (Envoy's `max_requests`).
+    pub total: u32,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { instance: u32::MAX, total: 1_024 }
+    }
+}
+
+impl Breaker {
+    /// A breaker that never breaks.
+    pub(super) const NONE: Self = Self { instance: u32::MAX, total: u32::MAX };
+
+    /// Reads `{instance?, total?}`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument), [`Code::UnknownField`](crate::Code::UnknownField).
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let settings = Settings::new(value, &["instance", "total"])?;
+        let default = Self::default();
+        Ok(Self { instance: settings.count("instance", default.instance, 1)?, total: settings.count("total", default.total, 1)? })
+    }
+
+    /// Writes `{instance, total}`.
+    pub fn to_value(&self) -> Value {
+        Value::map([("instance", u64::from(self.instance)), ("total", u64::from(self.total))].map(|(name, count)| (name, count.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_round_trip() {
+        for breaker in [Breaker::default(), Breaker { instance: 1, total: 1 }] {
+            assert_eq!(Breaker::from_value(&breaker.to_value()), Ok(breaker));
+        }
+        assert_eq!(Breaker::from_value(&Value::map([("total", Value::from(0u64))])).unwrap_err().field(), "total");
+    }
+}
