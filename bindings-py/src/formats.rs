@@ -18,7 +18,6 @@ pub fn decode<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let format = Format::parse(&text(format, "format")?).raise(py)?;
     let namespace = namespace.map_or_else(|| Ok(DEFAULT_NAMESPACE.to_owned()), |namespace| text(namespace, "namespace"))?;
-    let decoded =
-        formats::decode(format, payload(body, "body")?.as_bytes(), &Context { namespace: &namespace, service: None }).raise(py)?;
+    let decoded = formats::decode(format, payload(body, "body")?.as_bytes(), &Context::new(&namespace)).raise(py)?;
     object(py, &decoded.to_value())
 }

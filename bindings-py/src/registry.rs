@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use callboard::formats::Feed;
+use callboard::formats::{Feed, FeedConfig};
 use callboard::model::{DEFAULT_NAMESPACE, Handle, Health, Override, Registration};
 use callboard::registry::{self as core, Config, Listing, Position, Put};
 use callboard::{Error, Timestamp, Value};
@@ -456,9 +456,10 @@ impl Registry {
         now: Option<Time>,
         scope: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let feed = Feed::from_value(&document([("source", source)], scope)?).raise(py)?;
+        let config = FeedConfig::from_value(&document([("source", source)], scope)?).raise(py)?;
+        let mut feed = Feed::new(config).raise(py)?;
         let body = payload(body, "body")?;
-        let done = self.change(py, clock::at(now), |core, now| feed.push(core, body.as_bytes(), now))?;
+        let done = self.change(py, clock::at(now), |core, now| feed.take(core, body.as_bytes(), now))?;
         result(py, "Reconciled", &done.to_value())
     }
 

@@ -67,6 +67,11 @@ pub const REAP_MAX_MICROS: u64 = 86_400_000_000;
 /// Unfinished picks of one balancer.
 pub const PICKS_IN_FLIGHT: usize = 1 << 20;
 
+/// Shortest interval or wait of a feed, microseconds (1 s).
+pub const FEED_SPAN_MIN_MICROS: u64 = 1_000_000;
+/// Longest interval or wait of a feed, microseconds (1 h).
+pub const FEED_SPAN_MAX_MICROS: u64 = 3_600_000_000;
+
 /// Candidates that `sample` draws for one pick.
 pub const CHOICES: u32 = 32;
 /// Events that a balancer writes down for its trace.
@@ -112,6 +117,8 @@ pub const ALL: &[(&str, u64)] = &[
     ("reap-min-micros", REAP_MIN_MICROS),
     ("reap-max-micros", REAP_MAX_MICROS),
     ("picks-in-flight", PICKS_IN_FLIGHT as u64),
+    ("feed-span-min-micros", FEED_SPAN_MIN_MICROS),
+    ("feed-span-max-micros", FEED_SPAN_MAX_MICROS),
     ("choices", CHOICES as u64),
     ("trace-events", TRACE_EVENTS as u64),
     ("attempts", ATTEMPTS as u64),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use callboard::balance::{Balancer, Options, Outcome};
-use callboard::formats::{Context, Feed, Format, decode};
+use callboard::formats::{Context, Feed, FeedConfig, Format, decode};
 use callboard::model::{AdminState, Endpoint, Health, Host, Override, Registration, Version};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Extent, Listing, Op, Position, Put, Registry};
@@ -404,15 +404,15 @@ fn documents_of_any_shape_change_nothing_when_refused() {
 fn payloads_cut_bent_and_made_up() {
     const PAYLOAD: &str = r#"[{"Node":{"Node":"n1","Address":"10.1.1.1","Datacenter":"dc1","Meta":{"k":"v"}},"Service":{"ID":"web-1","Service":"web","Tags":["x","version=1.2.3"],"Address":"10.0.0.1","Port":80,"Meta":{"version":"1.4.2","password":"hunter2-canary"},"Weights":{"Passing":10,"Warning":1}},"Checks":[{"CheckID":"serfHealth","Status":"passing"},{"CheckID":"c","Status":"warning"}]},{"Node":{"Node":"n2","Address":"10.1.1.2"},"Service":{"ID":"web-2","Service":"web","Port":"81"},"Checks":[]}]"#;
     let now = Timestamp::from_secs(2);
-    let feed = Feed { source: "consul:dc1".into(), format: Format::ConsulHealth, namespace: "default".into(), service: Some("web".into()) };
+    let mut feed = Feed::new(FeedConfig::new("consul:dc1", Format::ConsulHealth).service("web")).expect("a feed");
     let mut registry = rich();
     let mut push = |bytes: &[u8]| {
-        if let Ok(decoded) = decode(Format::ConsulHealth, bytes, &Context { namespace: "default", service: None }) {
+        if let Ok(decoded) = decode(Format::ConsulHealth, bytes, &Context::new("default")) {
             decoded.skipped.iter().for_each(|skipped| fair(&skipped.error));
             assert!(decoded.instances.iter().all(|instance| instance.registration.validate().is_ok()), "{}", json(&decoded.to_value()));
         }
         let before = (registry.position(), registry.digest("default", "web"));
-        match feed.push(&mut registry, bytes, now) {
+        match feed.take(&mut registry, bytes, now) {
             Ok(done) => done.skipped.iter().for_each(|skipped| fair(&skipped.error)),
             Err(error) => {
                 fair(&error);

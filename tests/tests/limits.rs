@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use callboard::balance::{Balancer, Options, Policy, Request};
+use callboard::formats::{Feed, FeedConfig, Format};
 use callboard::limits;
 use callboard::model::{AdminState, Endpoint, Handle, Host, Lease, Metadata, Override, Registration, Tags, Version, Weight};
 use callboard::query::{Query, Selector, VersionRange};
@@ -75,6 +76,10 @@ const PROBES: &[(&str, Probe)] = &[
     }),
     ("reap-min-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),
     ("trace-events", |n| Options { trace: n as u32, ..Options::default() }.validate()),
+    ("feed-span-min-micros", |n| feed(|config| config.interval = Some(Duration::from_micros(n)))),
+    ("feed-span-min-micros", |n| feed(|config| config.wait = Duration::from_micros(n))),
+    ("feed-span-max-micros", |n| feed(|config| config.interval = Some(Duration::from_micros(n)))),
+    ("feed-span-max-micros", |n| feed(|config| config.wait = Duration::from_micros(n))),
     ("choices", |n| policy_part("choices", Value::from(n))),
     ("attempts", |n| callboard::balance::Retry::from_value(&Value::map([("attempts", n.into())])).map(drop)),
     ("span-min-micros", |n| score_part("tau", n)),
@@ -87,7 +92,7 @@ const PROBES: &[(&str, Probe)] = &[
 ];
 
 /// Limits from below: one less is too little.
-const LEAST: &[&str] = &["ttl-min-micros", "reap-min-micros", "span-min-micros"];
+const LEAST: &[&str] = &["ttl-min-micros", "reap-min-micros", "span-min-micros", "feed-span-min-micros"];
 
 fn long(bytes: u64) -> String {
     "a".repeat(bytes as usize)
@@ -111,6 +116,13 @@ fn policy_part(name: &str, value: Value) -> Result<(), Error> {
 /// A policy that scores by cost, with this setting in microseconds.
 fn score_part(name: &str, us: u64) -> Result<(), Error> {
     policy_part("score", Value::map([("kind", Value::from("cost")), (name, Value::from(us as f64 / 1e6))]))
+}
+
+/// A feed with this setting.
+fn feed(set: impl FnOnce(&mut FeedConfig)) -> Result<(), Error> {
+    let mut config = FeedConfig::new("consul:dc1", Format::Callboard);
+    set(&mut config);
+    Feed::new(config).map(drop)
 }
 
 fn registry() -> Registry {

@@ -3,23 +3,34 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Coverage, Decoded, Entry, Feed};
+use super::parts::Parts;
+use super::{Coverage, Decoded, Entry, FeedConfig};
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::model::{AdminState, Override};
+use crate::model::{AdminState, Health, Override};
 use crate::registry::{Listing, Reconciled, Registry, Skipped};
 use crate::time::Timestamp;
 
 /// Makes the records of the source what a payload says.
-pub(super) fn apply(registry: &mut Registry, feed: &Feed, decoded: Decoded, now: Timestamp) -> Result<Reconciled, Error> {
+pub(super) fn apply(
+    registry: &mut Registry,
+    feed: &FeedConfig,
+    parts: &mut Parts,
+    mut decoded: Decoded,
+    now: Timestamp,
+) -> Result<Reconciled, Error> {
     let service = match feed.format.coverage() {
         Coverage::Service => Some(service(feed, &decoded)?),
-        Coverage::Services | Coverage::Changes => feed.service.clone(),
+        Coverage::Services => feed.service.clone(),
     };
+    parts.merge(&mut decoded);
     let asked = |entry: &Entry| {
         feed.format.coverage() == Coverage::Service || service.as_ref().is_none_or(|own| *own == entry.registration.service)
     };
-    let entries: Vec<Entry> = decoded.instances.into_iter().filter(asked).collect();
+    let mut entries: Vec<Entry> = decoded.instances.into_iter().filter(asked).collect();
+    if decoded.fake_health {
+        entries.iter_mut().for_each(|entry| keep_health(registry, feed, entry));
+    }
     let words: Vec<(usize, AdminState)> = entries.iter().map(|entry| (entry.index, entry.admin)).collect();
     let listing = Listing {
         source: feed.source.clone(),
@@ -44,10 +55,17 @@ pub(super) fn apply(registry: &mut Registry, feed: &Feed, decoded: Decoded, now:
 }
 
 /// The service that the payload of a format of one service is about.
-fn service(feed: &Feed, decoded: &Decoded) -> Result<String, Error> {
+fn service(feed: &FeedConfig, decoded: &Decoded) -> Result<String, Error> {
     let named = || decoded.instances.first().map(|entry| entry.registration.service.clone());
     let service = feed.service.clone().or_else(named);
     service.ok_or_else(|| Error::new(Code::MissingField, "service").message("an empty payload does not name its service"))
+}
+
+/// The source says of all that they are healthy: that of those on record stands, and that of the others is not known.
+fn keep_health(registry: &Registry, feed: &FeedConfig, entry: &mut Entry) {
+    let own = &mut entry.registration;
+    let known = registry.lookup(&feed.namespace, &own.service, &own.id).and_then(|handle| registry.instance(handle));
+    own.health = known.filter(|known| known.source == feed.source).map_or(Health::Unknown, |known| known.registration.health);
 }
 
 /// Lets the operator's word here be what it is there, save where there is one of our own. Tells what could not be taken over.

@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::Timestamp;
-    use crate::formats::{Feed, Format};
+    use crate::formats::{Feed, FeedConfig, Format};
     use crate::model::Availability;
     use crate::model::Override;
     use crate::query::{HealthFilter, Query};
@@ -79,8 +79,8 @@ mod tests {
     fn follow(server: &mut Registry, local: &mut Registry, query: &str, now: Timestamp) -> Vec<(String, Availability)> {
         let request = Request { method: "GET", path: "/v1/instances/default/web", query, body: b"" };
         let Reply::Response(response) = rest::handle(server, &request, now) else { panic!() };
-        let feed = Feed { source: "board".into(), format: Format::Callboard, namespace: "default".into(), service: Some("web".into()) };
-        feed.push(local, &response.body, now).unwrap();
+        let mut feed = Feed::new(FeedConfig::new("board", Format::Callboard).service("web")).unwrap();
+        feed.take(local, &response.body, now).unwrap();
         let all = Query::service("web").health(HealthFilter::Any);
         let seen = local.query(&all).handles.into_iter().map(|handle| local.instance(handle).unwrap());
         seen.map(|instance| (instance.registration.id.clone(), instance.availability())).collect()
@@ -121,10 +121,10 @@ mod tests {
     #[test]
     fn what_is_not_understood_removes_nobody() {
         let mut local = Registry::new(Config::default()).unwrap();
-        let feed = Feed { source: "board".into(), format: Format::Callboard, namespace: "default".into(), service: Some("web".into()) };
+        let mut feed = Feed::new(FeedConfig::new("board", Format::Callboard).service("web")).unwrap();
         let mut push = |list: &str| {
             let body = format!(r#"{{"instances":[{list}],"continued":true,"colour":1}}"#);
-            let outcome = feed.push(&mut local, body.as_bytes(), Timestamp::ZERO).unwrap();
+            let outcome = feed.take(&mut local, body.as_bytes(), Timestamp::ZERO).unwrap();
             (outcome.added, outcome.removed, outcome.held, outcome.skipped.len())
         };
         let one = |id: &str| format!(r#"{{"service":"web","id":"{id}","shade":{{"x":1}},"ttl":"?"}}"#);

@@ -142,7 +142,7 @@ fn weight(service: Node<'_>, health: Health) -> Result<Weight, Error> {
 mod tests {
     use super::*;
     use crate::Timestamp;
-    use crate::formats::{Feed, Format};
+    use crate::formats::{Feed, FeedConfig, Format};
     use crate::query::Query;
     use crate::registry::{Config, Registry};
     use std::format;
@@ -157,7 +157,7 @@ mod tests {
        "Checks": null}]"#;
 
     fn read(text: &str) -> Result<Decoded, Error> {
-        health(text.as_bytes(), &Context { namespace: "default", service: None })
+        health(text.as_bytes(), &Context::new("default"))
     }
 
     #[test]
@@ -179,9 +179,8 @@ mod tests {
     #[test]
     fn bad_entries_are_told_and_bad_documents_change_nothing() {
         let mut registry = Registry::new(Config::default()).unwrap();
-        let feed =
-            Feed { source: "consul:dc1".into(), format: Format::ConsulHealth, namespace: "default".into(), service: Some("web".into()) };
-        let push = |registry: &mut Registry, body: &str| feed.push(registry, body.as_bytes(), Timestamp::ZERO);
+        let config = FeedConfig::new("consul:dc1", Format::ConsulHealth).service("web");
+        let push = |registry: &mut Registry, body: &str| Feed::new(config.clone())?.take(registry, body.as_bytes(), Timestamp::ZERO);
         assert_eq!(push(&mut registry, TWO).unwrap().added, 2);
         for (from, to, field) in [
             ("\"Port\": 8080", "\"Port\": 70000", "Service.Port"),
@@ -332,9 +331,9 @@ mod tests {
             entry("d", "169.254.1.1"),
         ];
         let mut registry = Registry::new(Config::default()).unwrap();
-        let feed = Feed { source: "consul:dc1".into(), format: Format::ConsulHealth, namespace: "default".into(), service: None };
+        let mut feed = Feed::new(FeedConfig::new("consul:dc1", Format::ConsulHealth)).unwrap();
         // The first entry that was read names the service.
-        let outcome = feed.push(&mut registry, format!("[{}]", body.join(",")).as_bytes(), Timestamp::ZERO).unwrap();
+        let outcome = feed.take(&mut registry, format!("[{}]", body.join(",")).as_bytes(), Timestamp::ZERO).unwrap();
         let told: Vec<_> = outcome.skipped.iter().map(|skipped| (skipped.index, skipped.error.code())).collect();
         assert_eq!(
             told,

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Ask;
 use crate::error::Error;
 use crate::limits;
 use crate::model::{AdminState, Registration};
@@ -21,6 +22,15 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// The service that was asked for. Formats that name no service (Prometheus, DNS) need it.
     pub service: Option<&'a str>,
+    /// What was asked for: where a payload does not say itself whether it is all that there is.
+    pub ask: Ask,
+}
+
+impl<'a> Context<'a> {
+    /// An answer to a question for all that there is in a namespace.
+    pub fn new(namespace: &'a str) -> Self {
+        Self { namespace, service: None, ask: Ask::Full }
+    }
 }
 
 /// One instance that a payload names.

@@ -10,9 +10,13 @@ mod consul;
 mod decoded;
 mod feed;
 mod json;
+mod next;
+mod pace;
+mod parts;
 
 pub use decoded::{Context, Decoded, Entry, Part};
-pub use feed::Feed;
+pub use feed::{Feed, FeedConfig};
+pub use next::{Ask, Fed, Next, Payload};
 
 use crate::error::{Code, Error};
 
@@ -23,8 +27,6 @@ pub enum Coverage {
     Service,
     /// All instances of many services.
     Services,
-    /// What has changed of many services since the payload before.
-    Changes,
 }
 
 /// How a system is asked, and what its transport tells.
@@ -114,3 +116,6 @@ pub fn decode(format: Format, bytes: &[u8], context: &Context<'_>) -> Result<Dec
     context.service.map_or(Ok(()), |service| crate::model::check_name("service", service))?;
     format.reader()(bytes, context)
 }
+
+#[cfg(all(test, feature = "consul"))]
+mod tests;

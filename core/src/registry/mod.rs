@@ -194,6 +194,13 @@ impl Registry {
         self.overrides.len() > 0
     }
 
+    /// The revision that last changed a record of a service.
+    #[cfg(feature = "feed")]
+    pub(crate) fn service_revision(&self, namespace: &str, service: &str) -> Option<u64> {
+        let services = &self.store.services;
+        services.find(namespace, service).and_then(|number| services.get(number)).map(|service| service.revision)
+    }
+
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,6 +1,6 @@
 //! How a consumer follows the board: the registry server's answers, kept in a registry of its own.
 
-use callboard::formats::{Feed, Format};
+use callboard::formats::{Feed, FeedConfig, Format};
 use callboard::registry::{Reconciled, Registry};
 use callboard::{Error, Timestamp, Value};
 
@@ -12,21 +12,21 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub fn new(source: &str, namespace: &str, service: &str) -> Self {
-        let feed = Feed { source: source.into(), format: Format::Callboard, namespace: namespace.into(), service: Some(service.into()) };
-        Self { feed, position: None }
+    pub fn new(source: &str, namespace: &str, service: &str) -> Result<Self, Error> {
+        let config = FeedConfig { namespace: namespace.into(), ..FeedConfig::new(source, Format::Callboard).service(service) };
+        Ok(Self { feed: Feed::new(config)?, position: None })
     }
 
     /// What to ask next: answered at once when something is new, and after `wait` seconds at the latest.
     pub fn path(&self, wait: u64) -> String {
         let since = self.position.map_or_else(String::new, |(epoch, revision)| format!("&epoch={epoch}&revision={revision}"));
-        let service = self.feed.service.as_deref().unwrap_or_default();
-        format!("/v1/instances/{}/{service}?wait={wait}{since}", self.feed.namespace)
+        let config = self.feed.config();
+        format!("/v1/instances/{}/{}?wait={wait}{since}", config.namespace, config.service.as_deref().unwrap_or_default())
     }
 
     /// Takes an answer.
     pub fn push(&mut self, registry: &mut Registry, body: &[u8], now: Timestamp) -> Result<Reconciled, Error> {
-        let done = self.feed.push(registry, body, now)?;
+        let done = self.feed.take(registry, body, now)?;
         let answer = Value::from_json(body)?;
         let number = |name: &str| answer.get(name).and_then(Value::as_u64);
         self.position = number("epoch").zip(number("revision"));

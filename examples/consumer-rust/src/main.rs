@@ -47,7 +47,7 @@ async fn main() -> Result {
         started: Instant::now(),
         registry: RefCell::new(Registry::new(config)?),
         balancer: RefCell::new(Balancer::new(Query::service(&service), Policy::least_request(), Options { seed, ..Options::default() })?),
-        follower: RefCell::new(Follower::new("callboard", "default", &service)),
+        follower: RefCell::new(Follower::new("callboard", "default", &service)?),
         requests: Cell::new(0),
         over: Cell::new(false),
         service,

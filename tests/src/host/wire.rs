@@ -1,6 +1,6 @@
 //! The verbs of formats and of the HTTP API.
 
-use callboard::formats::{Context, Feed, Format, decode};
+use callboard::formats::{Context, Feed, FeedConfig, Format, decode};
 use callboard::model::DEFAULT_NAMESPACE;
 use callboard::serve::rest;
 use callboard::serve::{Reply, Request};
@@ -13,13 +13,14 @@ impl Host {
         match verb {
             "decode" => {
                 let format = Format::parse(text(args, "format")?)?;
-                let context = Context { namespace: text_or(args, "namespace", DEFAULT_NAMESPACE)?, service: None };
+                let service = args.get("service").and_then(Value::as_str);
+                let context = Context { service, ..Context::new(text_or(args, "namespace", DEFAULT_NAMESPACE)?) };
                 Ok(decode(format, &body(part(args, "body")?), &context)?.to_value())
             }
             "feed" => {
                 let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body").cloned();
-                let feed = Feed::from_value(&Value::map(scope))?;
-                Ok(feed.push(&mut self.registry, &body(part(args, "body")?), now)?.to_value())
+                let mut feed = Feed::new(FeedConfig::from_value(&Value::map(scope))?)?;
+                Ok(feed.take(&mut self.registry, &body(part(args, "body")?), now)?.to_value())
             }
             "request" => {
                 let body = args.get("body").map(body).unwrap_or_default();

@@ -29,7 +29,7 @@ fn replay(header: &Value, events: &[Value], policy: Policy) -> Result<Vec<String
 
     let mut registry = Registry::new(Config { seed, allow_local_addresses: true, ..Config::default() })?;
     let mut balancer = Balancer::new(Query::service(&service).namespace(&namespace), policy, Options { seed, ..Options::default() })?;
-    let mut follower = Follower::new(&text(header, "source"), &namespace, &service);
+    let mut follower = Follower::new(&text(header, "source"), &namespace, &service)?;
     let (mut picks, mut running) = (Vec::new(), HashMap::new());
     for event in events {
         let now = Timestamp::from_micros(number(event, "at"))?;

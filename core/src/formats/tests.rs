@@ -1,0 +1,151 @@
+//! The rules of following: what each answer changes, and what is asked next.
+
+use core::time::Duration;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+use super::*;
+use crate::model::{AdminState, Override};
+use crate::registry::{Config, Registry};
+use crate::{Timestamp, Value};
+
+fn registry() -> Registry {
+    Registry::new(Config::default()).unwrap()
+}
+
+fn feed() -> Feed {
+    Feed::new(FeedConfig::new("consul:dc1", Format::ConsulHealth).service("web")).unwrap()
+}
+
+fn listing(ids: &[&str]) -> String {
+    let entry = |id: &&str| {
+        format!(r#"{{"Node":{{"Node":"n","Address":"10.0.0.1"}},"Service":{{"ID":"{id}","Service":"web","Port":80}},"Checks":[]}}"#)
+    };
+    format!("[{}]", ids.iter().map(entry).collect::<Vec<_>>().join(","))
+}
+
+/// One answer with a Consul index, at a second.
+fn answer(feed: &mut Feed, registry: &mut Registry, index: &str, body: &str, at: u64) -> Fed {
+    let headers = [("X-Consul-Index", index)];
+    feed.push(registry, &Payload { headers: &headers, ..Payload::new(body.as_bytes()) }, Timestamp::from_secs(at))
+}
+
+#[test]
+fn an_index_is_followed_and_one_that_runs_backwards_starts_anew() {
+    let (mut registry, mut feed) = (registry(), feed());
+    assert_eq!((feed.upcoming().after, feed.upcoming().query.as_str()), (Duration::ZERO, ""));
+    let fed = answer(&mut feed, &mut registry, "42", &listing(&["a", "b", "c"]), 0);
+    assert_eq!((fed.added, fed.next.query.as_str(), fed.stale), (3, "index=42&wait=60s", false));
+    assert!(fed.next.after <= Duration::from_millis(150));
+    // The question waited in vain.
+    let fed = answer(&mut feed, &mut registry, "42", &listing(&["a", "b", "c"]), 60);
+    assert_eq!((fed.unchanged, fed.next.after), (true, Duration::ZERO));
+    // A server that was restored from an old snapshot: what it says is not taken until it is asked anew.
+    let fed = answer(&mut feed, &mut registry, "41", &listing(&["a"]), 61);
+    assert_eq!((fed.removed, fed.held, fed.stale, fed.next.query.as_str()), (0, 0, true, ""));
+    assert_eq!((fed.next.resync, fed.next.cursor), (Some("the index ran backwards"), None));
+    let fed = answer(&mut feed, &mut registry, "41", &listing(&["a", "b"]), 62);
+    assert_eq!((fed.removed, fed.stale, fed.next.query.as_str()), (1, false, "index=41&wait=60s"));
+    // No index, or one of 0, is none: the listing counts, and is asked for every so often.
+    for index in ["0", "-1", ""] {
+        let fed = answer(&mut feed, &mut registry, index, &listing(&["a", "b"]), 63);
+        assert_eq!((fed.error, fed.next.query.as_str()), (None, ""));
+        assert!(fed.next.after >= Duration::from_secs(27));
+    }
+}
+
+#[test]
+fn the_last_good_state_stands_whatever_comes() {
+    let (mut registry, mut feed) = (registry(), feed());
+    answer(&mut feed, &mut registry, "5", &listing(&["a", "b", "c", "d"]), 0);
+    let before = registry.digest("default", "web");
+    let statuses = [0, 100, 204, 301, 304 + 1, 400, 401, 403, 404, 410, 429, 500, 502, 503, 504, 999];
+    for (count, status) in statuses.into_iter().enumerate() {
+        let payload = Payload { status, ..Payload::new(b"[]") };
+        let fed = feed.push(&mut registry, &payload, Timestamp::from_secs(count as u64));
+        assert!(fed.error.is_some() && fed.stale, "{status}");
+        assert_eq!((fed.next.resync.is_some(), fed.next.cursor.is_none()), (status == 410, count >= 2), "{status}");
+    }
+    for body in ["", "null", "[]", "{}", "[null]", "<html></html>", "[{\"Node\":", "\"error\""] {
+        let fed = answer(&mut feed, &mut registry, "6", body, 20);
+        assert_eq!((fed.removed, fed.stale), (0, true), "{body}");
+    }
+    let headers = [("x-consul-knownleader", "false")];
+    let fed = feed.push(&mut registry, &Payload { headers: &headers, ..Payload::new(b"[]") }, Timestamp::from_secs(21));
+    assert_eq!(fed.error.map(|error| error.field().into()), Some(String::from("X-Consul-KnownLeader")));
+    assert_eq!(registry.digest("default", "web"), before);
+    // An answer that was cut adds and removes nobody.
+    let cut = listing(&["e"]);
+    let fed = feed.push(&mut registry, &Payload { complete: false, ..Payload::new(cut.as_bytes()) }, Timestamp::from_secs(22));
+    assert_eq!((fed.added, fed.removed), (1, 0));
+    assert_eq!(registry.len(), 5);
+    // It says so long and often enough.
+    let ends: Vec<usize> = (30..60)
+        .map(|second| {
+            answer(&mut feed, &mut registry, "7", "[]", second);
+            registry.len()
+        })
+        .collect();
+    assert_eq!((ends.first(), ends.last()), (Some(&5), Some(&0)));
+}
+
+#[test]
+fn the_same_bytes_are_not_read_twice() {
+    let (mut registry, mut feed) = (registry(), feed());
+    let body = listing(&["a", "b"]);
+    answer(&mut feed, &mut registry, "5", &body, 0);
+    assert!(answer(&mut feed, &mut registry, "5", &body, 1).unchanged);
+    // Somebody else has changed what they made.
+    let drain = Override { state: AdminState::Draining, until: None, reason: String::new() };
+    registry.set_admin("default", "web", "n/a", Some(drain), Timestamp::from_secs(2)).unwrap();
+    let fed = answer(&mut feed, &mut registry, "5", &body, 3);
+    assert_eq!((fed.unchanged, fed.updated), (false, 0));
+    // Another service is none of its business.
+    registry.register(&crate::model::Registration::new("other", "x"), crate::registry::Put::default(), Timestamp::from_secs(4)).unwrap();
+    assert!(answer(&mut feed, &mut registry, "5", &body, 5).unchanged);
+    // While something is held, each repetition counts.
+    answer(&mut feed, &mut registry, "6", "[]", 6);
+    for second in 7..17 {
+        assert!(!answer(&mut feed, &mut registry, "6", "[]", second).unchanged);
+    }
+    assert_eq!(registry.len(), 1);
+}
+
+#[test]
+fn retry_after_and_etag_are_kept() {
+    let (mut registry, mut feed) = (registry(), feed());
+    for (status, secs) in [(429, 30), (503, 120)] {
+        let (status, text) = (status, format!("{secs}"));
+        let headers = [("Retry-After", text.as_str())];
+        let fed = feed.push(&mut registry, &Payload { status, headers: &headers, ..Payload::new(b"") }, Timestamp::from_secs(secs));
+        assert!(fed.next.after >= Duration::from_secs(secs), "{:?}", fed.next.after);
+    }
+    assert!(feed.failed(Timestamp::from_secs(1_000)).after >= Duration::from_secs(1));
+}
+
+#[test]
+fn settings_are_checked_and_documents_read() {
+    let text = r#"{"source":"s","format":"consul-health","service":"web","seed":7,"client":"c1","interval":5,"wait":10}"#;
+    let config = FeedConfig::from_value(&Value::from_json(text.as_bytes()).unwrap()).unwrap();
+    assert_eq!((config.seed, config.interval, config.wait), (7, Some(Duration::from_secs(5)), Duration::from_secs(10)));
+    for (from, to, field) in [
+        ("\"s\"", "\"local\"", "source"),
+        ("\"web\"", "\"a b\"", "service"),
+        ("consul-health", "consul-illness", "format"),
+        ("\"c1\"", "\"c 1\"", "client"),
+        (":5", ":0.5", "interval"),
+        (":10", ":3601", "wait"),
+        ("seed", "sead", "sead"),
+    ] {
+        let error = FeedConfig::from_value(&Value::from_json(text.replace(from, to).as_bytes()).unwrap()).unwrap_err();
+        assert_eq!(error.field(), field);
+    }
+    // Clients of one seed do not move in step.
+    let after = |client: &str| {
+        let config = FeedConfig { client: client.into(), ..config.clone() };
+        Feed::new(config).unwrap().failed(Timestamp::ZERO).after
+    };
+    assert_eq!(after("c1"), after("c1"));
+    assert_ne!(after("c1"), after("c2"));
+}
