@@ -76,6 +76,8 @@ pub const FEED_SPAN_MAX_MICROS: u64 = 3_600_000_000;
 pub const CHOICES: u32 = 32;
 /// Events that a balancer writes down for its trace.
 pub const TRACE_EVENTS: u32 = 1 << 20;
+/// Probes in the pool of `prequal`.
+pub const PROBES: u32 = 64;
 /// Shortest time constant or interval of a policy, microseconds (1 ms).
 pub const SPAN_MIN_MICROS: u64 = 1_000;
 /// Longest time constant or interval of a policy, microseconds (1 h).
@@ -120,6 +122,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("feed-span-min-micros", FEED_SPAN_MIN_MICROS),
     ("feed-span-max-micros", FEED_SPAN_MAX_MICROS),
     ("choices", CHOICES as u64),
+    ("probes", PROBES as u64),
     ("trace-events", TRACE_EVENTS as u64),
     ("attempts", ATTEMPTS as u64),
     ("span-min-micros", SPAN_MIN_MICROS),

@@ -80,6 +80,10 @@ const PROBES: &[(&str, Probe)] = &[
     ("feed-span-min-micros", |n| feed(|config| config.wait = Duration::from_micros(n))),
     ("feed-span-max-micros", |n| feed(|config| config.interval = Some(Duration::from_micros(n)))),
     ("feed-span-max-micros", |n| feed(|config| config.wait = Duration::from_micros(n))),
+    ("probes", |n| {
+        let pick = Value::map([("kind", Value::from("prequal")), ("pool", n.into())]);
+        Policy::from_value(&Value::map([("pick", pick)])).map(drop)
+    }),
     ("choices", |n| policy_part("choices", Value::from(n))),
     ("attempts", |n| callboard::balance::Retry::from_value(&Value::map([("attempts", n.into())])).map(drop)),
     ("span-min-micros", |n| score_part("tau", n)),

@@ -6,7 +6,7 @@ use core::cmp::Ordering;
 use core::time::Duration;
 
 use super::outcome::Outcome;
-use super::policy::{self, Rules};
+use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
 use super::stats::Tally;
 use crate::model::{Availability, Handle};
@@ -41,6 +41,8 @@ pub(super) struct Members {
     fresh: u32,
     /// How many have not been timed yet: only for them the median is of use.
     unknown: u32,
+    /// What `prequal` keeps while its pool is rebuilt.
+    probes: Parked,
 }
 
 /// Who an instance is, and where it stands.
@@ -92,6 +94,15 @@ impl Members {
     /// Members whose signals are made by these rules; none when the policy learns nothing.
     pub(super) fn new(rules: Option<Rules>) -> Self {
         Self { rules, ..Self::default() }
+    }
+
+    /// Keeps the probes while the pool of candidates is rebuilt.
+    pub(super) fn park_probes(&mut self, probes: Parked) {
+        self.probes = probes;
+    }
+
+    pub(super) fn take_probes(&mut self) -> Parked {
+        core::mem::take(&mut self.probes)
     }
 
     #[inline]

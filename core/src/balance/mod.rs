@@ -43,6 +43,7 @@ mod trace;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 pub use after::After;
 pub use breaker::Breaker;
@@ -54,7 +55,7 @@ pub use limit::{Aimd, Gradient2, Limit, Vegas};
 pub use outcome::{Load, Outcome, OutcomeKind};
 pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 pub use pick::{Pick, Request};
-pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
+pub use policy::{Cost, Edf, First, Generator, Policy, Prequal, Preset, Sample, Score, Stride, Unknown};
 pub use retry::{Budget, Retry};
 pub use stats::{InstanceStats, Stats, Tally};
 pub use trace::Replay;
@@ -65,7 +66,7 @@ use crate::model::Handle;
 use crate::query::{HealthFilter, Query};
 use crate::registry::{Brief, Delta, Registry, View};
 use crate::rng::Rng;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, micros};
 use crate::value::{Fields, Value};
 use feedback::Feedback;
 use filter::Excluded;
@@ -83,7 +84,8 @@ use trace::Trace;
 ///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`metrics`](Self::metrics), [`explain`](Self::explain),
 ///   [`trace`](Self::trace), [`limit`](Self::limit).
 /// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
-///   [`finish_and_pick`](Self::finish_and_pick). [`may_retry`](Self::may_retry), [`retry_delay`](Self::retry_delay),
+///   [`finish_and_pick`](Self::finish_and_pick), [`probe_requests`](Self::probe_requests),
+///   [`probed`](Self::probed), [`may_retry`](Self::may_retry), [`retry_delay`](Self::retry_delay),
 ///   [`hedge_delay`](Self::hedge_delay), [`may_hedge`](Self::may_hedge), [`admit`](Self::admit). A time that runs backwards counts as the latest one seen. Each
 ///   first reaps what is due.
 /// - **Polling**: [`follow`](Self::follow) takes over what changed in the registry; [`deadline`](Self::deadline) and
@@ -350,6 +352,27 @@ impl Balancer {
     pub fn finish_and_pick(&mut self, token: u64, outcome: Outcome, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
         self.finish(token, outcome, now);
         self.pick(request, now)
+    }
+
+    /// Whom to ask how it is, for the picks made since the last time: instances for the host to probe and to tell of with
+    /// [`probed`](Self::probed). Nobody for policies that need no probes; at most 64.
+    pub fn probe_requests(&mut self, now: Timestamp) -> Vec<Handle> {
+        self.observe(now);
+        if let Some(trace) = &mut self.trace {
+            trace.probe_requests(now);
+        }
+        self.tiers.probe_requests(&mut self.members, &mut self.rng, self.now.as_micros())
+    }
+
+    /// Tells what a probe brought: how many requests the instance has in flight, of all its clients, and the latency it
+    /// expects of one more. False when that is of no use: the policy needs no probes, or the instance is not among those
+    /// that calls go to. Costs a look at each of those.
+    pub fn probed(&mut self, handle: Handle, rif: u32, latency: Duration, now: Timestamp) -> bool {
+        self.observe(now);
+        if let Some(trace) = &mut self.trace {
+            trace.probed(handle, rif, latency, now);
+        }
+        self.tiers.probed(&self.members, handle, f64::from(rif), micros(latency) as f64, self.now.as_micros())
     }
 
     /// When the oldest unfinished pick is reaped or an instance that is out comes back by itself: the only timer a host needs

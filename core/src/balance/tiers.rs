@@ -7,7 +7,7 @@ use super::filter::Excluded;
 use super::members::{EJECTED, HELD, Members};
 use super::policy::{Candidates, Look, Picker, Policy};
 use crate::error::{Code, Error};
-use crate::model::Availability;
+use crate::model::{Availability, Handle};
 use crate::rng::Rng;
 
 /// The pools, best first.
@@ -133,6 +133,21 @@ impl Tiers {
         let log = RefCell::default();
         let slot = self.walk(members, excluded, key, rng, now, Some(&log));
         (slot, log.into_inner())
+    }
+
+    /// Whom to probe: instances of the best pool.
+    pub(super) fn probe_requests(&mut self, members: &mut Members, rng: &mut Rng, now: u64) -> Vec<Handle> {
+        let (generator, seed) = (&self.policy.generator, self.seed);
+        let Some(pool) = self.pools.get_mut(self.first).filter(|pool| !pool.slots.is_empty()) else { return Vec::new() };
+        let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
+        picker.probe_requests(&Candidates { slots: &pool.slots, members, excluded: Excluded(&[]), now, log: None }, rng)
+    }
+
+    /// Takes what a probe of an instance brought; false when the instance is not in the best pool.
+    pub(super) fn probed(&mut self, members: &Members, handle: Handle, load: f64, latency: f64, now: u64) -> bool {
+        let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first) else { return false };
+        let Some(slot) = slots.iter().copied().find(|slot| members.handle(*slot) == Some(handle)) else { return false };
+        picker.probed(slot, handle, load, latency, slots.len(), now)
     }
 
     /// Why nobody was chosen.

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::members::Arrival;
 use super::outcome::Outcome;
@@ -11,7 +12,7 @@ use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{Availability, Handle};
 use crate::query::Query;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, duration_from_secs, secs};
 use crate::value::{Fields, Value};
 
 /// The events of a balancer since it was made.
@@ -45,6 +46,12 @@ enum What {
     Finish {
         token: u64,
         outcome: Outcome,
+    },
+    ProbeRequests,
+    Probed {
+        handle: Handle,
+        rif: u32,
+        latency: Duration,
     },
     Advance,
 }
@@ -106,6 +113,16 @@ impl Trace {
     #[cold]
     pub(super) fn finish(&mut self, token: u64, outcome: Outcome, at: Timestamp) {
         self.note(at, || What::Finish { token, outcome });
+    }
+
+    #[cold]
+    pub(super) fn probe_requests(&mut self, at: Timestamp) {
+        self.note(at, || What::ProbeRequests);
+    }
+
+    #[cold]
+    pub(super) fn probed(&mut self, handle: Handle, rif: u32, latency: Duration, at: Timestamp) {
+        self.note(at, || What::Probed { handle, rif, latency });
     }
 
     #[cold]
@@ -184,6 +201,11 @@ impl Event {
                 ("pick", pairs)
             }
             What::Finish { token, outcome } => ("finish", alloc::vec![("token", Value::from(*token)), ("outcome", outcome.to_value())]),
+            What::ProbeRequests => ("probe_requests", Vec::new()),
+            What::Probed { handle, rif, latency } => (
+                "probed",
+                alloc::vec![("handle", Value::from(handle.to_bits())), ("rif", u64::from(*rif).into()), ("latency", secs(*latency).into()),],
+            ),
             What::Advance => ("advance", Vec::new()),
         };
         let mut pairs = alloc::vec![("at", Value::from(self.at.as_micros())), ("do", verb.into())];
@@ -259,8 +281,9 @@ impl Balancer {
             "change" => &["at", "do", "remove", "put"],
             "pick" => &["at", "do", "key", "exclude", "handle", "token", "error"],
             "finish" => &["at", "do", "token", "outcome"],
-            "advance" => &["at", "do"],
-            _ => return Err(Error::new(Code::InvalidArgument, "do").message("one of change pick finish advance")),
+            "probed" => &["at", "do", "handle", "rif", "latency"],
+            "advance" | "probe_requests" => &["at", "do"],
+            _ => return Err(Error::new(Code::InvalidArgument, "do").message("one of change pick finish probe_requests probed advance")),
         };
         let fields = Fields::new(event, "", known)?;
         let at = Timestamp::from_micros(fields.u64("at")?.unwrap_or_default())?;
@@ -292,6 +315,12 @@ impl Balancer {
                 let outcome = fields.value("outcome").map_or_else(|| Ok(Outcome::default()), Outcome::from_value)?;
                 self.finish(token()?, outcome, at);
             }
+            "probe_requests" => drop(self.probe_requests(at)),
+            "probed" => {
+                let rif = fields.u64("rif")?.and_then(|rif| u32::try_from(rif).ok()).unwrap_or_default();
+                let latency = duration_from_secs("latency", fields.f64("latency")?.unwrap_or_default())?;
+                self.probed(handle(fields.u64("handle")?)?, rif, latency, at);
+            }
             _ => {
                 self.advance(at);
             }
@@ -306,7 +335,6 @@ mod tests {
     use crate::model::Registration;
     use crate::registry::{Config, Put, Registry};
     use crate::rng::Rng;
-    use core::time::Duration;
     use std::vec;
 
     /// A random life of a balancer, and its trace.

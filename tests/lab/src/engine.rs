@@ -11,6 +11,7 @@ use callboard::balance::Balancer;
 
 use crate::dice::Dice;
 use crate::fleet::Fleet;
+use crate::gauge::Gauge;
 use crate::policies::Named;
 use crate::record::Record;
 use crate::scenario::{Arrivals, Model, Scenario};
@@ -54,6 +55,7 @@ struct Engine<'a> {
     fleet: Fleet,
     balancers: Vec<Balancer>,
     servers: Vec<Server>,
+    gauges: Vec<Gauge>,
     conditions: Vec<Condition>,
     calls: Calls,
     record: Record,
@@ -111,6 +113,7 @@ impl<'a> Engine<'a> {
             sequence: 0,
             balancers: (0..scenario.clients).map(balancer).collect::<Result<_, _>>()?,
             servers: vec![Server::new(&scenario.model); scenario.servers.count],
+            gauges: vec![Gauge::default(); scenario.servers.count],
             conditions: (0..scenario.servers.count).map(|server| Condition::of(scenario, server)).collect(),
             calls: Calls::default(),
             record: Record::new(scenario),

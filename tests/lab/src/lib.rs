@@ -20,6 +20,7 @@ pub mod engine;
 pub mod expect;
 pub mod fault;
 pub mod fleet;
+pub mod gauge;
 pub mod histogram;
 pub mod plan;
 pub mod plot;

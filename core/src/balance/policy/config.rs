@@ -5,6 +5,7 @@ use alloc::string::String;
 
 use super::edf::Edf;
 use super::first::First;
+use super::prequal::Prequal;
 use super::presets::{self, Preset};
 use super::sample::Sample;
 use super::score::{Rules, Score};
@@ -42,6 +43,8 @@ pub enum Generator {
     Stride(Stride),
     /// `sample`: the best by a score of some drawn at random, in proportion to the weights. O(1) a pick.
     Sample(Sample),
+    /// `prequal`: the hot and cold rule over a pool of probes.
+    Prequal(Prequal),
     /// `rendezvous`: the one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
     Rendezvous,
 }
@@ -118,6 +121,7 @@ impl Generator {
         ("random", Self::Random),
         ("round-robin", Self::RoundRobin),
         ("sample", Self::Sample(Sample::two(Score::InFlight))),
+        ("prequal", Self::Prequal(Prequal::DEFAULT)),
         ("rendezvous", Self::Rendezvous),
     ];
 
@@ -151,6 +155,7 @@ impl Generator {
             Self::Edf(_) => Edf::from_value(value).map(Self::Edf),
             Self::Stride(_) => Stride::from_value(value).map(Self::Stride),
             Self::Sample(_) => Sample::from_value(value).map(Self::Sample),
+            Self::Prequal(_) => Prequal::from_value(value).map(Self::Prequal),
             other => Fields::new(value, "", &["kind"]).map(|_| other),
         }
     }
@@ -167,6 +172,7 @@ impl Generator {
             Self::Edf(edf) => edf.to_value(),
             Self::Stride(stride) => stride.to_value(),
             Self::Sample(sample) => sample.to_value(),
+            Self::Prequal(prequal) => prequal.to_value(),
             other => Value::map([("kind", Value::from(other.kind()))]),
         }
     }

@@ -4,6 +4,7 @@ mod config;
 mod cycle;
 mod edf;
 mod first;
+mod prequal;
 mod presets;
 mod random;
 mod rendezvous;
@@ -15,6 +16,8 @@ mod stride;
 pub use config::{Generator, Policy};
 pub use edf::Edf;
 pub use first::First;
+pub(super) use prequal::Parked;
+pub use prequal::Prequal;
 pub use presets::Preset;
 pub(super) use rendezvous::mark;
 pub use sample::Sample;
@@ -27,6 +30,7 @@ use core::cell::RefCell;
 
 use super::filter::Excluded;
 use super::members::Members;
+use crate::model::Handle;
 use crate::rng::Rng;
 
 /// The candidates of one pick: a pool's instances, sorted by service and id, and those the request rules out.
@@ -98,6 +102,7 @@ pub(super) enum Picker {
     First(first::Order),
     Edf(edf::Schedule),
     Stride(stride::Strides),
+    Prequal(prequal::Pool),
     Random(random::Table),
     RoundRobin(round_robin::Turns),
     Sample(sample::Sampler),
@@ -110,6 +115,7 @@ impl Picker {
             Generator::First(first) => Self::First(first::Order::build(*first, slots, members, seed)),
             Generator::Edf(edf) => Self::Edf(edf::Schedule::build(edf.bias, slots, members, seed)),
             Generator::Stride(stride) => Self::Stride(stride::Strides::build(*stride, slots, members, seed)),
+            Generator::Prequal(prequal) => Self::Prequal(prequal::Pool::build(*prequal, slots, members)),
             Generator::Random => Self::Random(random::Table::build(slots, members)),
             Generator::RoundRobin => Self::RoundRobin(round_robin::Turns::build(slots, members, seed)),
             Generator::Sample(Sample { uneven: Some(edf), .. }) if !members.are_even(slots) => {
@@ -126,8 +132,21 @@ impl Picker {
             Self::RoundRobin(turns) => turns.park(slots, members),
             Self::Edf(schedule) => schedule.park(slots, members),
             Self::Stride(strides) => strides.park(slots, members),
+            Self::Prequal(pool) => pool.park(members),
             _ => {}
         }
+    }
+
+    /// Whom to probe; nobody for a policy that needs no probes.
+    pub(super) fn probe_requests(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Vec<Handle> {
+        if let Self::Prequal(pool) = self { pool.requests(candidates, rng) } else { Vec::new() }
+    }
+
+    /// Takes what a probe brought; false for a policy that needs none.
+    pub(super) fn probed(&mut self, slot: u32, handle: Handle, load: f64, latency: f64, count: usize, now: u64) -> bool {
+        let Self::Prequal(pool) = self else { return false };
+        pool.enter(slot, handle, load, latency, count, now);
+        true
     }
 
     /// Chooses; none only when the request leaves no candidate, and then nothing has changed. Inlined into its one
@@ -138,6 +157,7 @@ impl Picker {
             Self::First(order) => order.pick(candidates),
             Self::Edf(schedule) => schedule.pick(candidates),
             Self::Stride(strides) => strides.pick(candidates),
+            Self::Prequal(pool) => pool.pick(candidates, rng),
             Self::Random(table) => table.pick(candidates, rng),
             Self::RoundRobin(turns) => turns.pick(candidates),
             Self::Sample(sampler) => sampler.pick(candidates, rng),

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::config::{Generator, Policy};
 use super::edf::Edf;
 use super::first::First;
+use super::prequal::Prequal;
 use super::sample::Sample;
 use super::score::{Cost, Score, Unknown};
 use super::stride::Stride;
@@ -56,6 +57,13 @@ const PRESETS: &[Preset] = &[
         source: "Finagle, linkerd, tower",
         deviation: "honours weights; does not put busy nodes back to draw again",
         make: || sample(Score::Cost(PEAK_EWMA)),
+    },
+    Preset {
+        name: "prequal",
+        about: "a pool of probes: of those not hot the fastest, else the least loaded",
+        source: "Prequal, NSDI 2024",
+        deviation: "probes are sent by weight; uses are rounded to the nearest",
+        make: || only(Generator::Prequal(Prequal::DEFAULT)),
     },
     Preset {
         name: "round-robin",

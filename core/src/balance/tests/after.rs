@@ -183,7 +183,9 @@ fn a_breaker_sends_elsewhere_and_then_refuses() {
     let request = Request::excluding(&handles[..3]);
     assert_eq!(balancer.explain(&request, at(0)).choice.ok(), balancer.pick(&request, at(0)).ok().map(|pick| pick.handle));
     let (mut balancer, _) = with(r#""breaker": {"total": 3}"#);
-    (0..3).for_each(|_| drop(balancer.pick(&Request::default(), at(0)).unwrap()));
+    for _ in 0..3 {
+        balancer.pick(&Request::default(), at(0)).unwrap();
+    }
     let error = balancer.pick(&Request::default(), at(0)).unwrap_err();
     assert_eq!((error.field(), error.limit_value()), ("breaker.total", Some(3)));
 }

@@ -43,6 +43,8 @@ pub(super) struct Attempt {
     pub server: usize,
     token: u64,
     began: Nanos,
+    /// How many requests the server had with this one when it came.
+    among: u32,
     /// The client waits for it.
     waited_for: bool,
     /// The server has it among its calls.
@@ -135,6 +137,7 @@ impl Engine<'_> {
             server,
             token: pick.token,
             began: self.now,
+            among: self.gauges[server].begin(),
             waited_for: true,
             served: true,
             stood_still: self.conditions[server].stood_still,
@@ -143,6 +146,18 @@ impl Engine<'_> {
             self.schedule(self.now + timeout, Event::Timeout(attempt));
         }
         self.serve(attempt, server, &mut dice);
+        self.probe(client);
+    }
+
+    /// Asks those that the client's policy wants asked. An answer takes no time; a server that hangs gives none.
+    fn probe(&mut self, client: usize) {
+        let now = timestamp(self.now);
+        for handle in self.balancers[client].probe_requests(now) {
+            if let Some(server) = self.fleet.server(handle).filter(|server| !self.conditions[*server].hangs) {
+                let gauge = &self.gauges[server];
+                self.balancers[client].probed(handle, gauge.in_flight, Duration::from_nanos(gauge.latency()), now);
+            }
+        }
     }
 
     /// An attempt comes to its server.
@@ -238,7 +253,8 @@ impl Engine<'_> {
     fn conclude(&mut self, id: CallId, ok: bool) {
         let Some(attempt) = self.calls.get(id) else { return };
         attempt.waited_for = false;
-        let Attempt { call, client, token, began, .. } = *attempt;
+        let Attempt { call, client, server, token, began, among, .. } = *attempt;
+        self.gauges[server].end(among, ok.then_some(self.now - began));
         self.calls.release(id);
         let latency = Duration::from_nanos(self.now - began);
         self.balancers[client].finish(token, Outcome::new(ok, Some(latency)), timestamp(self.now));
