@@ -87,12 +87,6 @@ impl OutcomeKind {
     pub const fn is_failure(self) -> bool {
         !matches!(self, Self::Success | Self::Cancelled)
     }
-
-    /// Whether the failure was seen on this side: no answer came.
-    #[inline]
-    pub(super) const fn is_local(self) -> bool {
-        matches!(self, Self::Connect | Self::Timeout)
-    }
 }
 
 impl Outcome {

@@ -258,7 +258,7 @@ impl Detector {
     pub(super) fn probe(&mut self, now: u64, mut can: impl FnMut(u32) -> bool) -> Option<u32> {
         let is_due = |record: &&mut Record| record.exile.is_some_and(|exile| exile.due <= now);
         for slot in self.out.iter().copied() {
-            let Some(exile) = self.records.get_mut(slot as usize).filter(|record| is_due(&record)).and_then(|record| record.exile.as_mut())
+            let Some(exile) = self.records.get_mut(slot as usize).filter(|record| is_due(record)).and_then(|record| record.exile.as_mut())
             else {
                 continue;
             };
