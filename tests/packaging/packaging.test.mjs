@@ -117,6 +117,41 @@ for (const [format, platform, file] of [["esm", "neutral", "bundle.mjs"], ["cjs"
   });
 }
 
+test("the oldest node", async (t) => {
+  // Where the platform has one on npm; the lockfile beside this names it.
+  const root = here("./node_modules");
+  const [found] = existsSync(root) ? readdirSync(root).filter((name) => name.startsWith("node-")) : [];
+  if (found === undefined) return t.diagnostic(`> no Node 18 for ${process.platform} ${process.arch}`);
+  const oldest = join(root, found, "bin", "node");
+  assert.match((await run(oldest, ["--version"])).stdout, /^v18\./);
+  for (const file of ["entry.mjs", "entry.cjs"]) {
+    write("entry.cjs", 'import("./report.mjs").then(({ report }) => console.log(report(require("callboard"), require("callboard/full"))));\n');
+    const { stdout } = await run(oldest, [file], { cwd: folder });
+    passed(t, stdout);
+  }
+});
+
+test("esbuild, edge-light", async (t) => {
+  // Vercel's Edge and its kin take a module that is imported with `?module`; here a plugin does what their bundler does.
+  const outfile = inFolder(join("elsewhere", "edge-light.mjs"));
+  const modules = [];
+  const plugin = {
+    name: "wasm-module",
+    setup(build) {
+      build.onResolve({ filter: /\.wasm\?module$/ }, ({ path, resolveDir }) => ({ path: join(resolveDir, path.replace(/\?module$/, "")), namespace: "wasm-module" }));
+      build.onLoad({ filter: /.*/, namespace: "wasm-module" }, ({ path }) => {
+        modules.push(path);
+        const bytes = readFileSync(path).toString("base64");
+        return { contents: `export default new WebAssembly.Module(Uint8Array.from(atob("${bytes}"), (one) => one.charCodeAt(0)));` };
+      });
+    },
+  };
+  await tools("esbuild").build({ absWorkingDir: folder, entryPoints: ["./entry.mjs"], outfile, bundle: true, format: "esm", platform: "neutral", conditions: ["edge-light"], plugins: [plugin], logLevel: "error" });
+  assert.deepEqual(modules.map((path) => path.split("/callboard/").at(-1)).sort(), ["dist/callboard.wasm", "dist/full/callboard.wasm"]);
+  const { stdout } = await run(process.execPath, [outfile], { cwd: tmpdir() });
+  passed(t, stdout);
+});
+
 test("workerd", async (t) => {
   passed(t, await ask(tools, folder));
 });
