@@ -22,6 +22,7 @@ pub(super) fn apply(
     let service = match feed.format.coverage() {
         Coverage::Service => Some(service(feed, &decoded)?),
         Coverage::Services => feed.service.clone(),
+        Coverage::Names => return Ok(Reconciled { skipped: decoded.skipped, revision: registry.revision(), ..Reconciled::default() }),
     };
     parts.merge(&mut decoded);
     let asked = |entry: &Entry| {

@@ -83,6 +83,8 @@ pub struct Decoded {
     pub kept: Vec<(String, String)>,
     /// Instances, as service and id, that the source says are gone.
     pub removed: Vec<(String, String)>,
+    /// Names of services without their instances: what there is to follow.
+    pub services: Vec<String>,
     /// What it means that an instance is not named.
     pub extent: Extent,
     /// The parts the instances come in; empty for a source that does not divide its data.
@@ -129,7 +131,7 @@ impl Decoded {
         }
     }
 
-    /// Writes `{instances, skipped, removed?, extent?, parts?, cursor?, hash?, resync?, fake_health?, ttl?}`.
+    /// Writes `{instances, skipped, removed?, services?, extent?, parts?, cursor?, hash?, resync?, fake_health?, ttl?}`.
     pub fn to_value(&self) -> Value {
         let mut pairs = alloc::vec![
             ("instances", Value::List(self.instances.iter().map(Entry::to_value).collect())),
@@ -138,6 +140,9 @@ impl Decoded {
         let named = |(service, id): &(String, String)| Value::map([("service", service.as_str().into()), ("id", Value::from(id.as_str()))]);
         if !self.removed.is_empty() {
             pairs.push(("removed", Value::List(self.removed.iter().map(named).collect())));
+        }
+        if !self.services.is_empty() {
+            pairs.push(("services", Value::List(self.services.iter().map(|name| Value::from(name.as_str())).collect())));
         }
         if self.extent != Extent::Whole {
             pairs.push(("extent", self.extent.as_str().into()));

@@ -124,6 +124,8 @@ pub struct Feed {
     /// The entity tag of the last whole payload.
     etag: Option<String>,
     held: u32,
+    /// What the last answer listed.
+    services: Vec<String>,
     next: Next,
 }
 
@@ -144,6 +146,7 @@ impl Feed {
             cursor: None,
             etag: None,
             held: 0,
+            services: Vec::new(),
             next: Next::default(),
         };
         feed.ask(Ask::Full, Duration::ZERO, None);
@@ -168,7 +171,8 @@ impl Feed {
             Err(error) => return self.refuse(registry, payload, error, now),
         };
         self.held = done.held;
-        Fed::new(done, unchanged, self.held > 0 || self.next.resync.is_some(), None, self.next.clone())
+        let services = core::mem::take(&mut self.services);
+        Fed { services, ..Fed::new(done, unchanged, self.held > 0 || self.next.resync.is_some(), None, self.next.clone()) }
     }
 
     /// Notes that a question had no answer: no connection, a time-out. Tells what to ask next.
@@ -252,6 +256,7 @@ impl Feed {
         }
         let (extent, resync, ttl) = (decoded.extent, decoded.resync, decoded.ttl);
         let leased = decoded.instances.iter().any(|entry| entry.registration.lease.is_some());
+        self.services = core::mem::take(&mut decoded.services);
         let cursor = decoded.cursor.clone();
         if !self.parts.fits(&self.config, &decoded) {
             let done = same();
@@ -326,6 +331,11 @@ impl Feed {
             (Asking::Follow, Some(position)) => alloc::format!("{position}&wait={wait}"),
             (Asking::Watch, Some(version)) if self.config.format.name().starts_with("kubernetes") => {
                 alloc::format!("watch=true&allowWatchBookmarks=true&resourceVersion={version}")
+            }
+            // The cursor is what is known; the question is for what comes after.
+            (Asking::Watch, Some(revision)) if self.config.format.name().starts_with("etcd") => {
+                let after = revision.parse::<u64>().unwrap_or(0).saturating_add(1);
+                alloc::format!("start_revision={after}")
             }
             _ => String::new(),
         };

@@ -8,17 +8,25 @@ mod callboard;
 #[cfg(feature = "consul")]
 mod consul;
 mod decoded;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod feed;
+mod fit;
 mod json;
 mod next;
 mod pace;
 mod parts;
+#[cfg(feature = "prometheus")]
+mod prometheus;
 
 pub use decoded::{Context, Decoded, Entry, Part};
 pub use feed::{Feed, FeedConfig};
 pub use next::{Ask, Fed, Next, Payload};
 
+use alloc::vec::Vec;
+
 use crate::error::{Code, Error};
+use crate::model::Registration;
 
 /// What a payload of a format speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +35,8 @@ pub enum Coverage {
     Service,
     /// All instances of many services.
     Services,
+    /// Names of services, without their instances.
+    Names,
 }
 
 /// How a system is asked, and what its transport tells.
@@ -44,11 +54,12 @@ pub enum Asking {
     Delta,
 }
 
+type Encode = fn(&[Registration]) -> Vec<u8>;
 type Decode = fn(&[u8], &Context<'_>) -> Result<Decoded, Error>;
 
 /// One line for each format: its name, who reads it, what it speaks of and how it is asked for.
 macro_rules! formats {
-    ($all:ident { $($(#[doc = $doc:literal])+ $(#[cfg($cfg:meta)])? $format:ident = $name:literal, $decode:path, $kind:ident, $asking:ident;)+ }) => {
+    ($all:ident { $($(#[doc = $doc:literal])+ $(#[cfg($cfg:meta)])? $format:ident = $name:literal, $decode:path, $kind:ident, $asking:ident $(, $encode:path)?;)+ }) => {
         /// A payload that can be read.
         #[non_exhaustive]
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +86,11 @@ macro_rules! formats {
                 match self { $($(#[cfg($cfg)])? Self::$format => Asking::$asking,)+ }
             }
 
+            fn writer(self) -> Option<Encode> {
+                let writers: &[Encode] = match self { $($(#[cfg($cfg)])? Self::$format => &[$($encode as Encode)?],)+ };
+                writers.first().copied()
+            }
+
             fn reader(self) -> Decode {
                 match self { $($(#[cfg($cfg)])? Self::$format => $decode,)+ }
             }
@@ -88,7 +104,34 @@ formats! {
         Callboard = "callboard", callboard::answer, Service, Follow;
         /// Consul's `/v1/health/service/:name`.
         #[cfg(feature = "consul")]
-        ConsulHealth = "consul-health", consul::health, Service, Block;
+        ConsulHealth = "consul-health", consul::health, Service, Block, consul::encode;
+        /// Consul's `/v1/query/:id/execute`: a prepared query.
+        #[cfg(feature = "consul")]
+        ConsulQuery = "consul-query", consul::query, Service, Poll;
+        /// Consul's `/v1/catalog/service/:name`, which knows no health.
+        #[cfg(feature = "consul")]
+        ConsulCatalog = "consul-catalog", consul::catalog, Service, Block;
+        /// Consul's `/v1/catalog/services`: names only.
+        #[cfg(feature = "consul")]
+        ConsulServices = "consul-services", consul::services, Names, Block;
+        /// Consul's `/v1/agent/services`: what is registered with one agent.
+        #[cfg(feature = "consul")]
+        ConsulAgent = "consul-agent", consul::agent, Services, Poll;
+        /// Prometheus' `http_sd` and `file_sd`: groups of targets.
+        #[cfg(feature = "prometheus")]
+        Prometheus = "prometheus", prometheus::decode, Services, Poll, prometheus::encode;
+        /// etcd's ranges and watches, with the values of gRPC's resolver.
+        #[cfg(feature = "etcd")]
+        EtcdGrpc = "etcd-grpc", etcd::grpc, Services, Watch;
+        /// etcd's ranges and watches, with the values of Kratos.
+        #[cfg(feature = "etcd")]
+        EtcdKratos = "etcd-kratos", etcd::kratos, Services, Watch;
+        /// etcd's ranges and watches, with the values of Go Micro.
+        #[cfg(feature = "etcd")]
+        EtcdMicro = "etcd-micro", etcd::micro, Services, Watch;
+        /// etcd's ranges and watches, with the values of go-zero.
+        #[cfg(feature = "etcd")]
+        EtcdZero = "etcd-zero", etcd::zero, Services, Watch;
     }
 }
 
@@ -100,7 +143,7 @@ impl Format {
     pub fn parse(name: &str) -> Result<Self, Error> {
         let known = Self::ALL.iter().copied().find(|format| format.name() == name);
         known.ok_or_else(|| {
-            let names: alloc::vec::Vec<&str> = Self::ALL.iter().map(|format| format.name()).collect();
+            let names: Vec<&str> = Self::ALL.iter().map(|format| format.name()).collect();
             Error::new(Code::InvalidArgument, "format").detail(alloc::format!("one of {}", names.join(" ")))
         })
     }
@@ -117,5 +160,14 @@ pub fn decode(format: Format, bytes: &[u8], context: &Context<'_>) -> Result<Dec
     format.reader()(bytes, context)
 }
 
-#[cfg(all(test, feature = "consul"))]
+/// Writes instances as a system says them, as far as it can.
+///
+/// # Errors
+/// [`Code::InvalidArgument`] for a format that is only read.
+pub fn encode(format: Format, instances: &[Registration]) -> Result<Vec<u8>, Error> {
+    let writer = format.writer().ok_or_else(|| Error::new(Code::InvalidArgument, "format").message("this format is only read"))?;
+    Ok(writer(instances))
+}
+
+#[cfg(all(test, feature = "consul", feature = "prometheus"))]
 mod tests;

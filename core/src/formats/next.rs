@@ -110,6 +110,8 @@ pub struct Fed {
     pub held: u32,
     /// What was not taken, and why, by its place in the payload.
     pub skipped: Vec<Skipped>,
+    /// Names of services that the answer lists without their instances.
+    pub services: Vec<String>,
     /// Whether the answer was the one before again, and was not read.
     pub unchanged: bool,
     /// Whether the records are those of an earlier answer, in part or as a whole.
@@ -125,10 +127,10 @@ pub struct Fed {
 impl Fed {
     pub(super) fn new(done: Reconciled, unchanged: bool, stale: bool, error: Option<Error>, next: Next) -> Self {
         let Reconciled { added, updated, removed, held, skipped, revision } = done;
-        Self { added, updated, removed, held, skipped, unchanged, stale, error, revision, next }
+        Self { added, updated, removed, held, skipped, services: Vec::new(), unchanged, stale, error, revision, next }
     }
 
-    /// Writes `{added, updated, removed, held, skipped, unchanged, stale, error, revision, next}`; `error` is `{code, field, message}` or null.
+    /// Writes `{added, updated, removed, held, skipped, services, unchanged, stale, error, revision, next}`; `error` is `{code, field, message}` or null.
     pub fn to_value(&self) -> Value {
         let error = self.error.as_ref().map(|error| {
             Value::map([("code", Value::from(error.code().as_str())), ("field", error.field().into()), ("message", error.text().into())])
@@ -140,6 +142,7 @@ impl Fed {
             ("removed", count(self.removed)),
             ("held", count(self.held)),
             ("skipped", Value::List(self.skipped.iter().map(Skipped::to_value).collect())),
+            ("services", Value::List(self.services.iter().map(|name| Value::from(name.as_str())).collect())),
             ("unchanged", self.unchanged.into()),
             ("stale", self.stale.into()),
             ("error", error.unwrap_or_default()),

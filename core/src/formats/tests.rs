@@ -6,8 +6,8 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::*;
-use crate::model::{AdminState, Override};
-use crate::registry::{Config, Registry};
+use crate::model::{AdminState, Health, Locality, Override, Registration, Weight};
+use crate::registry::{Config, Put, Registry};
 use crate::{Timestamp, Value};
 
 fn registry() -> Registry {
@@ -102,7 +102,7 @@ fn the_same_bytes_are_not_read_twice() {
     let fed = answer(&mut feed, &mut registry, "5", &body, 3);
     assert_eq!((fed.unchanged, fed.updated), (false, 0));
     // Another service is none of its business.
-    registry.register(&crate::model::Registration::new("other", "x"), crate::registry::Put::default(), Timestamp::from_secs(4)).unwrap();
+    registry.register(&Registration::new("other", "x"), Put::default(), Timestamp::from_secs(4)).unwrap();
     assert!(answer(&mut feed, &mut registry, "5", &body, 5).unchanged);
     // While something is held, each repetition counts.
     answer(&mut feed, &mut registry, "6", "[]", 6);
@@ -148,4 +148,49 @@ fn settings_are_checked_and_documents_read() {
     };
     assert_eq!(after("c1"), after("c1"));
     assert_ne!(after("c1"), after("c2"));
+}
+
+/// Whatever a format writes it reads back as it was.
+#[test]
+fn what_is_written_is_read_back() {
+    let full = Registration::new("web", "n1/w-1")
+        .endpoint("http://10.0.0.5:8080")
+        .and_then(|own| own.version("1.4.2"))
+        .and_then(|own| own.metadata([("version", "1.4.2"), ("env", "prod")]))
+        .and_then(|own| own.tags(["canary", "x,y"]))
+        .and_then(|own| own.weight(2.5))
+        .unwrap()
+        .zone("z1")
+        .health(Health::Degraded);
+    let full = Registration { locality: Locality { region: "r".into(), node: "n1".into(), ..full.locality.clone() }, ..full };
+    let v6 = Registration::new("web", "n2/w").endpoint("http://[2001:db8::1]").unwrap().health(Health::Unhealthy);
+    let v6 = Registration { locality: Locality { node: "n2".into(), ..Locality::default() }, weight: Weight::ZERO, ..v6 };
+    let rich = Registration::new("web", "any id:1".replace(' ', "_"))
+        .endpoint("grpcs://a.example:443")
+        .and_then(|own| own.endpoint("http://10.0.0.7"))
+        .and_then(|own| own.metadata([("a.b/c", "1"), ("U__x", "2"), ("__proto__", "3"), ("plain", "")]))
+        .and_then(|own| own.lease(Duration::from_millis(1_500), Duration::from_secs(3)))
+        .unwrap()
+        .health(Health::Starting)
+        .incarnation(7);
+    let bare = Registration::new("web", "bare");
+    for (format, all) in
+        [(Format::ConsulHealth, std::vec![full.clone(), v6.clone()]), (Format::Prometheus, std::vec![full, v6, rich, bare])]
+    {
+        let bytes = encode(format, &all).unwrap();
+        let decoded = decode(format, &bytes, &Context::new("default")).unwrap();
+        assert!(decoded.skipped.is_empty(), "{:?}", decoded.skipped);
+        let back: Vec<Registration> = decoded.instances.into_iter().map(|entry| entry.registration).collect();
+        assert_eq!(back, all, "{}", format.name());
+        assert_eq!(encode(format, &back).unwrap(), bytes);
+    }
+    assert_eq!(encode(Format::ConsulServices, &[]).unwrap_err().field(), "format");
+}
+
+#[test]
+fn names_of_services_are_told_and_nothing_else() {
+    let (mut registry, config) = (registry(), FeedConfig::new("consul:dc1", Format::ConsulServices));
+    let mut feed = Feed::new(config).unwrap();
+    let fed = feed.push(&mut registry, &Payload::new(br#"{"consul":[],"web":["a"],"a b":null}"#), Timestamp::ZERO);
+    assert_eq!((fed.services, fed.skipped.len(), registry.len()), (std::vec!["consul".into(), "web".into()], 1, 0));
 }
