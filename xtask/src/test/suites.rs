@@ -79,6 +79,14 @@ pub const SUITES: &[Suite] = &[
         skip: never,
     },
     Suite {
+        name: "lab",
+        what: "policies under simulated loads and faults, held to the published figures",
+        format: Format::Check,
+        needs: &[],
+        command: || cargo(&["xtask", "lab", "--quick", "--check"]),
+        skip: never,
+    },
+    Suite {
         name: "purity",
         what: "the core as a wasm module imports nothing",
         format: Format::Check,
