@@ -102,11 +102,12 @@ impl Balancer {
             eligible = eligible.saturating_add(u32::from(is_eligible));
             open = open.saturating_add(u32::from(is_eligible && !is_excluded));
             let reason = match availability {
+                _ if Some(slot) == chosen => continue,
                 Availability::Unavailable => "unavailable",
                 _ if members.weight(slot) == 0 => "weight-0",
                 _ if is_excluded => "excluded",
-                _ if Some(slot) != chosen && members.is_out(slot, EJECTED) => "ejected",
-                _ if Some(slot) != chosen && members.is_out(slot, HELD) => "held",
+                _ if members.is_out(slot, EJECTED) => "ejected",
+                _ if members.is_out(slot, HELD) => "held",
                 _ if members.in_flight(slot).is_some_and(|count| count >= twin.breaker.instance) => "full",
                 other if Some(other) != pool => other.as_str(),
                 _ => continue,

@@ -9,7 +9,8 @@ use super::outcome::Outcome;
 use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
 use super::stats::Tally;
-use crate::model::{Availability, Handle};
+use crate::model::{Availability, Handle, Health};
+use crate::registry::Brief;
 
 /// The instances of the view, in columns by slot, with those that left it while picks of them were out.
 ///
@@ -56,6 +57,70 @@ struct Host {
     standing: Standing,
     /// Why it is out of the picks though it is in the view: [`EJECTED`], [`HELD`].
     out: u8,
+    level: u8,
+    locality: Box<str>,
+    standstill: Standstill,
+}
+
+impl Host {
+    fn nobody() -> Self {
+        Self {
+            service: Box::default(),
+            id: Box::default(),
+            mark: 0,
+            turn: None,
+            standing: Standing::Free,
+            out: 0,
+            level: 0,
+            locality: Box::default(),
+            standstill: Standstill::Sick,
+        }
+    }
+}
+
+/// What an instance is to the levels and localities; nothing when the policy has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Site<'a> {
+    pub(super) level: u8,
+    /// The path of its locality.
+    pub(super) locality: &'a str,
+    pub(super) standstill: Standstill,
+}
+
+/// Why an instance that is unavailable is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standstill {
+    /// It is unhealthy.
+    #[default]
+    Sick,
+    /// It is not ready yet.
+    Starting,
+    /// The operator says so.
+    Disabled,
+}
+
+impl Standstill {
+    /// The word for it in traces; none for the usual reason.
+    pub(super) fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Sick => None,
+            Self::Starting => Some("starting"),
+            Self::Disabled => Some("disabled"),
+        }
+    }
+
+    pub(super) fn parse(word: Option<&str>) -> Self {
+        [Self::Starting, Self::Disabled].into_iter().find(|known| word.is_some() && known.word() == word).unwrap_or_default()
+    }
+
+    /// Told for all, it matters for those that are unavailable.
+    pub(super) fn of(brief: &Brief) -> Self {
+        match (brief.availability, brief.disabled, brief.health) {
+            (Availability::Unavailable, true, _) => Self::Disabled,
+            (Availability::Unavailable, _, Health::Starting) => Self::Starting,
+            _ => Self::Sick,
+        }
+    }
 }
 
 /// Outlier detection took it out.
@@ -83,6 +148,7 @@ pub(super) struct Arrival<'a> {
     /// In thousandths.
     pub(super) weight: u32,
     pub(super) availability: Availability,
+    pub(super) site: Site<'a>,
 }
 
 /// Calls that may end before the median of the latencies is taken again.
@@ -192,6 +258,12 @@ impl Members {
         }
     }
 
+    /// Where an instance stands among the levels and localities.
+    pub(super) fn site(&self, slot: u32) -> Site<'_> {
+        let Some(Host { level, locality, standstill, .. }) = self.hosts.get(slot as usize) else { return Site::default() };
+        Site { level: *level, locality, standstill: *standstill }
+    }
+
     /// Whether it is out of the picks for any of these reasons.
     pub(super) fn is_out(&self, slot: u32, reasons: u8) -> bool {
         self.hosts.get(slot as usize).is_some_and(|host| host.out & reasons > 0)
@@ -291,7 +363,7 @@ impl Members {
 
     /// Whether this is what is known of the slot's instance already, but for the handle.
     pub(super) fn stands_as(&self, slot: u32, arrival: &Arrival<'_>) -> bool {
-        self.availability(slot) == Some(arrival.availability) && self.weight(slot) == arrival.weight
+        self.availability(slot) == Some(arrival.availability) && self.weight(slot) == arrival.weight && self.site(slot) == arrival.site
     }
 
     /// Notes what the view says of an instance that is `known` at a slot, or new; new ones enter the order with
@@ -308,13 +380,16 @@ impl Members {
                 self.leaving = self.leaving.saturating_sub(1);
             }
             host.standing = Standing::Here(arrival.availability);
+            (host.level, host.standstill) = (arrival.site.level, arrival.site.standstill);
+            if *host.locality != *arrival.site.locality {
+                host.locality = arrival.site.locality.into();
+            }
         }
         slot
     }
 
     fn claim(&mut self, service: &str, id: &str, now: u64) -> u32 {
-        let host =
-            Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), turn: None, standing: Standing::Free, out: 0 };
+        let host = Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), ..Host::nobody() };
         if let Some(slot) = self.free.pop() {
             if let Some(old) = self.hosts.get_mut(slot as usize) {
                 *old = host;
@@ -380,7 +455,7 @@ impl Members {
         if !idle || host.standing != Standing::Leaving {
             return false;
         }
-        *host = Host { service: Box::default(), id: Box::default(), mark: 0, turn: None, standing: Standing::Free, out: 0 };
+        *host = Host::nobody();
         self.leaving = self.leaving.saturating_sub(1);
         if self.signal(slot).is_some_and(|signal| !signal.is_known()) {
             self.unknown = self.unknown.saturating_sub(1);
@@ -425,7 +500,7 @@ impl Members {
         for (index, weight) in (0u32..).zip(weights) {
             let id = std::format!("b{index:06}");
             let (handle, availability) = (Handle::new(index, 0), Availability::Available);
-            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability }, None, 0);
+            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability, site: Site::default() }, None, 0);
         }
         let slots: Vec<u32> = (0..weights.len() as u32).collect();
         members.enter(&slots);

@@ -7,13 +7,14 @@
 //! |---|---|---|
 //! | view | `members` | the instances that match the query, sorted by service and id; changes are merged in, so that survivors keep their counters and their turn |
 //! | filter | `filter` | leaves out what the request excludes |
-//! | prioritise | `tiers` | available, else degraded, else draining; never unavailable, never of weight 0 |
+//! | prioritise | `tiers`, `levels`, `zones` | available, else degraded, else draining; how much goes to which level and locality; never disabled, never of weight 0 |
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
 //! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
 //! | after | `feedback`, `outlier`, `hold`, `breaker`, `retry`, `hedge`, `limit` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in |
 
 mod after;
+mod before;
 mod breaker;
 mod config;
 mod decay;
@@ -23,6 +24,7 @@ mod filter;
 mod hedge;
 mod histogram;
 mod hold;
+mod levels;
 mod limit;
 mod members;
 mod metrics;
@@ -39,6 +41,7 @@ mod tests;
 mod tickets;
 mod tiers;
 mod trace;
+mod zones;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -46,11 +49,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 pub use after::After;
+pub use before::Before;
 pub use breaker::Breaker;
 pub use config::Options;
 pub use explain::{Explanation, LeftOut, Looked};
 pub use hedge::Hedge;
 pub use hold::Hold;
+pub use levels::Levels;
 pub use limit::{Aimd, Gradient2, Limit, Vegas};
 pub use outcome::{Load, Outcome, OutcomeKind};
 pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
@@ -59,6 +64,7 @@ pub use policy::{Cost, Edf, First, Generator, Policy, Prequal, Preset, Sample, S
 pub use retry::{Budget, Retry};
 pub use stats::{InstanceStats, Stats, Tally};
 pub use trace::Replay;
+pub use zones::{Localities, LocalityMode, LocalityScope};
 
 use crate::error::{Code, Error};
 use crate::limits;
@@ -70,7 +76,7 @@ use crate::time::{Timestamp, micros};
 use crate::value::{Fields, Value};
 use feedback::Feedback;
 use filter::Excluded;
-use members::{Arrival, Members};
+use members::{Arrival, Members, Site, Standstill};
 use tickets::Tickets;
 use tiers::Tiers;
 use trace::Trace;
@@ -125,6 +131,7 @@ impl Balancer {
     /// [`Code::LimitExceeded`] for an option out of range, and what [`Query::validate`] returns.
     pub fn new(query: Query, policy: Policy, options: Options) -> Result<Self, Error> {
         options.validate()?;
+        policy.before.validate()?;
         policy.after.validate()?;
         Ok(Self {
             view: View::new(widened(&query))?,
@@ -247,15 +254,22 @@ impl Balancer {
         // After a reset what the view does not list may be other than it was.
         let changed: Vec<Handle> =
             if delta.reset { self.view.handles().collect() } else { delta.added.iter().chain(&delta.updated).copied().collect() };
-        let briefs: Vec<(Handle, Brief)> = changed.iter().filter_map(|handle| Some((*handle, registry.brief(*handle)?))).collect();
+        let before = &self.policy().before;
+        let site = |handle| registry.registration(handle).map(|registration| before.site(&registration));
+        let brief = |handle: &Handle| {
+            let site = if before.wants_sites() { site(*handle) } else { None };
+            Some((*handle, registry.brief(*handle)?, site.unwrap_or_default()))
+        };
+        let briefs: Vec<(Handle, Brief, (u8, String))> = changed.iter().filter_map(brief).collect();
         let removals = delta.removed.iter().map(|gone| Change::Remove { service: &gone.service, id: &gone.id });
-        let arrivals = briefs.iter().map(|(handle, brief)| {
+        let arrivals = briefs.iter().map(|(handle, brief, (level, locality))| {
             Change::Put(Arrival {
                 service: &brief.service,
                 id: &brief.id,
                 handle: *handle,
                 weight: brief.weight.thousandths(),
                 availability: brief.availability,
+                site: Site { level: *level, locality, standstill: Standstill::of(brief) },
             })
         });
         self.apply(removals.chain(arrivals));
@@ -263,7 +277,8 @@ impl Balancer {
 
     /// Chooses the instance a call should go to and counts the call as in flight there until it is finished.
     ///
-    /// It is never an excluded instance, one that is unavailable or one of weight 0. Allocates only when more picks
+    /// It is never an excluded instance, one that is disabled or one of weight 0, and one that is unavailable only when the policy
+    /// has `levels` and its level panics. Allocates only when more picks
     /// are in flight than ever before, for the first pick after a change and, with `round-robin`, for an exclusion.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Reads the settings of a part of the pipeline from a document, each within its range.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{Code, Error};
@@ -59,6 +61,25 @@ impl<'a> Settings<'a> {
     pub(super) fn percent(&self, name: &str, default: u32) -> Result<u32, Error> {
         let percent = self.count(name, default, 0)?;
         if percent > 100 { Err(Error::new(Code::InvalidArgument, name).message("at most 100")) } else { Ok(percent) }
+    }
+
+    /// Percent for a percent: 100 to 1000.
+    pub(super) fn overprovisioning(&self, default: u32) -> Result<u32, Error> {
+        let percent = self.count("overprovisioning", default, 100)?;
+        if percent > 1_000 { Err(Error::new(Code::InvalidArgument, "overprovisioning").message("at most 1000")) } else { Ok(percent) }
+    }
+
+    /// A map from names to whole numbers; empty when there is none.
+    pub(super) fn numbers(&self, name: &str) -> Result<Vec<(String, u32)>, Error> {
+        let Some(value) = self.0.value(name) else { return Ok(Vec::new()) };
+        let wrong = || Error::new(Code::InvalidArgument, name).message("a map from names to whole numbers");
+        let pairs = value.as_map().ok_or_else(wrong)?.iter();
+        pairs
+            .map(|(key, value)| {
+                let number = value.as_u64().and_then(|number| u32::try_from(number).ok()).ok_or_else(wrong)?;
+                Ok((key.clone(), number))
+            })
+            .collect()
     }
 
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, Error> {

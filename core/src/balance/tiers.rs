@@ -1,47 +1,77 @@
 //! Which pool of instances a pick is made from.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::cmp::Ordering;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::filter::Excluded;
-use super::members::{EJECTED, HELD, Members};
+use super::levels::{self, Census};
+use super::members::{EJECTED, HELD, Members, Site, Standstill};
 use super::policy::{Candidates, Look, Picker, Policy};
+use super::zones::{self, Side};
 use crate::error::{Code, Error};
 use crate::model::{Availability, Handle};
 use crate::rng::Rng;
 
-/// The pools, best first.
-const TIERS: [Availability; 3] = [Availability::Available, Availability::Degraded, Availability::Draining];
+/// What is common to the instances of a pool, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Healthy,
+    Degraded,
+    /// All of a level that panics.
+    Panic,
+    Draining,
+    /// Out, because they do badly or asked for it.
+    Out,
+    /// Not to be called, but counted: not ready yet.
+    Starting,
+    /// Not to be called, but counted.
+    Sick,
+}
 
-/// The pool of those that are out, because they do badly or asked for it: the last.
-const OUT: usize = TIERS.len();
+/// The kinds that may be called.
+const CALLED: usize = 5;
 
-/// The instances that may be given a call, by availability: the available, then the degraded, then those that drain, then
-/// those that outlier detection or their own wish has taken out.
+/// The instances that may be given a call, in pools by kind, level and locality: the available, then the degraded, then those
+/// that drain, then those that outlier detection or their own wish has taken out.
 ///
-/// A pick is made from the first pool in which the request leaves a candidate. An instance that is unavailable or has
-/// weight 0 is in none. The order of the pools is the prioritising stage of the pipeline.
+/// Without levels and localities a pick is made from the first pool in which the request leaves a candidate. With them a plan
+/// says which pools have which share, and one draw, or the request's key, chooses among them; the others come after it. An
+/// instance that has weight 0 or is disabled is in none; one that is unavailable is picked in a panic only. The order of the
+/// pools is the prioritising stage of the pipeline.
 #[derive(Clone, Debug)]
 pub(super) struct Tiers {
-    pools: [Pool; OUT + 1],
-    /// The first that is not empty; 0 when all are.
+    /// Sorted; empty ones are dropped.
+    pools: Vec<Pool>,
+    /// The pools that are to be drawn from with their shares, each added to those before; empty when there is no choice.
+    plan: Vec<(u64, u32)>,
+    /// The pool when there is no choice.
     first: usize,
     policy: Policy,
     seed: u64,
 }
 
 /// Instances among which a policy chooses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Pool {
+    kind: Kind,
+    level: u8,
+    locality: Box<str>,
     /// Sorted by service and id.
     slots: Vec<u32>,
     /// Built for these slots and weights; none after a change, until a pick is asked.
     picker: Option<Picker>,
 }
 
+/// Keeps the hash that chooses a pool apart from those that choose in it.
+const KEY_STREAM: u64 = 0x6c65_7665_6c73;
+
 impl Tiers {
     pub(super) fn new(policy: Policy, seed: u64) -> Self {
-        Self { pools: Default::default(), first: 0, policy, seed }
+        Self { pools: Vec::new(), plan: Vec::new(), first: 0, policy, seed }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -49,18 +79,38 @@ impl Tiers {
     }
 
     /// The pool an instance belongs to.
-    fn of(members: &Members, slot: u32) -> Option<usize> {
+    fn of<'a>(&self, members: &'a Members, slot: u32) -> Option<(Kind, Site<'a>)> {
         let availability = members.availability(slot)?;
         if members.weight(slot) == 0 {
             return None;
         }
-        let tier = TIERS.iter().position(|tier| *tier == availability)?;
-        Some(if members.is_out(slot, EJECTED | HELD) { OUT } else { tier })
+        let site = members.site(slot);
+        let kind = match availability {
+            Availability::Unavailable => match site.standstill {
+                _ if self.policy.before.levels.is_none() => return None,
+                Standstill::Disabled => return None,
+                Standstill::Starting => Kind::Starting,
+                Standstill::Sick => Kind::Sick,
+            },
+            _ if members.is_out(slot, EJECTED | HELD) => Kind::Out,
+            Availability::Available => Kind::Healthy,
+            Availability::Degraded => Kind::Degraded,
+            Availability::Draining => Kind::Draining,
+        };
+        Some((kind, site))
+    }
+
+    fn find(&self, kind: Kind, site: Site<'_>) -> Result<usize, usize> {
+        self.pools.binary_search_by(|pool| pool.compare(kind, site))
     }
 
     /// Told before an instance changes: what the policy keeps of its pool is parked.
     pub(super) fn touch(&mut self, members: &mut Members, slot: u32) {
-        if let Some(pool) = Self::of(members, slot).and_then(|tier| self.pools.get_mut(tier)) {
+        let place = self.of(members, slot).and_then(|(kind, site)| self.find(kind, site).ok());
+        if let Some(pool) = place.and_then(|place| self.pools.get_mut(place)) {
+            pool.unbuild(members);
+        }
+        for pool in self.pools.iter_mut().filter(|pool| pool.kind == Kind::Panic) {
             pool.unbuild(members);
         }
     }
@@ -68,19 +118,155 @@ impl Tiers {
     /// Told after instances have changed, with their slots sorted by service and id: takes them out of the pools
     /// they were in, which were touched, and puts them where they belong now.
     pub(super) fn settle(&mut self, members: &mut Members, slots: &[u32]) {
+        for slot in slots {
+            if let Some((kind, site)) = self.of(members, *slot)
+                && let Err(place) = self.find(kind, site)
+            {
+                let locality = site.locality.into();
+                self.pools.insert(place, Pool { kind, level: site.level, locality, slots: Vec::new(), picker: None });
+            }
+        }
+        // The place of its pool and the slot, in order of pool, then of service and id.
+        let mut joining: Vec<(usize, u32)> = Vec::new();
+        for slot in slots {
+            let place = self.of(members, *slot).and_then(|(kind, site)| self.find(kind, site).ok());
+            joining.extend(place.map(|place| (place, *slot)));
+        }
+        joining.sort_by_key(|(place, _)| *place);
         let mut changed = slots.to_vec();
         changed.sort_unstable();
-        for (tier, pool) in self.pools.iter_mut().enumerate() {
-            let joining: Vec<u32> = slots.iter().copied().filter(|slot| Self::of(members, *slot) == Some(tier)).collect();
-            if !joining.is_empty() {
+        let mut joining = joining.as_slice();
+        for (place, pool) in self.pools.iter_mut().enumerate() {
+            let count = joining.partition_point(|(other, _)| *other <= place);
+            let (mine, rest) = joining.split_at_checked(count).unwrap_or_default();
+            joining = rest;
+            if !mine.is_empty() {
                 pool.unbuild(members);
             }
             if pool.picker.is_none() {
                 pool.slots.retain(|slot| changed.binary_search(slot).is_err());
-                members.merge(&mut pool.slots, &joining);
+                let mine: Vec<u32> = mine.iter().map(|(_, slot)| *slot).collect();
+                members.merge(&mut pool.slots, &mine);
             }
         }
-        self.first = self.pools.iter().position(|pool| !pool.slots.is_empty()).unwrap_or_default();
+        for pool in self.pools.iter_mut().filter(|pool| pool.kind == Kind::Panic) {
+            pool.unbuild(members);
+            pool.slots.clear();
+        }
+        self.pools.retain(|pool| !pool.slots.is_empty());
+        self.replan(members);
+    }
+
+    /// Divides the traffic anew.
+    fn replan(&mut self, members: &Members) {
+        let mut parts: Vec<(u64, u32)> = Vec::new();
+        match &self.policy.before.levels {
+            None if self.policy.before.localities.is_none() => {}
+            None => {
+                if let Some(kind) = self.pools.first().map(|pool| pool.kind) {
+                    self.divide(members, kind, 0, 1, &mut parts);
+                }
+            }
+            Some(settings) => {
+                let levels = self.census();
+                let loads = levels::loads(&levels, settings.overprovisioning, settings.panic);
+                for (load, level) in loads.iter().zip(0u8..).filter(|(load, _)| load.panic) {
+                    if load.healthy.saturating_add(load.degraded) > 0 {
+                        self.panic(members, level);
+                    }
+                }
+                for (load, level) in loads.iter().zip(0u8..) {
+                    let (healthy, degraded) = (u64::from(load.healthy), u64::from(load.degraded));
+                    if load.panic {
+                        self.divide(members, Kind::Panic, level, healthy.saturating_add(degraded), &mut parts);
+                    } else {
+                        self.divide(members, Kind::Healthy, level, healthy, &mut parts);
+                        self.divide(members, Kind::Degraded, level, degraded, &mut parts);
+                    }
+                }
+            }
+        }
+        parts.sort_unstable_by_key(|(_, place)| *place);
+        let mut sum = 0u64;
+        for (share, _) in &mut parts {
+            sum = sum.saturating_add(*share);
+            *share = sum;
+        }
+        self.first = parts.first().map_or(0, |(_, place)| *place as usize);
+        if parts.len() < 2 {
+            parts.clear();
+        }
+        self.plan = parts;
+    }
+
+    /// How many instances of which kind each level has. Those that drain are on their way out and do not count.
+    fn census(&self) -> Vec<Census> {
+        let mut levels = Vec::new();
+        for pool in self.pools.iter().filter(|pool| pool.kind != Kind::Draining) {
+            let level = usize::from(pool.level);
+            if levels.len() <= level {
+                levels.resize(level.saturating_add(1), Census::default());
+            }
+            let Some(census) = levels.get_mut(level) else { continue };
+            let count = pool.slots.len() as u32;
+            census.total = census.total.saturating_add(count);
+            match pool.kind {
+                Kind::Healthy => census.healthy = census.healthy.saturating_add(count),
+                Kind::Degraded => census.degraded = census.degraded.saturating_add(count),
+                Kind::Starting => census.excluded = census.excluded.saturating_add(count),
+                _ => {}
+            }
+        }
+        levels
+    }
+
+    /// Makes the pool of a level that panics: all but those that drain.
+    fn panic(&mut self, members: &Members, level: u8) {
+        let mut slots = Vec::new();
+        for pool in self.pools.iter().filter(|pool| pool.level == level && pool.kind != Kind::Draining) {
+            members.merge(&mut slots, &pool.slots);
+        }
+        if let Err(place) = self.find(Kind::Panic, Site { level, ..Site::default() })
+            && !slots.is_empty()
+        {
+            self.pools.insert(place, Pool { kind: Kind::Panic, level, locality: Box::default(), slots, picker: None });
+        }
+    }
+
+    /// Divides so much among the localities of a kind and level.
+    fn divide(&self, members: &Members, kind: Kind, level: u8, load: u64, parts: &mut Vec<(u64, u32)>) {
+        // Small enough for a hundred of them, fine enough for any share.
+        const SCALE: u128 = 1 << 48;
+        let is_mine = |pool: &Pool| pool.kind == kind && pool.level == level;
+        let mine: Vec<(u32, &Pool)> = (0u32..).zip(&self.pools).filter(|(_, pool)| is_mine(pool)).collect();
+        let shares = match &self.policy.before.localities {
+            Some(localities) if mine.len() > 1 || kind <= Kind::Degraded => {
+                let sides: Vec<Side<'_>> = mine.iter().map(|(_, pool)| self.side(members, pool)).collect();
+                if kind <= Kind::Degraded { zones::shares(localities, &sides) } else { sides.iter().map(|side| side.weight).collect() }
+            }
+            _ => mine.iter().map(|_| 1).collect(),
+        };
+        let sum = shares.iter().fold(0u128, |sum, share| sum.saturating_add(u128::from(*share)));
+        for (share, (place, _)) in shares.iter().zip(&mine) {
+            let part = u128::from(*share).saturating_mul(SCALE).checked_div(sum).unwrap_or_default() as u64;
+            if part > 0 && load > 0 {
+                parts.push((part.saturating_mul(load), *place));
+            }
+        }
+    }
+
+    /// A pool as a side of its locality.
+    fn side<'a>(&self, members: &Members, pool: &'a Pool) -> Side<'a> {
+        let count = |pool: &Pool| pool.slots.len() as u32;
+        let alike = |other: &&Pool| {
+            other.level == pool.level && other.locality == pool.locality && !matches!(other.kind, Kind::Draining | Kind::Starting)
+        };
+        Side {
+            path: &pool.locality,
+            total: self.pools.iter().filter(alike).fold(0, |sum, other| sum.saturating_add(count(other))),
+            well: count(pool),
+            weight: pool.slots.iter().fold(0, |sum, slot| sum.saturating_add(members.weight(*slot).into())),
+        }
     }
 
     /// The whole choice: the pool, then the instance in it. None when no pool has a candidate that the request
@@ -94,8 +280,9 @@ impl Tiers {
         rng: &mut Rng,
         now: u64,
     ) -> Option<u32> {
-        if let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first)
+        if let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.first)
             && excluded.is_empty()
+            && self.plan.is_empty()
         {
             return picker.pick(&Candidates { slots, members, excluded, now, log: None }, key, rng);
         }
@@ -114,7 +301,27 @@ impl Tiers {
         log: Option<&RefCell<Vec<Look>>>,
     ) -> Option<u32> {
         let (generator, seed) = (&self.policy.generator, self.seed);
-        self.pools.iter_mut().filter(|pool| !pool.slots.is_empty()).find_map(|pool| {
+        let called = self.pools.partition_point(|pool| (pool.kind as usize) < CALLED);
+        let is_open = |pool: &Pool| Candidates { slots: &pool.slots, members, excluded, now, log }.any_open();
+        let first = match self.plan.last() {
+            None => self.first,
+            // Nothing is drawn for nobody.
+            Some((sum, _)) if self.pools.iter().take(called).any(is_open) => {
+                let draw = match key {
+                    None => rng.below_u64(*sum),
+                    Some(key) => (u128::from(xxh3_64_with_seed(key, KEY_STREAM)).wrapping_mul(u128::from(*sum)) >> 64) as u64,
+                };
+                let place = self.plan.partition_point(|(end, _)| *end <= draw);
+                self.plan.get(place).map_or(self.first, |(_, pool)| *pool as usize)
+            }
+            Some(_) => return None,
+        };
+        // The one that was drawn, then the others of the plan, then the rest, each from the best.
+        let planned = |place: &usize| self.plan.iter().any(|(_, other)| *other as usize == *place);
+        let others = (0..called).filter(planned).chain((0..called).filter(|place| !planned(place)));
+        let pools = &mut self.pools;
+        core::iter::once(first).filter(|first| *first < called).chain(others.filter(|place| *place != first)).find_map(|place| {
+            let pool = pools.get_mut(place)?;
             let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
             let candidates = Candidates { slots: &pool.slots, members, excluded, now, log };
             if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None }
@@ -145,7 +352,7 @@ impl Tiers {
 
     /// Takes what a probe of an instance brought; false when the instance is not in the best pool.
     pub(super) fn probed(&mut self, members: &Members, handle: Handle, load: f64, latency: f64, now: u64) -> bool {
-        let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first) else { return false };
+        let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.first) else { return false };
         let Some(slot) = slots.iter().copied().find(|slot| members.handle(*slot) == Some(handle)) else { return false };
         picker.probed(slot, handle, load, latency, slots.len(), now)
     }
@@ -153,7 +360,7 @@ impl Tiers {
     /// Why nobody was chosen.
     #[cold]
     pub(super) fn refusal(&self) -> Error {
-        if self.pools.iter().any(|pool| !pool.slots.is_empty()) {
+        if self.pools.iter().any(|pool| (pool.kind as usize) < CALLED) {
             Error::new(Code::AllExcluded, "exclude").message("every instance that may be given the call is excluded")
         } else {
             Error::new(Code::NoneAvailable, "").message("no instance may be given a call: all are unavailable or have weight 0")
@@ -162,6 +369,10 @@ impl Tiers {
 }
 
 impl Pool {
+    fn compare(&self, kind: Kind, site: Site<'_>) -> Ordering {
+        (self.kind, self.level, &*self.locality).cmp(&(kind, site.level, site.locality))
+    }
+
     fn unbuild(&mut self, members: &mut Members) {
         if let Some(mut picker) = self.picker.take() {
             picker.park(&self.slots, members);

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::members::Arrival;
+use super::members::{Arrival, Site, Standstill};
 use super::outcome::Outcome;
 use super::pick::{Pick, Request};
 use super::{Balancer, Change, Options, Policy};
@@ -64,6 +64,9 @@ struct Row {
     handle: Handle,
     weight: u32,
     availability: Availability,
+    level: u8,
+    locality: String,
+    standstill: Standstill,
 }
 
 impl Trace {
@@ -87,8 +90,10 @@ impl Trace {
         for change in changes {
             match change {
                 Change::Remove { service, id } => remove.push((service.into(), id.into())),
-                Change::Put(Arrival { service, id, handle, weight, availability }) => {
-                    put.push(Row { service: service.into(), id: id.into(), handle, weight, availability });
+                Change::Put(Arrival { service, id, handle, weight, availability, site }) => {
+                    let Site { level, locality, standstill } = site;
+                    let (service, id, locality) = (service.into(), id.into(), locality.into());
+                    put.push(Row { service, id, handle, weight, availability, level, locality, standstill });
                 }
             }
         }
@@ -132,20 +137,30 @@ impl Trace {
 }
 
 impl Row {
-    const FIELDS: &[&str] = &["service", "id", "handle", "weight", "availability"];
+    const FIELDS: &[&str] = &["service", "id", "handle", "weight", "availability", "level", "locality", "why"];
 
     fn arrival(&self) -> Arrival<'_> {
-        Arrival { service: &self.service, id: &self.id, handle: self.handle, weight: self.weight, availability: self.availability }
+        let site = Site { level: self.level, locality: &self.locality, standstill: self.standstill };
+        Arrival { service: &self.service, id: &self.id, handle: self.handle, weight: self.weight, availability: self.availability, site }
     }
 
     fn to_value(&self) -> Value {
-        Value::map([
-            ("service", self.service.as_str().into()),
+        let mut pairs = alloc::vec![
+            ("service", Value::from(self.service.as_str())),
             ("id", self.id.as_str().into()),
             ("handle", self.handle.to_bits().into()),
             ("weight", u64::from(self.weight).into()),
             ("availability", self.availability.as_str().into()),
-        ])
+        ];
+        // Of most there is nothing to say here.
+        if self.level > 0 {
+            pairs.push(("level", u64::from(self.level).into()));
+        }
+        if !self.locality.is_empty() {
+            pairs.push(("locality", self.locality.as_str().into()));
+        }
+        pairs.extend(self.standstill.word().map(|word| ("why", word.into())));
+        Value::map(pairs)
     }
 
     fn from_value(value: &Value) -> Result<Self, Error> {
@@ -160,6 +175,9 @@ impl Row {
                 .filter(|weight| *weight <= limits::WEIGHT_THOUSANDTHS)
                 .ok_or_else(|| fields.error(Code::InvalidWeight, "weight").limit(u64::from(limits::WEIGHT_THOUSANDTHS)))?,
             availability: Availability::parse(fields.required_text("availability")?)?,
+            level: fields.u64("level")?.unwrap_or_default().min(u8::MAX.into()) as u8,
+            locality: fields.text("locality")?.unwrap_or_default().into(),
+            standstill: Standstill::parse(fields.text("why")?),
         })
     }
 }

@@ -59,7 +59,7 @@ pub use source::{Extent, Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
-use crate::model::{Availability, Handle, Health, Instance, Override, Registration, Weight};
+use crate::model::{AdminState, Availability, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
 use columns::NEVER;
@@ -75,6 +75,8 @@ pub(crate) struct Brief {
     pub(crate) id: String,
     pub(crate) weight: Weight,
     pub(crate) availability: Availability,
+    pub(crate) health: Health,
+    pub(crate) disabled: bool,
 }
 
 /// The number of the source `local`.
@@ -236,7 +238,19 @@ impl Registry {
     pub(crate) fn brief(&self, handle: Handle) -> Option<Brief> {
         let slot = self.store.resolve(handle)?;
         let service = (*self.store.owner(slot)?.name).into();
-        Some(Brief { service, id: self.store.id(slot), weight: self.store.weight(slot), availability: self.store.availability(slot) })
+        Some(Brief {
+            service,
+            id: self.store.id(slot),
+            weight: self.store.weight(slot),
+            availability: self.store.availability(slot),
+            health: self.store.health(slot),
+            disabled: self.store.flags(slot).admin() == AdminState::Disabled,
+        })
+    }
+
+    /// The registration of a record, put together anew.
+    pub(crate) fn registration(&self, handle: Handle) -> Option<Registration> {
+        self.store.registration(self.store.resolve(handle)?)
     }
 
     /// The revision that last changed the record of a handle, if it is still there: whether what a host keeps of it is still good.

@@ -11,6 +11,7 @@ use super::sample::Sample;
 use super::score::{Rules, Score};
 use super::stride::Stride;
 use crate::balance::after::After;
+use crate::balance::before::Before;
 use crate::error::{Code, Error};
 use crate::value::{Fields, Value};
 
@@ -23,6 +24,8 @@ use crate::value::{Fields, Value};
 pub struct Policy {
     /// What chooses among the instances that may be given the call.
     pub generator: Generator,
+    /// Among whom it chooses.
+    pub before: Before,
     /// What is made of the outcomes.
     pub after: After,
     name: String,
@@ -52,7 +55,7 @@ pub enum Generator {
 impl Policy {
     /// The policy of a generator, every other part at rest.
     pub fn of(name: &str, generator: Generator) -> Self {
-        Self { generator, after: After::default(), name: name.to_owned() }
+        Self { generator, before: Before::default(), after: After::default(), name: name.to_owned() }
     }
 
     /// The same policy under another name.
@@ -84,7 +87,7 @@ impl Policy {
         &self.name
     }
 
-    /// Reads a preset's name, or `{preset?, pick?, outliers?, hold?, breaker?, retry?, hedge?, limit?}`: a preset (default
+    /// Reads a preset's name, or `{preset?, pick?, levels?, localities?, outliers?, hold?, breaker?, retry?, hedge?, limit?}`: a preset (default
     /// `least-request`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
     ///
     /// # Errors
@@ -93,18 +96,20 @@ impl Policy {
         if let Some(name) = value.as_str() {
             return Self::named(name);
         }
-        let fields = Fields::new(value, "policy", &[&["preset", "pick"], After::KEYS.as_slice()].concat())?;
+        let fields = Fields::new(value, "policy", &[&["preset", "pick"], Before::KEYS.as_slice(), After::KEYS.as_slice()].concat())?;
         let mut policy = Self::named(fields.text("preset")?.unwrap_or("least-request"))?;
         if let Some(pick) = fields.value("pick") {
             policy.generator = Generator::from_value(pick).map_err(|error| error.within("policy.pick"))?;
         }
+        policy.before = policy.before.read(&fields).map_err(|error| error.within("policy"))?;
         policy.after = policy.after.read(&fields).map_err(|error| error.within("policy"))?;
         Ok(policy)
     }
 
-    /// Writes `{preset, pick, outliers, hold, breaker, retry, hedge, limit}`.
+    /// Writes `{preset, pick, levels, localities, outliers, hold, breaker, retry, hedge, limit}`.
     pub fn to_value(&self) -> Value {
-        Value::map([("preset", self.name.as_str().into()), ("pick", self.generator.to_value())].into_iter().chain(self.after.pairs()))
+        let own = [("preset", self.name.as_str().into()), ("pick", self.generator.to_value())];
+        Value::map(own.into_iter().chain(self.before.pairs()).chain(self.after.pairs()))
     }
 
     /// The preset `least-request`.

@@ -1,5 +1,6 @@
 //! The balancer as a whole: membership, exclusion, tiers, distributions, time.
 
+use super::members::Site;
 use super::*;
 use crate::model::Availability::{self, Available, Degraded, Draining, Unavailable};
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use std::{format, vec};
 
 mod after;
+mod before;
 mod follow;
 
 fn at(secs: u64) -> Timestamp {
@@ -31,7 +33,7 @@ impl Stage {
             self.count += 1;
             Handle::new(self.count, 0)
         });
-        balancer.apply([Change::Put(Arrival { service: "s", id, handle, weight, availability })].into_iter());
+        balancer.apply([Change::Put(Arrival { service: "s", id, handle, weight, availability, site: Site::default() })].into_iter());
         handle
     }
 

@@ -1,0 +1,162 @@
+//! Among whom a pick is made: levels, panic, localities.
+
+use super::*;
+use crate::model::{AdminState, Health, Locality, Override, Registration, Weight};
+use crate::registry::{Config, Put, Registry};
+
+/// A registry of instances of the service `s`, and a balancer that follows it.
+struct World {
+    registry: Registry,
+    balancer: Balancer,
+}
+
+impl World {
+    fn new(policy: Policy) -> Self {
+        let balancer = Balancer::new(Query::service("s"), policy, Options::seeded(1)).unwrap();
+        Self { registry: Registry::new(Config::default()).unwrap(), balancer }
+    }
+
+    fn put(&mut self, id: &str, level: u8, zone: &str, health: Health) {
+        let mut registration = Registration::new("s", id).metadata([("priority", level.to_string())]).unwrap();
+        registration.locality = Locality { zone: zone.into(), ..Locality::default() };
+        registration.health = health;
+        self.registry.register(&registration, Put::default(), at(0)).unwrap();
+    }
+
+    /// How many of so many picks go to ids that begin like this, each finished at once.
+    fn count(&mut self, picks: u32, prefixes: &[&str]) -> Vec<u32> {
+        self.balancer.follow(&self.registry);
+        let mut counts = vec![0; prefixes.len()];
+        for number in 0..picks {
+            let key = number.to_string();
+            let pick = self.balancer.pick(&Request::keyed(key.as_bytes()), at(1)).unwrap();
+            let id = self.registry.registration(pick.handle).unwrap().id;
+            for (count, prefix) in counts.iter_mut().zip(prefixes) {
+                *count += u32::from(id.starts_with(prefix));
+            }
+            self.balancer.finish(pick.token, Outcome::success(Duration::from_millis(1)), at(1));
+        }
+        counts
+    }
+}
+
+fn near(count: u32, expected: u32) -> bool {
+    count.abs_diff(expected) < 150
+}
+
+fn levels(name: &str) -> Policy {
+    let mut policy = Policy::named(name).unwrap();
+    policy.before.levels = Some(Levels::default());
+    policy
+}
+
+#[test]
+fn a_level_is_a_reserve_under_every_policy() {
+    // First stays with one instance of a level; that is what it is for.
+    for name in Policy::presets() {
+        let mut world = World::new(levels(name));
+        for place in 0..10 {
+            world.put(&format!("a{place}"), 0, "", Health::Healthy);
+            world.put(&format!("b{place}"), 3, "", Health::Healthy);
+        }
+        assert_eq!(world.count(200, &["a", "b"]), [200, 0], "{name}");
+        for place in 0..5 {
+            world.put(&format!("a{place}"), 0, "", Health::Unhealthy);
+        }
+        let counts = world.count(4_000, &["a", "b", "a0"]);
+        assert!(near(counts[0], 2_800) && near(counts[1], 1_200) && counts[2] == 0, "{name} {counts:?}");
+        for place in 5..10 {
+            world.put(&format!("a{place}"), 0, "", Health::Degraded);
+        }
+        assert_eq!(world.count(200, &["a", "b"]), [0, 200], "{name}");
+    }
+}
+
+#[test]
+fn a_panic_spares_none_but_the_disabled_and_those_without_weight() {
+    let mut world = World::new(levels("random"));
+    world.put("a0", 0, "", Health::Healthy);
+    for id in ["a1", "a2", "a3"] {
+        world.put(id, 0, "", Health::Unhealthy);
+    }
+    world.put("b0", 1, "", Health::Healthy);
+    for id in ["b1", "b2", "b3", "b4"] {
+        world.put(id, 1, "", Health::Unhealthy);
+    }
+    // A quarter and a fifth are well: both levels panic, and are given what they have of all instances.
+    let counts = world.count(4_000, &["a", "b", "a3", "b4"]);
+    assert!(near(counts[0], 1_800) && near(counts[1], 2_200) && near(counts[2], 450) && near(counts[3], 440), "{counts:?}");
+    let disabled = Override { state: AdminState::Disabled, until: None, reason: "".into() };
+    world.registry.set_admin("default", "s", "b4", Some(disabled), at(0)).unwrap();
+    let mut light = Registration::new("s", "a3");
+    (light.weight, light.health) = (Weight::from_thousandths(0).unwrap(), Health::Unhealthy);
+    world.registry.register(&light, Put::default(), at(0)).unwrap();
+    let counts = world.count(1_000, &["a3", "b4", "b3"]);
+    assert!(counts[0] == 0 && counts[1] == 0 && counts[2] > 100, "{counts:?}");
+    // Well again, one after the other, and the panic is over.
+    for id in ["a1", "a2"] {
+        world.put(id, 0, "", Health::Healthy);
+    }
+    assert_eq!(world.count(300, &["a"]), [300]);
+}
+
+#[test]
+fn traffic_stays_near_for_keys_too() {
+    for name in ["random", "rendezvous", "round-robin", "adaptive"] {
+        let mut policy = Policy::named(name).unwrap();
+        policy.before.localities = Some(Localities { local: "a".into(), ..Localities::default() });
+        let mut world = World::new(policy);
+        for (zone, count) in [("a", 2), ("b", 5), ("c", 5)] {
+            for place in 0..count {
+                world.put(&format!("{zone}{place}"), 0, zone, Health::Healthy);
+            }
+        }
+        // A sixth of the instances, a third of the clients: half stays.
+        let counts = world.count(4_000, &["a", "b", "c"]);
+        assert!(near(counts[0], 2_000) && near(counts[1], 1_000) && near(counts[2], 1_000), "{name} {counts:?}");
+        // One of the two here is ill: a quarter stays.
+        world.put("a0", 0, "a", Health::Unhealthy);
+        let counts = world.count(4_000, &["a", "b", "a0"]);
+        assert!(near(counts[0], 1_090) && counts[2] == 0, "{name} {counts:?}");
+    }
+}
+
+#[test]
+fn an_exclusion_walks_on() {
+    let mut policy = levels("round-robin");
+    policy.before.localities = Some(Localities::default());
+    let mut world = World::new(policy);
+    world.put("a", 0, "z1", Health::Healthy);
+    world.put("b", 0, "z2", Health::Healthy);
+    world.put("c", 1, "z1", Health::Healthy);
+    world.put("d", 1, "z1", Health::Unhealthy);
+    world.balancer.follow(&world.registry);
+    let mut tried = vec![];
+    for _ in 0..3 {
+        let pick = world.balancer.pick(&Request::excluding(&tried), at(1)).unwrap();
+        assert!(!tried.contains(&pick.handle));
+        tried.push(pick.handle);
+    }
+    let last = world.registry.registration(tried[2]).unwrap().id;
+    assert_eq!(last, "c");
+    let error = world.balancer.pick(&Request::excluding(&tried), at(1)).unwrap_err();
+    assert_eq!(error.code(), Code::AllExcluded);
+}
+
+#[test]
+fn a_trace_keeps_levels_and_localities() {
+    let mut policy = levels("random");
+    policy.before.localities = Some(Localities { local: "z0".into(), min_instances: 1, ..Localities::default() });
+    let options = Options { trace: 10_000, ..Options::seeded(4) };
+    let mut world = World::new(policy.clone());
+    world.balancer = Balancer::new(Query::service("s"), policy, options).unwrap();
+    let healths = [Health::Healthy, Health::Unhealthy, Health::Starting, Health::Degraded];
+    for step in 0..300usize {
+        let id = format!("i{}", step % 23);
+        world.put(&id, (step % 3) as u8, &format!("z{}", step % 2), healths[step * step % 4]);
+        world.balancer.follow(&world.registry);
+        let _ = world.balancer.pick(&Request::default(), at(1));
+    }
+    let replay = Balancer::replay(&world.balancer.trace().unwrap()).unwrap();
+    assert_eq!((replay.picks, replay.same), (300, 300), "{replay:?}");
+}
