@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use callboard::balance::{self as core, Options, Outcome, Policy, Request};
 use callboard::model::Handle;
-use callboard::{Error, Timestamp};
+use callboard::{Error, Timestamp, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
@@ -144,7 +144,14 @@ fn excluded(exclude: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Handle>> {
     Ok(handles)
 }
 
-fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>) -> PyResult<Outcome> {
+fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, rest: Option<&Bound<'_, PyDict>>) -> PyResult<Outcome> {
+    if let Some(rest) = rest {
+        let (Value::Map(mut all), Value::Map(more)) = (pairs([("ok", ok), ("latency", latency)])?, document([], Some(rest))?) else {
+            return Ok(Outcome::default());
+        };
+        all.extend(more.into_iter().filter(|(_, value)| *value != Value::Null));
+        return Outcome::from_value(&Value::Map(all)).raise(rest.py());
+    }
     let truth = ok.map_or(Some(true), |ok| ok.cast::<PyBool>().ok().map(|ok| ok.is_true()));
     match (truth, ok, latency) {
         (Some(ok), _, None) => Ok(Outcome::new(ok, None)),
@@ -208,10 +215,16 @@ impl Balancer {
         self.lock().core.in_flight()
     }
 
-    /// When the oldest unfinished pick is reaped, in microseconds; None while all are finished.
+    /// When the oldest unfinished pick is reaped or an instance that is out comes back, in microseconds; None when there is neither.
     #[getter]
     fn deadline(&self) -> Option<u64> {
         self.lock().core.deadline().map(Timestamp::as_micros)
+    }
+
+    /// How many calls the policy's `limit` lets out at once now; None while it has none.
+    #[getter]
+    fn limit(&self) -> Option<u32> {
+        self.lock().core.limit()
     }
 
     /// How many instances match the query, whatever their availability.
@@ -279,9 +292,12 @@ impl Balancer {
 
     /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
     /// was finished before or was reaped.
+    ///
+    /// `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `retry_after`, how many
+    /// seconds the instance asked to be spared; `load`, what it reported.
     #[pyo3(
-        signature = (token, ok=None, latency=None, *, now=None),
-        text_signature = "($self, token, ok=True, latency=None, *, now=None)"
+        signature = (token, ok=None, latency=None, *, now=None, **more),
+        text_signature = "($self, token, ok=True, latency=None, *, now=None, kind=None, retry_after=None, load=None)"
     )]
     fn finish(
         &self,
@@ -289,16 +305,18 @@ impl Balancer {
         ok: Option<&Bound<'_, PyAny>>,
         latency: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
+        more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<bool> {
-        let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency)?);
+        let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency, more)?);
         Ok(self.settle(token, outcome, clock::at(now)))
     }
 
     /// `finish`, then `pick`, in one call.
     #[pyo3(
-        signature = (token, ok=None, latency=None, *, key=None, exclude=None, now=None),
-        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), now=None)"
+        signature = (token, ok=None, latency=None, *, key=None, exclude=None, now=None, **more),
+        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), now=None, kind=None, retry_after=None, load=None)"
     )]
+    #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn finish_and_pick(
         slf: &Bound<'_, Self>,
         token: &Bound<'_, PyAny>,
@@ -307,8 +325,9 @@ impl Balancer {
         key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
+        more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Pick> {
-        let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency)?);
+        let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency, more)?);
         Self::picked(slf, key, exclude, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
     }
 
@@ -324,6 +343,36 @@ impl Balancer {
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
         slf
+    }
+
+    /// Whether a call that failed may be tried again now; what that costs is taken from the budget of the policy's `retry`.
+    #[pyo3(signature = (*, now=None))]
+    fn may_retry(&self, now: Option<Time>) -> bool {
+        self.lock().core.may_retry(clock::at(now))
+    }
+
+    /// How many seconds to wait before a retry, the first being 1; None when the call was tried as often as it may be.
+    #[pyo3(signature = (retry=1))]
+    fn retry_delay(&self, retry: u32) -> Option<f64> {
+        self.lock().core.retry_delay(retry).map(|delay| delay.as_secs_f64())
+    }
+
+    /// How many seconds to wait for an answer before the call is sent to another instance as well; None when it should not be.
+    #[pyo3(signature = (*, now=None))]
+    fn hedge_delay(&self, now: Option<Time>) -> Option<f64> {
+        self.lock().core.hedge_delay(clock::at(now)).map(|delay| delay.as_secs_f64())
+    }
+
+    /// Whether a call may be hedged now, its delay being over; what that costs is taken from the budget of the policy's `hedge`.
+    #[pyo3(signature = (*, now=None))]
+    fn may_hedge(&self, now: Option<Time>) -> bool {
+        self.lock().core.may_hedge(clock::at(now))
+    }
+
+    /// Whether one call more may go out now, by the policy's `limit`. Ask before a pick, and refuse or queue the call.
+    #[pyo3(signature = (*, now=None))]
+    fn admit(&self, now: Option<Time>) -> bool {
+        self.lock().core.admit(clock::at(now))
     }
 
     // Polling.
@@ -363,8 +412,14 @@ pub struct Pick {
 }
 
 impl Pick {
-    fn end(&self, ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, now: Option<Time>) -> PyResult<bool> {
-        let mut outcome = outcome(ok, latency)?;
+    fn end(
+        &self,
+        ok: Option<&Bound<'_, PyAny>>,
+        latency: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<bool> {
+        let mut outcome = outcome(ok, latency, more)?;
         let now = if now.is_none() && !self.timed { self.at } else { clock::at(now) };
         if latency.is_none() && now > self.at {
             outcome.latency = Some(now.saturating_since(self.at));
@@ -376,9 +431,19 @@ impl Pick {
 #[pymethods]
 impl Pick {
     /// Tells what became of the call, once. The latency in seconds is the time since the pick when it is not told.
-    #[pyo3(signature = (ok=None, latency=None, *, now=None), text_signature = "($self, ok=True, latency=None, *, now=None)")]
-    fn finish(&self, ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, now: Option<Time>) -> PyResult<bool> {
-        self.end(ok, latency, now)
+    /// The rest is as in `Balancer.finish`.
+    #[pyo3(
+        signature = (ok=None, latency=None, *, now=None, **more),
+        text_signature = "($self, ok=True, latency=None, *, now=None, kind=None, retry_after=None, load=None)"
+    )]
+    fn finish(
+        &self,
+        ok: Option<&Bound<'_, PyAny>>,
+        latency: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<bool> {
+        self.end(ok, latency, now, more)
     }
 
     fn __enter__(&self, py: Python<'_>) -> Py<PyAny> {

@@ -1,6 +1,6 @@
 // Which one.
 import * as raw from "#glue";
-import { expected, frozen, frozenCamel, known, plain, settings } from "./document.ts";
+import { expected, frozenCamel, known, plain, settings, snaked } from "./document.ts";
 import { call, caught } from "./errors.ts";
 import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
@@ -35,8 +35,7 @@ export class Pick {
   finish(outcome?: Outcome, options?: Timed): boolean {
     known(options, NOW);
     const time = numberOf(at(options?.now), "now");
-    const { ok = true, latency } = outcomeOf(outcome);
-    return this.#balancer.finish(this.token, { ok, latency: latency ?? Math.max(time - this.#started, 0) / 1e6 }, { now: time });
+    return this.#balancer.finish(this.token, timed(outcome, Math.max(time - this.#started, 0) / 1e6), { now: time });
   }
 
   /** @internal */
@@ -83,7 +82,7 @@ export class Balancer {
     return call(() => balancer.size());
   }
 
-  /** When the oldest unfinished pick is reaped; undefined while all are finished. */
+  /** When the oldest unfinished pick is reaped or an instance that is out comes back; undefined when there is neither. */
   get deadline(): number | undefined {
     const deadline = this.#owned.get().deadline();
     return deadline === Infinity ? undefined : deadline;
@@ -117,11 +116,9 @@ export class Balancer {
   finish(pick: Pick | number, outcome?: Outcome, options?: Timed): boolean {
     known(options, NOW);
     const [token, time] = [tokenOf(pick), numberOf(at(options?.now), "now")];
-    const { ok = true, latency } = outcomeOf(outcome);
+    const told = toldOf(outcome);
     const balancer = this.#raw();
-    const done = call(() => balancer.finish(token, ok, latency, time));
-    if (done < 0) call(() => balancer.raise());
-    return done === 1;
+    return call(() => settle(balancer, token, told, time));
   }
 
   /** `finish`, then `pick`; one crossing unless the request has a key or exclusions. When the pick throws, the finish has happened. */
@@ -130,15 +127,15 @@ export class Balancer {
     const token = tokenOf(pick);
     const key = keyOf(request);
     const exclude = excludeOf(request);
-    const { ok = true, latency } = outcomeOf(outcome);
+    const told = toldOf(outcome);
     const balancer = this.#ready(time);
     let next: number;
     try {
-      if (key === undefined && exclude === undefined) {
-        next = balancer.finish_and_pick(token, ok, latency, time);
+      if (key === undefined && exclude === undefined && !("document" in told)) {
+        next = balancer.finish_and_pick(token, told.ok ?? true, told.latency, time);
       } else {
-        const done = balancer.finish(token, ok, latency, time);
-        next = done < 0 ? done : balancer.pick_for(key, exclude, time);
+        settle(balancer, token, told, time);
+        next = balancer.pick_for(key, exclude, time);
       }
     } catch (thrown) {
       throw caught(thrown);
@@ -157,6 +154,37 @@ export class Balancer {
     } finally {
       pick.finish({ ok });
     }
+  }
+
+  /** Whether a call that failed may be tried again now; what that costs is taken from the budget of the policy's `retry`. */
+  mayRetry(now?: number): boolean {
+    return this.#ask((balancer, time) => balancer.may_retry(time), now);
+  }
+
+  /** How many seconds to wait before a retry, the first being 1; undefined when the call was tried as often as it may be. */
+  retryDelay(retry = 1): number | undefined {
+    const count = numberOf(retry, "retry");
+    return this.#ask((balancer) => balancer.retry_delay(count));
+  }
+
+  /** How many seconds to wait for an answer before the call goes to another instance as well; undefined when it should not. */
+  hedgeDelay(now?: number): number | undefined {
+    return this.#ask((balancer, time) => balancer.hedge_delay(time), now);
+  }
+
+  /** Whether a call may be hedged now, its delay being over; what that costs is taken from the budget of the policy's `hedge`. */
+  mayHedge(now?: number): boolean {
+    return this.#ask((balancer, time) => balancer.may_hedge(time), now);
+  }
+
+  /** Whether one call more may go out now, by the policy's `limit`. Ask before a pick, and refuse or queue the call. */
+  admit(now?: number): boolean {
+    return this.#ask((balancer, time) => balancer.admit(time), now);
+  }
+
+  /** How many calls the policy's `limit` lets out at once now; undefined while it has none. */
+  get limit(): number | undefined {
+    return this.#owned.get().limit();
   }
 
   /** Reaps the picks that are due at `now`; returns how many. */
@@ -179,6 +207,12 @@ export class Balancer {
   #make(options: BalancerOptions): raw.Balancer {
     const complete = { ...options, policy: options.policy ?? "least-request" };
     return withQuery(this.query, (query) => settings(complete, (document) => new raw.Balancer(query, document)));
+  }
+
+  #ask<T>(question: (balancer: raw.Balancer, time: number) => T, now?: number): T {
+    const time = numberOf(at(now), "now");
+    const balancer = this.#raw();
+    return call(() => question(balancer, time));
   }
 
   #raw(): raw.Balancer {
@@ -245,14 +279,32 @@ function tokenOf(pick: Pick | number): number {
   return pick instanceof Pick ? pick.token : numberOf(pick, "token");
 }
 
-const SUCCESS: Outcome = {};
+/** An outcome on its way in: the common ones as they are, any other as the document that the core reads and judges. */
+type Told = { readonly ok?: boolean | undefined; readonly latency?: number | undefined } | { readonly document: unknown };
 
-/** The common outcomes as they are; any other is read by the core, which knows what is wrong with it. */
-function outcomeOf(outcome: Outcome | undefined): { readonly ok?: boolean | undefined; readonly latency?: number | undefined } {
+const SUCCESS: Told = {};
+
+function toldOf(outcome: Outcome | undefined): Told {
   if (outcome === undefined) return SUCCESS;
   if (outcome !== null && typeof outcome === "object" && Object.keys(outcome).every((name) => isPart(name, outcome))) return outcome;
   const document = plain(outcome);
-  return frozen(call(() => raw.outcome(document))) as Outcome;
+  return { document: document !== null && typeof document === "object" && !Array.isArray(document) ? snaked(document) : document };
+}
+
+/** The outcome with a latency, if it has none. */
+function timed(outcome: Outcome | undefined, latency: number): Outcome {
+  const told = toldOf(outcome);
+  if (!("document" in told)) return { ok: told.ok ?? true, latency: told.latency ?? latency };
+  const { document } = told;
+  return (document !== null && typeof document === "object" && !Array.isArray(document) ? { latency, ...document } : document) as Outcome;
+}
+
+/** Whether the token was good. */
+function settle(balancer: raw.Balancer, token: number, told: Told, time: number): boolean {
+  if ("document" in told) return balancer.finish_with(token, told.document, time);
+  const done = balancer.finish(token, told.ok ?? true, told.latency, time);
+  if (done < 0) balancer.raise();
+  return done === 1;
 }
 
 function isPart(name: string, outcome: Outcome): boolean {

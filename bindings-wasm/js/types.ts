@@ -343,8 +343,31 @@ export interface PickRequest extends Timed {
 export interface Outcome {
   /** Whether the instance did its job; default true. */
   readonly ok?: boolean;
+  /** How it ended; default `success`, or `error` when `ok` is false. `connect` and `timeout` are failures of this side. */
+  readonly kind?: OutcomeKind;
   /** Seconds. */
   readonly latency?: number;
+  /** How many seconds the instance asked to be spared. */
+  readonly retryAfter?: number;
+  /** What the instance reported of its load. */
+  readonly load?: Load;
+}
+
+/** How a call ended; one that was cancelled counts neither for nor against the instance. */
+export type OutcomeKind = "success" | "error" | "gateway" | "connect" | "timeout" | "throttled" | "cancelled";
+
+/** What an instance reports of its load; what is absent is 0. */
+export interface Load {
+  /** As the application sees it; 1 is its capacity. */
+  readonly utilization?: number;
+  /** Of the processor; 1 is its capacity. */
+  readonly cpu?: number;
+  /** Requests a second. */
+  readonly qps?: number;
+  /** Errors a second. */
+  readonly eps?: number;
+  /** Requests in flight. */
+  readonly rif?: number;
 }
 
 /** What a balancer counted. */

@@ -67,6 +67,39 @@ impl Balancer {
         }
     }
 
+    /// `finish` with an outcome that is more than a truth value and a number, or is wrong.
+    pub fn finish_with(&mut self, token: f64, outcome: JsValue, now: f64) -> Result<bool> {
+        let outcome = Outcome::from_value(&convert::value(outcome)?)?;
+        Ok(self.inner.finish(number("token", token)?, outcome, time(now)?))
+    }
+
+    pub fn may_retry(&mut self, now: f64) -> Result<bool> {
+        Ok(self.inner.may_retry(time(now)?))
+    }
+
+    /// In seconds.
+    pub fn retry_delay(&mut self, retry: f64) -> Result<Option<f64>> {
+        let retry = u32::try_from(number("retry", retry)?).unwrap_or(u32::MAX);
+        Ok(self.inner.retry_delay(retry).map(|delay| delay.as_secs_f64()))
+    }
+
+    /// In seconds.
+    pub fn hedge_delay(&mut self, now: f64) -> Result<Option<f64>> {
+        Ok(self.inner.hedge_delay(time(now)?).map(|delay| delay.as_secs_f64()))
+    }
+
+    pub fn may_hedge(&mut self, now: f64) -> Result<bool> {
+        Ok(self.inner.may_hedge(time(now)?))
+    }
+
+    pub fn admit(&mut self, now: f64) -> Result<bool> {
+        Ok(self.inner.admit(time(now)?))
+    }
+
+    pub fn limit(&self) -> Option<u32> {
+        self.inner.limit()
+    }
+
     /// `finish`, then `pick`.
     pub fn finish_and_pick(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> f64 {
         match self.settle(token, ok, latency, now) {
@@ -104,7 +137,7 @@ impl Balancer {
         TROUBLE
     }
 
-    /// Infinity while every pick is finished.
+    /// Infinity when there is none.
     pub fn deadline(&self) -> f64 {
         self.inner.deadline().map_or(f64::INFINITY, |deadline| deadline.as_micros() as f64)
     }
@@ -153,10 +186,4 @@ pub fn replay(trace: JsValue) -> Result<JsValue> {
 
 fn handles(bits: Option<Vec<f64>>) -> Result<Vec<Handle>> {
     bits.unwrap_or_default().into_iter().map(handle).collect()
-}
-
-/// Reads an outcome that is more than a truth value and a number, or is wrong.
-#[wasm_bindgen]
-pub fn outcome(document: JsValue) -> Result<JsValue> {
-    convert::object(&Outcome::from_value(&convert::value(document)?)?.to_value())
 }

@@ -200,22 +200,38 @@ const VERBS = {
       const { instance, token } = balancer.pick(request);
       ids.push(instance.id);
       counts[instance.id] = (counts[instance.id] ?? 0) + 1;
-      if (finish !== undefined) balancer.finish(token, finish, { now });
+      if (finish !== undefined) balancer.finish(token, camels(finish), { now });
     }
     return { ids, counts };
   },
   finish({ token, outcome, ...args }, now) {
-    return { known: this.balancer(args).finish(token, outcome, { now }) };
+    return { known: this.balancer(args).finish(token, outcome && camels(outcome), { now }) };
   },
   finish_and_pick({ token, outcome, ...args }, now) {
     const balancer = this.balancer(args);
-    return picked(balancer.finishAndPick(token, outcome, this.request(args, balancer, now)));
+    return picked(balancer.finishAndPick(token, outcome && camels(outcome), this.request(args, balancer, now)));
   },
   reap(args, now) {
     return { reaped: this.balancer(args).advance(now) };
   },
   balancer_deadline(args) {
     return { deadline: this.balancer(args).deadline ?? null };
+  },
+  may_retry(args, now) {
+    return { may: this.balancer(args).mayRetry(now) };
+  },
+  retry_delay({ retry, ...args }) {
+    return { delay: this.balancer(args).retryDelay(retry) ?? null };
+  },
+  hedge_delay(args, now) {
+    return { delay: this.balancer(args).hedgeDelay(now) ?? null };
+  },
+  may_hedge(args, now) {
+    return { may: this.balancer(args).mayHedge(now) };
+  },
+  admit(args, now) {
+    const balancer = this.balancer(args);
+    return { may: balancer.admit(now), limit: balancer.limit ?? null };
   },
   balancer_stats(args) {
     return snakes(this.balancer(args).stats());

@@ -227,6 +227,22 @@ class Host:
     def do_balancer_deadline(self, args, keep, now):
         return {"deadline": self.balancer(args).deadline}
 
+    def do_may_retry(self, args, keep, now):
+        return {"may": self.balancer(args).may_retry(now=now)}
+
+    def do_retry_delay(self, args, keep, now):
+        return {"delay": self.balancer(args).retry_delay(args.get("retry", 1))}
+
+    def do_hedge_delay(self, args, keep, now):
+        return {"delay": self.balancer(args).hedge_delay(now=now)}
+
+    def do_may_hedge(self, args, keep, now):
+        return {"may": self.balancer(args).may_hedge(now=now)}
+
+    def do_admit(self, args, keep, now):
+        balancer = self.balancer(args)
+        return {"may": balancer.admit(now=now), "limit": balancer.limit}
+
     def do_balancer_stats(self, args, keep, now):
         return self.balancer(args).stats()
 

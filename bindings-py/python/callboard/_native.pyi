@@ -20,6 +20,7 @@ _PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-reques
     "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
     "linkerd.peak-ewma",
 ]
+_OutcomeKind: TypeAlias = Literal["success", "error", "gateway", "connect", "timeout", "throttled", "cancelled"]
 _Policy: TypeAlias = _PolicyName | Mapping[str, Any]
 
 def codes() -> dict[str, str]:
@@ -329,7 +330,12 @@ class Balancer(Iterator[Instance]):
 
     @property
     def deadline(self) -> int | None:
-        """When the oldest unfinished pick is reaped, in microseconds; None while all are finished."""
+        """When the oldest unfinished pick is reaped or an instance that is out comes back, in microseconds; None when there is
+        neither."""
+
+    @property
+    def limit(self) -> int | None:
+        """How many calls the policy's `limit` lets out at once now; None while it has none."""
 
     def __len__(self) -> int: ...
     def stats(self) -> dict[str, Any]:
@@ -362,9 +368,23 @@ class Balancer(Iterator[Instance]):
         handles it must not be, because they were tried.
         """
 
-    def finish(self, token: int, ok: bool = True, latency: float | None = None, *, now: int | None = None) -> bool:
+    def finish(
+        self,
+        token: int,
+        ok: bool = True,
+        latency: float | None = None,
+        *,
+        now: int | None = None,
+        kind: _OutcomeKind | None = None,
+        retry_after: float | None = None,
+        load: Mapping[str, float] | None = None,
+    ) -> bool:
         """Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
-        was finished before or was reaped."""
+        was finished before or was reaped.
+
+        `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `retry_after`, how many
+        seconds the instance asked to be spared; `load`, what it reported.
+        """
 
     def finish_and_pick(
         self,
@@ -375,8 +395,29 @@ class Balancer(Iterator[Instance]):
         key: str | bytes | None = None,
         exclude: Iterable[Instance | Pick | int] = (),
         now: int | None = None,
+        kind: _OutcomeKind | None = None,
+        retry_after: float | None = None,
+        load: Mapping[str, float] | None = None,
     ) -> Pick:
         """`finish`, then `pick`, in one call."""
+
+    def may_retry(self, *, now: int | None = None) -> bool:
+        """Whether a call that failed may be tried again now; what that costs is taken from the budget of the policy's
+        `retry`."""
+
+    def retry_delay(self, retry: int = 1) -> float | None:
+        """How many seconds to wait before a retry, the first being 1; None when the call was tried as often as it may be."""
+
+    def hedge_delay(self, *, now: int | None = None) -> float | None:
+        """How many seconds to wait for an answer before the call is sent to another instance as well; None when it should
+        not be."""
+
+    def may_hedge(self, *, now: int | None = None) -> bool:
+        """Whether a call may be hedged now, its delay being over; what that costs is taken from the budget of the policy's
+        `hedge`."""
+
+    def admit(self, *, now: int | None = None) -> bool:
+        """Whether one call more may go out now, by the policy's `limit`. Ask before a pick, and refuse or queue the call."""
 
     def __next__(self) -> Instance: ...
     def __iter__(self) -> Self: ...
@@ -399,8 +440,18 @@ class Pick:
     def token(self) -> int:
         """Names the pick to `Balancer.finish`."""
 
-    def finish(self, ok: bool = True, latency: float | None = None, *, now: int | None = None) -> bool:
-        """Tells what became of the call, once. The latency in seconds is the time since the pick when it is not told."""
+    def finish(
+        self,
+        ok: bool = True,
+        latency: float | None = None,
+        *,
+        now: int | None = None,
+        kind: _OutcomeKind | None = None,
+        retry_after: float | None = None,
+        load: Mapping[str, float] | None = None,
+    ) -> bool:
+        """Tells what became of the call, once. The latency in seconds is the time since the pick when it is not told.
+        The rest is as in `Balancer.finish`."""
 
     def __enter__(self) -> Instance: ...
     def __exit__(

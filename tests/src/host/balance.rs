@@ -65,6 +65,14 @@ impl Host {
             }
             "reap" => Ok(one("reaped", u64::from(balancer.advance(now)))),
             "balancer_deadline" => Ok(one("deadline", balancer.deadline().map(Timestamp::as_micros))),
+            "may_retry" => Ok(one("may", balancer.may_retry(now))),
+            "may_hedge" => Ok(one("may", balancer.may_hedge(now))),
+            "admit" => Ok(Value::map([("may", balancer.admit(now).into()), ("limit", balancer.limit().map(u64::from).into())])),
+            "retry_delay" => {
+                let retry = number(args, "retry")?.unwrap_or(1) as u32;
+                Ok(one("delay", balancer.retry_delay(retry).map(|delay| delay.as_secs_f64())))
+            }
+            "hedge_delay" => Ok(one("delay", balancer.hedge_delay(now).map(|delay| delay.as_secs_f64()))),
             "balancer_stats" => Ok(balancer.stats().to_value()),
             other => panic!("no verb {other:?}"),
         }

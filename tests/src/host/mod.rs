@@ -60,9 +60,8 @@ impl Host {
                 let range = VersionRange::parse(text(args, "range")?)?;
                 Ok(one("match", range.matches(&callboard::model::Version::parse(text(args, "version")?)?)))
             }
-            "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats" => {
-                self.balance(verb, args, now)
-            }
+            "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats"
+            | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" => self.balance(verb, args, now),
             "decode" | "feed" | "request" | "resume" => self.wire(verb, args, keep, now),
             _ => self.on_registry(verb, args, keep, now),
         }
