@@ -364,7 +364,10 @@ fn documents_of_any_shape_change_nothing_when_refused() {
     let query = read(
         r#"{"namespace":"default","service":"web","health":"any","version":"^1","selector":"env=prod","locality":{"zone":"z1"},"tags":["x"],"limit":3,"fallbacks":[{"service":"api"}]}"#,
     );
-    let balancer = Value::map([("query", query.clone()), ("policy", "random".into()), ("options", read(r#"{"seed":1,"reap_after":600}"#))]);
+    let policy = read(
+        r#"{"preset":"adaptive","outliers":{"preset":"adaptive","interval":5,"errors":{"count":3,"enforcing":50},"recovery":{"kind":"fixed","base":1,"most":9,"jitter":0.5},"success_rate":{"factor":1.9},"failures":{"threshold":50},"latency":{"factor":3,"floor":0.02}},"hold":{"most":60},"breaker":{"instance":9,"total":99},"retry":{"budget":{"kind":"tokens","most":10,"ratio":0.1},"attempts":3},"hedge":{"quantile":0.9},"limit":{"kind":"gradient2","max":90}}"#,
+    );
+    let balancer = Value::map([("query", query.clone()), ("policy", policy), ("options", read(r#"{"seed":1,"reap_after":600}"#))]);
     let mut registry = rich();
     let mut dice = Dice(5);
     let now = Timestamp::from_secs(2);

@@ -2,6 +2,7 @@
 
 use super::settings::Settings;
 use crate::error::Error;
+use crate::limits;
 use crate::value::Value;
 
 /// How many calls may be out at once: a pick beyond it goes to another instance, or is refused. (Envoy's circuit breakers;
@@ -23,6 +24,11 @@ impl Default for Breaker {
 impl Breaker {
     /// A breaker that never breaks.
     pub(super) const NONE: Self = Self { instance: u32::MAX, total: u32::MAX };
+
+    /// The same, as far as picks can be told apart.
+    pub(super) fn clamped(self) -> Self {
+        Self { total: self.total.min(limits::PICKS_IN_FLIGHT as u32), ..self }
+    }
 
     /// Reads `{instance?, total?}`.
     ///

@@ -138,7 +138,7 @@ impl Balancer {
             query,
             trace: (options.trace > 0).then(|| Box::new(Trace::new(options.trace))),
             options,
-            breaker: policy.after.breaker.unwrap_or(Breaker::NONE),
+            breaker: policy.after.breaker.unwrap_or(Breaker::NONE).clamped(),
             alarm: u64::MAX,
             probe_at: u64::MAX,
             feedback: Feedback::new(&policy, options.seed).map(Box::new),
@@ -320,7 +320,8 @@ impl Balancer {
     /// Whether as many picks are out as may be.
     #[inline]
     fn is_full(&self) -> bool {
-        self.tickets.is_full() || self.tickets.len() >= self.breaker.total as usize
+        // No more than the table of tickets holds.
+        self.tickets.len() >= self.breaker.total as usize
     }
 
     /// Why nothing was chosen.

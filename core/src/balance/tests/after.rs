@@ -206,3 +206,65 @@ fn who_leaves_and_comes_back_is_in() {
     assert_eq!(one(&balancer), (false, false));
     assert_eq!((balancer.alarm, balancer.probe_at), (10_000_000, u64::MAX));
 }
+
+/// A random life with every part of the policy, and the same life again from its trace.
+#[test]
+fn every_part_at_once_is_replayed_to_the_letter() {
+    let (mut ejected, mut held) = (0, 0);
+    for seed in 0..12u64 {
+        let preset = ["adaptive", "round-robin", "random", "rendezvous", "least-request"][seed as usize % 5];
+        let outliers = ["adaptive", "envoy", "grpc"][seed as usize % 3];
+        let document = format!(
+            r#"{{"preset": "{preset}", "outliers": {{"preset": "{outliers}", "interval": 2, "most": 60, "gateway": {{"count": 2, "enforcing": 50}}}},
+            "hold": {{"unasked": 1}}, "breaker": {{"instance": 4, "total": 20}}, "retry": {{}}, "hedge": {{"samples": 3}}, "limit": "vegas"}}"#
+        );
+        let policy = Policy::from_value(&Value::from_json(document.as_bytes()).unwrap()).unwrap();
+        let options = Options { trace: 100_000, ..Options::seeded(seed) };
+        let mut balancer = Balancer::new(Query::service("s"), policy, options).unwrap();
+        let (mut stage, mut rng, mut open, mut now) = (Stage::default(), Rng::new(seed), vec![], 0u64);
+        for step in 0..1_000u32 {
+            now += u64::from(rng.below(if step % 200 == 0 { 90_000_000 } else { 60_000 }));
+            let time = Timestamp::from_micros(now).unwrap();
+            match rng.below(20) {
+                0 => {
+                    let availability = [Available, Available, Degraded, Unavailable][rng.below(4) as usize];
+                    stage.put(&mut balancer, &format!("b{}", rng.below(9)), rng.below(3) * 1_000, availability);
+                }
+                1 => stage.remove(&mut balancer, &format!("b{}", rng.below(9))),
+                2..11 => {
+                    let key = rng.below(5).to_le_bytes();
+                    let request = Request::keyed(&key);
+                    let told = balancer.explain(&request, time);
+                    let answer = balancer.pick(&request, time);
+                    assert_eq!(told.choice.as_ref().ok(), answer.as_ref().ok().map(|pick| &pick.handle), "{seed} {step}");
+                    open.extend(answer.ok().map(|pick| pick.token));
+                }
+                11..19 if !open.is_empty() => {
+                    let token = open.swap_remove(rng.below(open.len() as u32) as usize);
+                    let kind = OutcomeKind::ALL[rng.below(9).min(6) as usize];
+                    let kind = if rng.below(2) == 0 { OutcomeKind::Success } else { kind };
+                    let retry_after = (rng.below(9) == 0).then(|| Duration::from_millis(u64::from(rng.below(4_000))));
+                    let latency = Some(Duration::from_micros(u64::from(rng.below(90_000))));
+                    assert!(balancer.finish(token, Outcome { latency, retry_after, ..Outcome::of(kind) }, time));
+                }
+                _ => {
+                    balancer.may_retry(time);
+                    balancer.may_hedge(time);
+                    balancer.retry_delay(1);
+                    balancer.hedge_delay(time);
+                    balancer.admit(time);
+                    if let Some(due) = balancer.deadline() {
+                        assert!(due > time, "{seed} {step}: what is due was not done");
+                    }
+                }
+            }
+            let stats = balancer.stats();
+            ejected = ejected.max(stats.instances.iter().filter(|one| one.ejected).count());
+            held = held.max(stats.instances.iter().filter(|one| one.held).count());
+            assert!(stats.in_flight as usize == open.len() && open.len() <= 20);
+        }
+        let replay = Balancer::replay(&balancer.trace().unwrap()).unwrap();
+        assert_eq!((replay.same, replay.difference), (replay.picks, None), "{seed}");
+    }
+    assert!(ejected > 0 && held > 0, "{ejected} {held}");
+}
