@@ -166,7 +166,7 @@ impl Balancer {
     #[new]
     #[pyo3(
         signature = (registry, query, policy=None, **options),
-        text_signature = "(registry, query, policy='least-request', *, seed=None, reap_after=600, trace=0)"
+        text_signature = "(registry, query, policy='adaptive', *, seed=None, reap_after=600, trace=0)"
     )]
     fn new(
         py: Python<'_>,
@@ -175,8 +175,7 @@ impl Balancer {
         policy: Option<&Bound<'_, PyAny>>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let policy =
-            policy.map_or_else(|| Ok(Policy::least_request()), |policy| Policy::from_value(&value(policy, "policy")?).raise(py))?;
+        let policy = policy.map_or_else(|| Ok(Policy::default()), |policy| Policy::from_value(&value(policy, "policy")?).raise(py))?;
         let document = document([], options)?;
         let mut options = Options::from_value(&document).raise(py)?;
         if document.get("seed").is_none() {

@@ -205,8 +205,7 @@ export class Balancer {
   }
 
   #make(options: BalancerOptions): raw.Balancer {
-    const complete = { ...options, policy: options.policy ?? "least-request" };
-    return withQuery(this.query, (query) => settings(complete, (document) => new raw.Balancer(query, document)));
+    return withQuery(this.query, (query) => settings(options, (document) => new raw.Balancer(query, document)));
   }
 
   #ask<T>(question: (balancer: raw.Balancer, time: number) => T, now?: number): T {

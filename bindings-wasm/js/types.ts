@@ -314,14 +314,14 @@ export interface Skipped {
 export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous" | "adaptive" | "peak-ewma"
   | "envoy.round-robin" | "envoy.least-request" | "envoy.random" | "grpc.pick-first" | "grpc.round-robin"
   | "grpc.weighted-round-robin" | "grpc.least-request" | "nginx.smooth" | "nginx.random-two" | "finagle.p2c-peak-ewma"
-  | "linkerd.peak-ewma";
+  | "linkerd.peak-ewma" | "prequal";
 
 /** How an instance is chosen: a preset by its name, or a preset and what is other than it says. */
 export type Policy = PolicyName | { readonly preset?: PolicyName; readonly [part: string]: unknown };
 
 /** Settings of a balancer; durations are seconds. */
 export interface BalancerOptions {
-  /** Default `least-request`. */
+  /** Default `adaptive`. */
   readonly policy?: Policy;
   /** For the same picks again; drawn from the runtime's entropy at the first use when absent. */
   readonly seed?: number;

@@ -2,7 +2,7 @@
 
 use callboard::balance::{self as core, Options, Outcome, Pick, Policy, Request};
 use callboard::model::Handle;
-use callboard::{Code, Error, Value};
+use callboard::{Error, Value};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
@@ -33,8 +33,8 @@ impl Balancer {
         if let Value::Map(pairs) = &mut settings {
             policy = pairs.extract_if(.., |(name, _)| name == "policy").next().map(|(_, policy)| policy);
         }
-        let policy = policy.filter(|policy| *policy != Value::Null).ok_or(Error::new(Code::MissingField, "policy"))?;
-        let policy = Policy::from_value(&policy)?;
+        let policy = policy.filter(|policy| *policy != Value::Null);
+        let policy = policy.map_or_else(|| Ok(Policy::default()), |policy| Policy::from_value(&policy))?;
         let inner = core::Balancer::new(query.inner.clone(), policy, Options::from_value(&settings)?)?;
         Ok(Self { inner, picked: 0.0, trouble: None })
     }

@@ -18,7 +18,7 @@ _Format: TypeAlias = Literal["callboard", "consul-health"]
 _PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
     "envoy.round-robin", "envoy.least-request", "envoy.random", "grpc.pick-first", "grpc.round-robin",
     "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
-    "linkerd.peak-ewma",
+    "linkerd.peak-ewma", "prequal",
 ]
 _OutcomeKind: TypeAlias = Literal["success", "error", "gateway", "connect", "timeout", "throttled", "cancelled"]
 _Policy: TypeAlias = _PolicyName | Mapping[str, Any]
@@ -306,7 +306,7 @@ class Balancer(Iterator[Instance]):
         cls,
         registry: Registry,
         query: _Asked,
-        policy: _Policy = "least-request",
+        policy: _Policy = "adaptive",
         *,
         seed: int | None = None,
         reap_after: float = 600,

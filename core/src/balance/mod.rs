@@ -151,7 +151,7 @@ impl Balancer {
         })
     }
 
-    /// Makes one from `{query, policy, options?}`, the policy by its name or as its parts.
+    /// Makes one from `{query, policy?, options?}`, the policy by its name or as its parts, `adaptive` when there is none.
     ///
     /// # Errors
     /// As [`Balancer::new`], [`Query::from_value`], [`Policy::from_value`] and [`Options::from_value`];
@@ -160,8 +160,7 @@ impl Balancer {
         let fields = Fields::new(value, "", &["query", "policy", "options"])?;
         let query = fields.value("query").ok_or_else(|| Error::new(Code::MissingField, "query"))?;
         let query = Query::from_value(query).map_err(|error| error.within("query"))?;
-        let policy = fields.value("policy").ok_or_else(|| Error::new(Code::MissingField, "policy"))?;
-        let policy = Policy::from_value(policy)?;
+        let policy = fields.value("policy").map_or_else(|| Ok(Policy::default()), Policy::from_value)?;
         let options = match fields.value("options") {
             Some(options) => Options::from_value(options).map_err(|error| error.within("options"))?,
             None => Options::default(),

@@ -88,7 +88,7 @@ impl Policy {
     }
 
     /// Reads a preset's name, or `{preset?, pick?, levels?, localities?, outliers?, hold?, breaker?, retry?, hedge?, limit?}`: a preset (default
-    /// `least-request`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
+    /// `adaptive`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
     ///
     /// # Errors
     /// [`Code::InvalidPolicy`]; [`Code::InvalidArgument`], [`Code::UnknownField`] and what the parts return, with their field.
@@ -97,7 +97,7 @@ impl Policy {
             return Self::named(name);
         }
         let fields = Fields::new(value, "policy", &[&["preset", "pick"], Before::KEYS.as_slice(), After::KEYS.as_slice()].concat())?;
-        let mut policy = Self::named(fields.text("preset")?.unwrap_or("least-request"))?;
+        let mut policy = Self::named(fields.text("preset")?.unwrap_or(DEFAULT))?;
         if let Some(pick) = fields.value("pick") {
             policy.generator = Generator::from_value(pick).map_err(|error| error.within("policy.pick"))?;
         }
@@ -115,6 +115,16 @@ impl Policy {
     /// The preset `least-request`.
     pub fn least_request() -> Self {
         Self::of("least-request", Generator::Sample(Sample::two(Score::InFlight)))
+    }
+}
+
+const DEFAULT: &str = "adaptive";
+
+/// The preset `adaptive`.
+impl Default for Policy {
+    fn default() -> Self {
+        // It is in the table; a test reads every preset.
+        presets::find(DEFAULT).unwrap_or_else(|_| Self::least_request())
     }
 }
 
@@ -203,6 +213,12 @@ mod tests {
             assert_eq!(Policy::from_value(&Value::from(name)).as_ref(), Ok(&policy));
             assert_eq!(Policy::from_value(&policy.to_value()), Ok(policy));
         }
+    }
+
+    #[test]
+    fn the_default_is_adaptive() {
+        assert_eq!(Policy::default(), Policy::named("adaptive").unwrap());
+        assert_eq!(Policy::from_value(&Value::Map(Default::default())), Ok(Policy::default()));
     }
 
     #[test]
