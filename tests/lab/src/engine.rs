@@ -75,6 +75,8 @@ enum Event {
     /// An attempt is over at its server, well or not.
     Over(CallId, bool),
     Timeout(CallId),
+    /// An open call is tried again.
+    Retry(usize),
     Tick(usize, u32),
     /// The other calls of the machine of a server change.
     Spare(usize),
@@ -113,7 +115,7 @@ impl<'a> Engine<'a> {
             sequence: 0,
             balancers: (0..scenario.clients).map(balancer).collect::<Result<_, _>>()?,
             servers: vec![Server::new(&scenario.model); scenario.servers.count],
-            gauges: vec![Gauge::default(); scenario.servers.count],
+            gauges: vec![Gauge::new(&scenario.model); scenario.servers.count],
             conditions: (0..scenario.servers.count).map(|server| Condition::of(scenario, server)).collect(),
             calls: Calls::default(),
             record: Record::new(scenario),
@@ -146,6 +148,7 @@ impl<'a> Engine<'a> {
             Event::Arrival => self.arrive(),
             Event::Over(call, ok) => self.over(call, ok),
             Event::Timeout(call) => self.time_out(call),
+            Event::Retry(call) => self.attempt(call),
             Event::Tick(server, stamp) => {
                 let mut over = Vec::new();
                 let next = self.servers[server].tick(stamp, self.now, &mut over);

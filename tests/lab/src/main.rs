@@ -66,7 +66,7 @@ fn main() -> ExitCode {
             plans.iter().for_each(|plan| println!("{:<20} {}", plan.name, plan.what));
             return Ok(true);
         }
-        if sweeping { sweep(plans, &policies) } else { lab(&plans, &asked) }
+        if sweeping { sweep(plans, &policies) } else { lab(&plans, &policies, &asked) }
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -120,7 +120,7 @@ fn plans(asked: &Asked, policies: &Policies) -> Result<Vec<Plan>, String> {
 }
 
 /// False when something is not as expected.
-fn lab(plans: &[Plan], asked: &Asked) -> Result<bool, String> {
+fn lab(plans: &[Plan], policies: &Policies, asked: &Asked) -> Result<bool, String> {
     let started = Instant::now();
     let outcomes = runner::run(plans, &progress(started))?;
     clear();
@@ -136,6 +136,12 @@ fn lab(plans: &[Plan], asked: &Asked) -> Result<bool, String> {
                 wrong.extend(different);
             }
         }
+    }
+    let common: Vec<String> = policies.named("*").unwrap_or_default().into_iter().map(|named| named.name).collect();
+    let summary = report::summary(&outcomes, &common, "p99", 1);
+    std::fs::write(folder.join("summary.md"), &summary).map_err(|error| format!("summary.md: {error}"))?;
+    if plans.len() > 1 {
+        println!("\np99 of all, in ms\n{summary}");
     }
     println!("\nTimes in ms; `never`: more calls failed than the quantile leaves out; share: attempts to the watched servers;");
     println!("spread: busiest server over the mean; retries: per call. Lines over time and drawings: target/lab.");

@@ -47,6 +47,42 @@ fn lines(head: &str, columns: &[(&str, &str, usize)], rows: &[Row]) -> String {
     text
 }
 
+/// One figure of every policy that has it in every case, as a Markdown table: a row a case, a column a policy. The best of a row
+/// is in bold; policies of a scenario's own are left out.
+pub fn summary(outcomes: &[Outcomes], policies: &[String], name: &str, decimals: usize) -> String {
+    let mut rows = vec![["case".to_owned()].into_iter().chain(policies.iter().cloned()).collect::<Vec<String>>()];
+    for found in outcomes {
+        for (variant, found_rows) in &found.variants {
+            let of = |policy: &String| found_rows.iter().find(|row| row.policy == *policy)?.figures.get(name).copied();
+            let values: Vec<Option<f64>> = policies.iter().map(of).collect();
+            if values.iter().all(Option::is_none) {
+                continue;
+            }
+            let best = values.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+            let cell = |value: &Option<f64>| match value {
+                None => String::new(),
+                Some(value) if *value == best && best.is_finite() => format!("**{}**", figure(*value, decimals)),
+                Some(value) => figure(*value, decimals),
+            };
+            let case = format!("{} {variant}", found.name).trim_end().to_owned();
+            rows.push([case].into_iter().chain(values.iter().map(cell)).collect());
+        }
+    }
+    markdown(&rows)
+}
+
+/// Rows of equal length as a Markdown table that is readable as it is; the first is the head.
+pub fn markdown(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default()).collect();
+    let line = |row: &Vec<String>| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("| {} |\n", cells.join(" | "))
+    };
+    let rule = format!("|{}|\n", widths.iter().map(|width| "-".repeat(width + 2)).collect::<Vec<_>>().join("|"));
+    rows.iter().enumerate().map(|(index, row)| if index == 0 { line(row) + &rule } else { line(row) }).collect()
+}
+
 /// What a table shows of a figure: `never` for a quantile among the calls that failed, `-` where nothing was counted.
 pub fn figure(value: f64, decimals: usize) -> String {
     if value.is_nan() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::plan::Plan;
 use crate::policies::{Named, Policies};
 use crate::read::{Object, Result, list, merge};
-use crate::report::figure;
+use crate::report::{figure, markdown};
 use crate::runner::{Outcomes, Row};
 
 /// The policy whose forms are swept.
@@ -106,11 +106,11 @@ fn disguised(outcomes: &Outcomes, form: &str, peers: &[String]) -> Outcomes {
     Outcomes { name: outcomes.name.clone(), variants, seconds: 0.0 }
 }
 
-/// The results as a Markdown table, which is readable as it is.
+/// The results as a Markdown table.
 pub fn table(results: &[Standing]) -> String {
-    let mut rows = vec![["form", "missed", "p99", "p99.9", "worst p99", "where", "failed %"].map(str::to_owned)];
+    let mut rows = vec![["form", "missed", "p99", "p99.9", "worst p99", "where", "failed %"].map(str::to_owned).to_vec()];
     rows.extend(results.iter().map(|result| {
-        [
+        vec![
             result.form.clone(),
             result.missed.len().to_string(),
             figure(result.tails[0], 3),
@@ -120,14 +120,7 @@ pub fn table(results: &[Standing]) -> String {
             figure(result.failed, 3),
         ]
     }));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("| {} |\n", cells.join(" | "))
-    };
-    let rule = format!("|{}|\n", widths.iter().map(|width| "-".repeat(width + 2)).collect::<Vec<_>>().join("|"));
-    rows.iter().enumerate().map(|(index, row)| if index == 0 { line(row) + &rule } else { line(row) }).collect()
+    markdown(&rows)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use callboard::balance::{Outcome, Request};
+use callboard::balance::{Outcome, OutcomeKind, Request};
 use callboard::model::Handle;
 
 use super::{Engine, Event, stream};
@@ -114,7 +114,7 @@ impl Engine<'_> {
     }
 
     /// Sends a call to a server, or gives it up when there is none.
-    fn attempt(&mut self, call: usize) {
+    pub(super) fn attempt(&mut self, call: usize) {
         let open = &self.calls.open[call];
         let (client, number) = (open.client, open.number);
         let balancer = &mut self.balancers[client];
@@ -137,7 +137,7 @@ impl Engine<'_> {
             server,
             token: pick.token,
             began: self.now,
-            among: self.gauges[server].begin(),
+            among: self.gauges[server].begin(self.now),
             waited_for: true,
             served: true,
             stood_still: self.conditions[server].stood_still,
@@ -228,7 +228,7 @@ impl Engine<'_> {
         let Some(attempt) = self.calls.get(id) else { return };
         attempt.served = false;
         if attempt.waited_for {
-            self.conclude(id, ok);
+            self.conclude(id, if ok { OutcomeKind::Success } else { OutcomeKind::Error });
         } else {
             self.calls.release(id);
         }
@@ -242,26 +242,36 @@ impl Engine<'_> {
         if cancelled {
             attempt.served = false;
         }
-        self.conclude(id, false);
+        self.conclude(id, OutcomeKind::Timeout);
         if cancelled {
             let next = self.servers[server].end(id, self.now);
             self.begin_next(server, next);
         }
     }
 
-    /// The client learns what became of an attempt.
-    fn conclude(&mut self, id: CallId, ok: bool) {
+    /// The client learns what became of an attempt, and what the server reports of its load when it answers.
+    fn conclude(&mut self, id: CallId, kind: OutcomeKind) {
         let Some(attempt) = self.calls.get(id) else { return };
         attempt.waited_for = false;
         let Attempt { call, client, server, token, began, among, .. } = *attempt;
-        self.gauges[server].end(among, ok.then_some(self.now - began));
+        let ok = kind == OutcomeKind::Success;
+        self.gauges[server].end(among, ok.then_some(self.now - began), self.now);
         self.calls.release(id);
-        let latency = Duration::from_nanos(self.now - began);
-        self.balancers[client].finish(token, Outcome::new(ok, Some(latency)), timestamp(self.now));
-        if ok || self.calls.open[call].tried.len() >= self.scenario.attempts {
+        let load = (kind != OutcomeKind::Timeout).then(|| self.gauges[server].report(self.now));
+        let outcome = Outcome { latency: Some(Duration::from_nanos(self.now - began)), load, ..Outcome::of(kind) };
+        let now = timestamp(self.now);
+        let balancer = &mut self.balancers[client];
+        balancer.finish(token, outcome, now);
+        let tries = self.calls.open[call].tried.len();
+        if ok || tries >= self.scenario.attempts {
             self.close(call, ok, false);
-        } else {
-            self.attempt(call);
+            return;
+        }
+        // The policy's budget is asked only when its number of attempts allows one more.
+        match balancer.retry_delay(tries as u32).filter(|_| balancer.may_retry(now)) {
+            None => self.close(call, false, false),
+            Some(Duration::ZERO) => self.attempt(call),
+            Some(delay) => self.schedule(self.now + delay.as_nanos() as Nanos, Event::Retry(call)),
         }
     }
 
