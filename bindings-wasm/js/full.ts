@@ -3,17 +3,29 @@ import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, ready, timeOf } from "./balancer.ts";
 import { expected, frozen, frozenCamel, known, plain } from "./document.ts";
 import { call } from "./errors.ts";
+import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
-import { Registry as CoreRegistry, inside } from "./registry.ts";
+import { Registry as CoreRegistry, inside, numberOf } from "./registry.ts";
 import type { Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
 
 /** The name of a payload's format. */
-export type Format = "callboard" | "consul-health";
+export type Format =
+  | "callboard"
+  | "consul-health"
+  | "consul-query"
+  | "consul-catalog"
+  | "consul-services"
+  | "consul-agent"
+  | "prometheus"
+  | "etcd-grpc"
+  | "etcd-kratos"
+  | "etcd-micro"
+  | "etcd-zero";
 
 /** Whose payload it is. */
-export interface Feed {
+export interface FeedOptions {
   /** Such as `consul:dc1`. */
   readonly source: string;
   /** Default `consul-health`. */
@@ -21,6 +33,51 @@ export interface Feed {
   readonly namespace?: string;
   /** The service that was asked for; a payload that is empty does not name it. */
   readonly service?: string;
+  /** Where the jitter starts from; give each process its own. Default 0. */
+  readonly seed?: number;
+  /** A name of this client, mixed into the seed. */
+  readonly client?: string;
+  /** How often to ask, in seconds; default: what the source says, else 30. */
+  readonly interval?: number;
+  /** How long a question may wait for news, in seconds; default 60. */
+  readonly wait?: number;
+}
+
+/** The next question to a source. */
+export interface Next {
+  /** Seconds to wait before it. */
+  readonly after: number;
+  readonly ask: "full" | "delta" | "watch";
+  /** What goes into the query of the URL; often empty. */
+  readonly query: string;
+  /** What goes into the headers. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Where the source stood; absent when it starts anew. */
+  readonly cursor?: string;
+  /** Why it starts anew, when it does. */
+  readonly resync?: string;
+}
+
+/** What became of an answer of a source. */
+export interface Fed extends Reconciled {
+  /** Names of services that the answer lists without their instances. */
+  readonly services: readonly string[];
+  /** Whether it was the answer before again, and was not read. */
+  readonly unchanged: boolean;
+  /** Whether the records are those of an earlier answer, in part or as a whole. */
+  readonly stale: boolean;
+  /** What is wrong with the answer as a whole; it changed nothing then. */
+  readonly problem: { readonly code: string; readonly field: string; readonly message: string } | null;
+  readonly next: Next;
+}
+
+/** What the transport of an answer knows. */
+export interface Transport extends Timed {
+  /** Default 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Whether this is all of the answer. Default true. */
+  readonly complete?: boolean;
 }
 
 /** What a payload says. */
@@ -50,11 +107,12 @@ export interface HttpResponse {
 let waiting: (registry: Registry, reply: raw.Reply) => Wait;
 
 /** Reads a payload of another registry. */
-export function decode(body: Uint8Array | string, options?: { readonly format?: Format; readonly namespace?: string }): Decoded {
-  known(options, ["format", "namespace"]);
+export function decode(body: Uint8Array | string, options?: { readonly format?: Format; readonly namespace?: string; readonly service?: string }): Decoded {
+  known(options, ["format", "namespace", "service"]);
   const { format = "consul-health", namespace = "default" } = options ?? {};
   const [bytes, name, space] = [bytesOf(body), textOf(format, "format"), textOf(namespace, "namespace")];
-  return frozen(call(() => raw.decode(bytes, name, space))) as Decoded;
+  const service = options?.service === undefined ? undefined : textOf(options.service, "service");
+  return frozen(call(() => raw.decode(bytes, name, space, service))) as Decoded;
 }
 
 /** Why a pick would choose what it would choose. */
@@ -129,10 +187,9 @@ export class Registry extends CoreRegistry {
   }
 
   /** Takes over a payload of another registry, by the rules of `reconcile`. */
-  feed(feed: Feed, body: Uint8Array | string, options?: Timed): Reconciled {
+  feed(feed: FeedOptions, body: Uint8Array | string, options?: Timed): Reconciled {
     known(options, ["now"]);
-    const given = plain(feed);
-    const document = given !== null && typeof given === "object" && !Array.isArray(given) ? { format: "consul-health", ...given } : given;
+    const document = feedOf(feed);
     const bytes = bytesOf(body);
     return frozen(inside(this).change(options, (registry, time) => registry.feed(document, bytes, time))) as Reconciled;
   }
@@ -167,6 +224,54 @@ export class Registry extends CoreRegistry {
     const { status, headers, body: bytes } = reply;
     return new Response(bytes.length === 0 ? null : bytes, { status, headers: headers.map(([name, value]): [string, string] => [name, value]) });
   }
+}
+
+/**
+ * Follows one source: tells what to ask, and takes what is answered, by the client rules of its protocol. A follower is a loop: wait
+ * `next.after`, ask with `next.query`, `next.headers` and as `next.ask` says, `push` what comes or tell that it `failed`.
+ */
+export class Feed {
+  readonly #owned: Owned<raw.Feed>;
+
+  constructor(options: FeedOptions) {
+    const document = feedOf(options);
+    this.#owned = new Owned("Feed", call(() => new raw.Feed(document)));
+  }
+
+  /** What to ask next. */
+  get next(): Next {
+    const feed = this.#owned.get();
+    return frozen(call(() => feed.upcoming())) as Next;
+  }
+
+  /** Takes an answer. What is wrong with it is told in `problem`, and changes nothing but when to ask again. */
+  push(registry: Registry, body: Uint8Array | string, transport?: Transport): Fed {
+    known(transport, ["status", "headers", "complete", "now"]);
+    const { status, headers, complete, now } = transport ?? {};
+    const [document, bytes, feed] = [plain({ status, headers, complete }), bytesOf(body), this.#owned.get()];
+    return frozen(inside(registry).change({ now }, (inner, time) => feed.push(inner, bytes, document, time))) as Fed;
+  }
+
+  /** Notes that a question had no answer: no connection, a time-out. Gives what to ask next. */
+  failed(options?: Timed): Next {
+    known(options, ["now"]);
+    const [feed, time] = [this.#owned.get(), numberOf(at(options?.now), "now")];
+    return frozen(call(() => feed.failed(time))) as Next;
+  }
+
+  /** Frees its memory; the garbage collector would too. */
+  dispose(): void {
+    this.#owned.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+function feedOf(feed: unknown): unknown {
+  const given = plain(feed);
+  return given !== null && typeof given === "object" && !Array.isArray(given) ? { format: "consul-health", ...given } : given;
 }
 
 /** A request that has no answer yet: a long poll. */

@@ -20,7 +20,7 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "feed", "request", "resume"]);
+const FULL_ONLY = new Set(["decode", "feed", "follow", "push", "lost", "request", "resume"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
 export function runCase(callboard, scripted) {
@@ -68,10 +68,11 @@ class Host {
     this.balancers = new Map();
     this.bytes = new Map();
     this.waits = new Map();
+    this.feeds = new Map();
   }
 
   dispose() {
-    for (const thing of [...this.watches.values(), ...this.balancers.values(), ...this.waits.values()]) thing.dispose();
+    for (const thing of [...this.watches.values(), ...this.balancers.values(), ...this.waits.values(), ...this.feeds.values()]) thing.dispose();
     this.registry?.dispose();
   }
 
@@ -242,6 +243,17 @@ const VERBS = {
   },
   feed({ body, ...feed }, now) {
     return this.registry.feed(feed, bytesOf(body), { now });
+  },
+  follow({ feed = "feed", ...options }) {
+    const made = new this.callboard.Feed(options);
+    this.feeds.set(feed, made);
+    return made.next;
+  },
+  push({ feed = "feed", body, ...transport }, now) {
+    return named(this.feeds, feed).push(this.registry, bytesOf(body), { ...transport, now });
+  },
+  lost({ feed = "feed" }, now) {
+    return named(this.feeds, feed).failed({ now });
   },
   request({ method, path, query = "", body = "" }, now, keep = "request") {
     return this.reply(this.registry.handle({ method, path, query, body: bytesOf(body) }, { now }), keep);

@@ -60,6 +60,7 @@ class Host:
         self.config = {"seed": 0, "epoch": 1, **config}
         self.registry = Registry(**self.config)
         self.kept, self.snapshots, self.waits, self.watches, self.balancers = {}, {}, {}, {}, {}
+        self.feeds = {}
 
     def resolve(self, value):
         if isinstance(value, list):
@@ -247,6 +248,20 @@ class Host:
         return self.balancer(args).stats()
 
     # Formats, REST
+
+    def do_follow(self, args, keep, now):
+        args = dict(args)
+        name = args.pop("feed", "feed")
+        self.feeds[name] = callboard.Feed(**args)
+        return self.feeds[name].next.to_dict()
+
+    def do_push(self, args, keep, now):
+        args = dict(args)
+        feed, body = self.feeds[args.pop("feed", "feed")], payload(args.pop("body"))
+        return feed.push(self.registry, body, **args, now=now).to_dict()
+
+    def do_lost(self, args, keep, now):
+        return self.feeds[args.get("feed", "feed")].failed(now=now).to_dict()
 
     def do_decode(self, args, keep, now):
         args = dict(args)

@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Pick, Query, Registry, Wait, codes, decode, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Wait, codes, decode, now
 from ._types import (
     Admin,
     Advanced,
@@ -24,8 +24,10 @@ from ._types import (
     Departed,
     Endpoint,
     Event,
+    Fed,
     Instance,
     Locality,
+    Next,
     Position,
     Reconciled,
     Registered,
@@ -48,10 +50,13 @@ __all__ = [
     "Endpoint",
     "Error",
     "Event",
+    "Fed",
+    "Feed",
     "Instance",
     "InvalidError",
     "LimitError",
     "Locality",
+    "Next",
     "NotFoundError",
     "Pick",
     "Position",

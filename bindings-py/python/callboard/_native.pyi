@@ -5,16 +5,18 @@ from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, TypeAlias
 
-from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Health, Instance, Locality, Position, Reconciled, Registered, Response
+from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response
 from ._watch import Watch
 
-__all__ = ["Balancer", "Pick", "Query", "Registry", "View", "Wait", "__VERSION__", "codes", "decode", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "View", "Wait", "__VERSION__", "codes", "decode", "now"]
 
 __VERSION__: Final[str]
 
 _Document: TypeAlias = Mapping[str, Any]
 _Asked: TypeAlias = Query | str | _Document
-_Format: TypeAlias = Literal["callboard", "consul-health"]
+_Format: TypeAlias = Literal["callboard", "consul-health", "consul-query", "consul-catalog", "consul-services", "consul-agent", "prometheus",
+    "etcd-grpc", "etcd-kratos", "etcd-micro", "etcd-zero",
+]
 _PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
     "envoy.round-robin", "envoy.least-request", "envoy.random", "grpc.pick-first", "grpc.round-robin",
     "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
@@ -26,11 +28,50 @@ _Policy: TypeAlias = _PolicyName | Mapping[str, Any]
 def codes() -> dict[str, str]:
     """Every error code with the name of the exception class that carries it."""
 
-def decode(body: bytes | str, format: _Format, *, namespace: str = "default") -> dict[str, Any]:
+def decode(body: bytes | str, format: _Format, *, namespace: str = "default", service: str | None = None) -> dict[str, Any]:
     """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""
 
 def now() -> int:
     """The time in whole microseconds of the monotonic clock that a call without `now` reads. Its zero is the first reading in this process."""
+
+@final
+class Feed:
+    """Follows one source: tells what to ask, and takes what is answered, by the client rules of its protocol.
+
+    A follower is a loop: wait `next.after`, ask with `next.query`, `next.headers` and as `next.ask` says, `push` what
+    comes or tell that it `failed`.
+    """
+
+    def __new__(
+        cls,
+        source: str,
+        *,
+        format: _Format,
+        namespace: str = "default",
+        service: str | None = None,
+        seed: int = 0,
+        client: str = "",
+        interval: float | None = None,
+        wait: float = 60,
+    ) -> Self: ...
+    @property
+    def next(self) -> Next:
+        """What to ask next."""
+
+    def push(
+        self,
+        registry: Registry,
+        body: bytes | str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        complete: bool = True,
+        now: int | None = None,
+    ) -> Fed:
+        """Takes an answer. What is wrong with it is told in `problem`, and changes nothing but when to ask again."""
+
+    def failed(self, *, now: int | None = None) -> Next:
+        """Notes that a question had no answer: no connection, a time-out. Gives what to ask next."""
 
 @final
 class Query:

@@ -329,6 +329,59 @@ class Reconciled(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class Next(Document):
+    """The next question to a source."""
+
+    after: float
+    """Seconds to wait before it."""
+    ask: Literal["full", "delta", "watch"]
+    query: str
+    """What goes into the query of the URL; often empty."""
+    headers: Mapping[str, str]
+    """What goes into the headers."""
+    cursor: str | None = None
+    """Where the source stood; None when it starts anew."""
+    resync: str | None = None
+    """Why it starts anew, when it does."""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Next:
+        parts = dict(document)
+        parts["headers"] = MappingProxyType(dict(parts["headers"]))
+        return cls(**parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Fed(Document):
+    """What became of an answer of a source."""
+
+    added: int
+    updated: int
+    removed: int
+    held: int
+    """Records that the source no longer names and that stay until it is confirmed."""
+    skipped: tuple[Skipped, ...]
+    services: tuple[str, ...]
+    """Names of services that the answer lists without their instances."""
+    unchanged: bool
+    """Whether it was the answer before again, and was not read."""
+    stale: bool
+    """Whether the records are those of an earlier answer, in part or as a whole."""
+    revision: int
+    next: Next
+    problem: Mapping[str, str] | None = None
+    """`code`, `field` and `message` of what is wrong with the answer as a whole; it changed nothing then."""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Fed:
+        parts = dict(document)
+        parts["skipped"] = tuple([Skipped(**one) for one in parts["skipped"]])
+        parts["services"] = tuple(parts["services"])
+        parts["next"] = Next.from_dict(parts["next"])
+        return cls(**parts)
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """A response of the HTTP API."""
 

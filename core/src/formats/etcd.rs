@@ -375,7 +375,7 @@ mod tests {
         let created = r#"{"result":{"header":{"revision":"70"},"created":true}}"#;
         assert_eq!(push(&mut feed, &mut registry, created, 7).next.query, "start_revision=61");
         for bad in [r#"{"error":"etcdserver: no leader","code":14}"#, "{}", "", r#"{"result":{}}x"#] {
-            assert!(push(&mut feed, &mut registry, bad, 8).error.is_some(), "{bad}");
+            assert!(push(&mut feed, &mut registry, bad, 8).problem.is_some(), "{bad}");
             assert_eq!(registry.len(), 2);
         }
     }

@@ -163,7 +163,7 @@ impl Feed {
         &self.next
     }
 
-    /// Takes an answer. It never fails: what is wrong with the answer is told in [`Fed::error`], and changes nothing but when to ask again.
+    /// Takes an answer. It never fails: what is wrong with the answer is told in [`Fed::problem`], and changes nothing but when to ask again.
     pub fn push(&mut self, registry: &mut Registry, payload: &Payload<'_>, now: Timestamp) -> Fed {
         let now = now.max(registry.now());
         let (done, unchanged) = match self.hear(registry, payload, now) {

@@ -21,7 +21,7 @@ mod prometheus;
 
 pub use decoded::{Context, Decoded, Entry, Part};
 pub use feed::{Feed, FeedConfig};
-pub use next::{Ask, Fed, Next, Payload};
+pub use next::{Ask, Fed, Next, Payload, Transport};
 
 use alloc::vec::Vec;
 

@@ -4,10 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::Feed;
 use crate::error::{Code, Error};
-use crate::registry::{Reconciled, Skipped};
-use crate::time::secs;
-use crate::value::Value;
+use crate::registry::{Reconciled, Registry, Skipped};
+use crate::time::{Timestamp, secs};
+use crate::value::{Fields, Value};
 
 /// An answer, as the transport has it.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,44 @@ impl<'a> Payload<'a> {
 
     pub(super) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+    }
+}
+
+/// What the transport of an answer knows, as a document says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// The HTTP status. Default 200.
+    pub status: u16,
+    /// The headers by name.
+    pub headers: Vec<(String, String)>,
+    /// Whether this is all of the answer. Default true.
+    pub complete: bool,
+}
+
+impl Transport {
+    /// Reads `{status?, headers?, complete?}`; `headers` is a map of strings.
+    ///
+    /// # Errors
+    /// A typed error that names the field.
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let fields = Fields::new(value, "", &["status", "headers", "complete"])?;
+        let status = fields.u64("status")?.unwrap_or(200);
+        let status = u16::try_from(status).map_err(|_| Error::too_large("status", u16::MAX.into()))?;
+        let mut headers = Vec::new();
+        if let Some(given) = fields.value("headers") {
+            let wrong = || Error::new(Code::InvalidArgument, "headers").message("expected a map of strings");
+            for (name, text) in given.as_map().ok_or_else(wrong)? {
+                headers.push((name.clone(), text.as_str().ok_or_else(wrong)?.into()));
+            }
+        }
+        Ok(Self { status, headers, complete: fields.bool("complete")?.unwrap_or(true) })
+    }
+
+    /// Gives a feed the answer with this body.
+    pub fn push(&self, feed: &mut Feed, registry: &mut Registry, body: &[u8], now: Timestamp) -> Fed {
+        let headers: Vec<(&str, &str)> = self.headers.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        let payload = Payload { status: self.status, headers: &headers, body, complete: self.complete };
+        feed.push(registry, &payload, now)
     }
 }
 
@@ -117,7 +156,7 @@ pub struct Fed {
     /// Whether the records are those of an earlier answer, in part or as a whole.
     pub stale: bool,
     /// What is wrong with the answer as a whole; it changed nothing then.
-    pub error: Option<Error>,
+    pub problem: Option<Error>,
     /// The revision the registry stands at.
     pub revision: u64,
     /// What to ask next.
@@ -125,14 +164,14 @@ pub struct Fed {
 }
 
 impl Fed {
-    pub(super) fn new(done: Reconciled, unchanged: bool, stale: bool, error: Option<Error>, next: Next) -> Self {
+    pub(super) fn new(done: Reconciled, unchanged: bool, stale: bool, problem: Option<Error>, next: Next) -> Self {
         let Reconciled { added, updated, removed, held, skipped, revision } = done;
-        Self { added, updated, removed, held, skipped, services: Vec::new(), unchanged, stale, error, revision, next }
+        Self { added, updated, removed, held, skipped, services: Vec::new(), unchanged, stale, problem, revision, next }
     }
 
-    /// Writes `{added, updated, removed, held, skipped, services, unchanged, stale, error, revision, next}`; `error` is `{code, field, message}` or null.
+    /// Writes `{added, updated, removed, held, skipped, services, unchanged, stale, problem, revision, next}`; `problem` is `{code, field, message}` or null.
     pub fn to_value(&self) -> Value {
-        let error = self.error.as_ref().map(|error| {
+        let problem = self.problem.as_ref().map(|error| {
             Value::map([("code", Value::from(error.code().as_str())), ("field", error.field().into()), ("message", error.text().into())])
         });
         let count = |number: u32| Value::from(u64::from(number));
@@ -145,7 +184,7 @@ impl Fed {
             ("services", Value::List(self.services.iter().map(|name| Value::from(name.as_str())).collect())),
             ("unchanged", self.unchanged.into()),
             ("stale", self.stale.into()),
-            ("error", error.unwrap_or_default()),
+            ("problem", problem.unwrap_or_default()),
             ("revision", Value::from(self.revision)),
             ("next", self.next.to_value()),
         ])

@@ -50,7 +50,7 @@ fn an_index_is_followed_and_one_that_runs_backwards_starts_anew() {
     // No index, or one of 0, is none: the listing counts, and is asked for every so often.
     for index in ["0", "-1", ""] {
         let fed = answer(&mut feed, &mut registry, index, &listing(&["a", "b"]), 63);
-        assert_eq!((fed.error, fed.next.query.as_str()), (None, ""));
+        assert_eq!((fed.problem, fed.next.query.as_str()), (None, ""));
         assert!(fed.next.after >= Duration::from_secs(27));
     }
 }
@@ -64,7 +64,7 @@ fn the_last_good_state_stands_whatever_comes() {
     for (count, status) in statuses.into_iter().enumerate() {
         let payload = Payload { status, ..Payload::new(b"[]") };
         let fed = feed.push(&mut registry, &payload, Timestamp::from_secs(count as u64));
-        assert!(fed.error.is_some() && fed.stale, "{status}");
+        assert!(fed.problem.is_some() && fed.stale, "{status}");
         assert_eq!((fed.next.resync.is_some(), fed.next.cursor.is_none()), (status == 410, count >= 2), "{status}");
     }
     for body in ["", "null", "[]", "{}", "[null]", "<html></html>", "[{\"Node\":", "\"error\""] {
@@ -73,7 +73,7 @@ fn the_last_good_state_stands_whatever_comes() {
     }
     let headers = [("x-consul-knownleader", "false")];
     let fed = feed.push(&mut registry, &Payload { headers: &headers, ..Payload::new(b"[]") }, Timestamp::from_secs(21));
-    assert_eq!(fed.error.map(|error| error.field().into()), Some(String::from("X-Consul-KnownLeader")));
+    assert_eq!(fed.problem.map(|error| error.field().into()), Some(String::from("X-Consul-KnownLeader")));
     assert_eq!(registry.digest("default", "web"), before);
     // An answer that was cut adds and removes nobody.
     let cut = listing(&["e"]);

@@ -7,6 +7,7 @@ mod wire;
 use std::collections::BTreeMap;
 
 use callboard::balance::Balancer;
+use callboard::formats::Feed;
 use callboard::model::{DEFAULT_NAMESPACE, Registration};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Registry, View};
@@ -21,6 +22,7 @@ pub struct Host {
     snapshots: BTreeMap<String, Vec<u8>>,
     balancers: BTreeMap<String, Balancer>,
     waits: BTreeMap<String, Wait>,
+    feeds: BTreeMap<String, Feed>,
 }
 
 impl Host {
@@ -36,6 +38,7 @@ impl Host {
             snapshots: BTreeMap::new(),
             balancers: BTreeMap::new(),
             waits: BTreeMap::new(),
+            feeds: BTreeMap::new(),
         })
     }
 
@@ -62,7 +65,7 @@ impl Host {
             }
             "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats"
             | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" => self.balance(verb, args, now),
-            "decode" | "feed" | "request" | "resume" => self.wire(verb, args, keep, now),
+            "decode" | "feed" | "follow" | "push" | "lost" | "request" | "resume" => self.wire(verb, args, keep, now),
             _ => self.on_registry(verb, args, keep, now),
         }
     }

@@ -1,6 +1,6 @@
 //! The verbs of formats and of the HTTP API.
 
-use callboard::formats::{Context, Feed, FeedConfig, Format, decode};
+use callboard::formats::{Context, Feed, FeedConfig, Format, Transport, decode};
 use callboard::model::DEFAULT_NAMESPACE;
 use callboard::serve::rest;
 use callboard::serve::{Reply, Request};
@@ -21,6 +21,24 @@ impl Host {
                 let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body").cloned();
                 let mut feed = Feed::new(FeedConfig::from_value(&Value::map(scope))?)?;
                 Ok(feed.take(&mut self.registry, &body(part(args, "body")?), now)?.to_value())
+            }
+            "follow" => {
+                let config = without(args, &["feed"]);
+                let feed = Feed::new(FeedConfig::from_value(&config)?)?;
+                let next = feed.upcoming().to_value();
+                self.feeds.insert(text_or(args, "feed", "feed")?.to_owned(), feed);
+                Ok(next)
+            }
+            "push" => {
+                let transport = Transport::from_value(&without(args, &["feed", "body"]))?;
+                let name = text_or(args, "feed", "feed")?;
+                let feed = self.feeds.get_mut(name).unwrap_or_else(|| panic!("nobody follows as {name:?}"));
+                Ok(transport.push(feed, &mut self.registry, &body(part(args, "body")?), now).to_value())
+            }
+            "lost" => {
+                let name = text_or(args, "feed", "feed")?;
+                let feed = self.feeds.get_mut(name).unwrap_or_else(|| panic!("nobody follows as {name:?}"));
+                Ok(feed.failed(now).to_value())
             }
             "request" => {
                 let body = args.get("body").map(body).unwrap_or_default();
@@ -52,6 +70,11 @@ impl Host {
             }
         }
     }
+}
+
+/// The arguments save these.
+fn without(args: &Value, names: &[&str]) -> Value {
+    Value::map(args.as_map().unwrap_or_default().iter().filter(|(key, _)| !names.contains(&key.as_str())).cloned())
 }
 
 /// A string is sent as it is, anything else as its JSON.
