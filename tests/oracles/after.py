@@ -130,6 +130,9 @@ def outliers():
         {"name": "one that leaves and comes back is in", "steps": [
             *register("a", "b"), balancer(outliers="envoy"), *calls("a", *["error"] * 5), pick("b"),
             {"do": "deregister", "args": {"service": "s", "id": "a"}}, pick("b"), *register("a"), pick("a")]},
+        {"name": "envoy: a health check that finds it well brings it back", "steps": [
+            *register("a", "b"), balancer(outliers="envoy"), *calls("a", *["error"] * 5), pick("b"),
+            {"do": "set_health", "args": {"service": "s", "id": "a", "health": "unhealthy"}}, pick("b"), {"do": "set_health", "args": {"service": "s", "id": "a", "health": "healthy"}}, pick("a")]},
         {"name": "what makes no outlier detection", "steps": [
             {**balancer(outliers=document), "expect": {"error": {"code": code, "field": f"policy.outliers.{field}"}}}
             for document, code, field in [({"errors": {"count": 0}}, "invalid-argument", "errors.count"), ({"most": 101}, "invalid-argument", "most"),

@@ -61,6 +61,11 @@ impl Feedback {
         }
     }
 
+    /// The registry says that an instance is well again: true when outlier detection had taken it out, which is over.
+    pub(super) fn heal(&mut self, slot: u32) -> bool {
+        self.outliers.as_mut().is_some_and(|outliers| outliers.heal(slot))
+    }
+
     /// An instance has left the view; if it comes back it is in.
     pub(super) fn leave(&mut self, slot: u32) {
         if let Some(outliers) = &mut self.outliers {

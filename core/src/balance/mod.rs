@@ -68,7 +68,7 @@ pub use zones::{Localities, LocalityMode, LocalityScope};
 
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::model::Handle;
+use crate::model::{Availability, Handle};
 use crate::query::{HealthFilter, Query};
 use crate::registry::{Brief, Delta, Registry, View};
 use crate::rng::Rng;
@@ -445,12 +445,19 @@ impl Balancer {
                     {
                         self.tiers.touch(&mut self.members, slot);
                     }
+                    let was = known.and_then(|slot| self.members.availability(slot));
                     let slot = self.members.place(arrival, known, self.now.as_micros());
                     if !same {
                         moved.push(slot);
                     }
                     if let Some(feedback) = &mut self.feedback {
                         feedback.enter(slot, known.is_none());
+                        let is_well_again =
+                            was.is_some_and(|was| was != arrival.availability) && arrival.availability == Availability::Available;
+                        if is_well_again && feedback.heal(slot) {
+                            self.members.set_out(slot, members::EJECTED, false);
+                            self.members.forgive(slot);
+                        }
                     }
                     if known.is_none() {
                         new.push(slot);

@@ -8,7 +8,8 @@ use crate::value::Value;
 
 /// When an instance is taken out of the picks because it does worse than it should or than its peers, and how it comes back.
 ///
-/// An instance that is out gets calls only when there is no other, and those that find out whether it is well again.
+/// An instance that is out gets calls only when there is no other, and those that find out whether it is well again. It comes
+/// back at once when the registry has it available after it had it otherwise, as after an active health check in Envoy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outliers {
     /// How often rates and latencies are compared: 1 ms to 1 h, default 10 s.
@@ -85,7 +86,8 @@ pub struct SuccessRate {
 pub struct Failures {
     /// How many percent: default 85.
     pub threshold: u32,
-    /// Whether it takes more than that, as in gRPC, and not just as much, as in Envoy; default false.
+    /// Whether it takes more than that, as in gRPC, and not just as much, as in Envoy; default false. With it those whose time
+    /// is over come back after a comparison, as in gRPC, and not before.
     pub above: bool,
     /// How many instances must have enough calls: default 5.
     pub hosts: u32,

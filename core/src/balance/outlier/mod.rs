@@ -103,6 +103,17 @@ impl Detector {
         }
     }
 
+    /// Brings back a slot whose instance somebody else found to be well (Envoy: a successful active health check); false when
+    /// it was not out.
+    pub(super) fn heal(&mut self, slot: u32) -> bool {
+        let is_out = self.records.get(slot as usize).is_some_and(|record| record.exile.is_some());
+        if is_out {
+            self.bring_back(slot);
+            self.moves.retain(|(other, _)| *other != slot);
+        }
+        is_out
+    }
+
     /// Who was taken out (true) or came back since the last time.
     pub(super) fn take_moves(&mut self) -> Vec<(u32, bool)> {
         core::mem::take(&mut self.moves)
@@ -311,8 +322,8 @@ impl Detector {
 
     /// One comparison, at its time.
     fn sweep(&mut self, at: u64) {
-        let grpc_first = self.settings.failures.is_some_and(|rule| rule.above);
-        if !grpc_first {
+        let as_grpc = self.settings.failures.is_some_and(|rule| rule.above);
+        if !as_grpc {
             self.settle_times(at);
         }
         let Outliers { success_rate, failures, latency, split, .. } = self.settings;
@@ -338,7 +349,7 @@ impl Detector {
             let (slow, bound) = rates::by_latency(&rule, &medians);
             self.take_out_all(&slow, rule.enforcing, bound, at);
         }
-        if grpc_first {
+        if as_grpc {
             self.settle_times(at);
         }
         for record in &mut self.records {

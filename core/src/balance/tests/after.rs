@@ -207,6 +207,26 @@ fn who_leaves_and_comes_back_is_in() {
     assert_eq!((balancer.alarm, balancer.probe_at), (10_000_000, u64::MAX));
 }
 
+#[test]
+fn who_the_registry_finds_well_is_in() {
+    let (mut balancer, _) = with(r#""outliers": "envoy""#);
+    let mut stage = Stage::default();
+    let handles: Vec<Handle> = (0..10).map(|i| stage.put(&mut balancer, &format!("b{i}"), 1_000, Available)).collect();
+    for _ in 0..5 {
+        let pick = balancer.pick(&Request::excluding(&handles[1..]), at(0)).unwrap();
+        balancer.finish(pick.token, Outcome::failure(), at(0));
+    }
+    let is_out = |balancer: &Balancer| balancer.stats().instances[0].ejected;
+    // A change that says nothing of its health does not count.
+    stage.put(&mut balancer, "b0", 2_000, Available);
+    assert!(is_out(&balancer));
+    stage.put(&mut balancer, "b0", 2_000, Degraded);
+    assert!(is_out(&balancer));
+    stage.put(&mut balancer, "b0", 2_000, Available);
+    assert!(!is_out(&balancer));
+    assert!((0..200).any(|_| balancer.pick(&Request::default(), at(0)).unwrap().handle == handles[0]));
+}
+
 /// A random life with every part of the policy, and the same life again from its trace.
 #[test]
 fn every_part_at_once_is_replayed_to_the_letter() {
