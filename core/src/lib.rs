@@ -35,6 +35,7 @@ pub mod error;
 pub mod formats;
 pub mod limits;
 pub mod model;
+mod order;
 pub mod query;
 pub mod registry;
 mod rng;

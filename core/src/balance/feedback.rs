@@ -177,7 +177,7 @@ impl Balancer {
             }
             slots.push(slot);
         }
-        slots.sort_unstable_by(|one, other| self.members.compare(*one, *other));
+        crate::order::sort_slots(&mut slots, &mut |one, other| self.members.compare(one, other));
         slots.dedup();
         if !slots.is_empty() {
             self.tiers.settle(&mut self.members, &slots);

@@ -477,7 +477,7 @@ impl Balancer {
             }
         }
         for slots in [&mut new, &mut moved] {
-            slots.sort_unstable_by(|one, other| self.members.compare(*one, *other));
+            crate::order::sort_slots(slots, &mut |one, other| self.members.compare(one, other));
             slots.dedup();
         }
         self.members.enter(&new);

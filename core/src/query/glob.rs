@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::error::Error;
 use crate::limits;
+use crate::order;
 
 /// Words of 64 states that the longest pattern needs: one state before each of 512 characters and one at the end.
 const WORDS: usize = limits::METADATA_VALUE_BYTES / 64 + 1;
@@ -37,7 +38,7 @@ impl Glob {
         let elements = pattern.chars().filter(|c| *c != '*').count();
         let words = (elements / 64).saturating_add(1);
         let mut alphabet: Vec<char> = pattern.chars().filter(|c| !matches!(c, '*' | '?')).collect();
-        alphabet.sort_unstable();
+        order::sort_few(&mut alphabet, &mut char::cmp);
         alphabet.dedup();
         let mut masks = alloc::vec![0u64; alphabet.len().saturating_add(1).saturating_mul(words)];
         let mut holds = alloc::vec![0u64; words];

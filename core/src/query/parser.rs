@@ -10,6 +10,7 @@ use super::selector::{Attribute, Check, Kind, Node, is_connective, number};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::Health;
+use crate::order;
 
 /// Reads the nodes in post-order; none for an empty text.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, Error> {
@@ -294,7 +295,7 @@ impl<'a> Parser<'a> {
             }
             _ => {}
         }
-        values.sort_unstable();
+        order::sort_few(&mut values, &mut Ord::cmp);
         values.dedup();
         Ok(Check::OneOf(attribute, values))
     }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::columns::NEVER;
 use super::log::{Cause, ChangeKind};
 use super::{Advanced, Registry, blob};
+use crate::order;
 use crate::time::{Timestamp, micros};
 
 /// What the passes over one service remember.
@@ -132,7 +133,8 @@ impl Registry {
             }
         }
         let mut services: Vec<u32> = services.into_iter().collect();
-        services.sort_unstable_by_key(|number| self.store.services.get(*number).map(|service| service.rank));
+        let rank = |number| self.store.services.get(number).map(|service| service.rank);
+        order::sort_slots(&mut services, &mut |one, other| rank(one).cmp(&rank(other)));
         let mut expired = 0u32;
         for number in services {
             // A pass that is due later looks at those that have just become overdue as well.
@@ -144,7 +146,7 @@ impl Registry {
         let mut staying: Vec<u32> = suspects.into_iter().filter_map(|(_, handle)| self.store.resolve(handle)).collect();
         // Of more than the log can hold nobody ever sees the order.
         if staying.len() <= self.config.log_capacity as usize {
-            staying.sort_unstable_by(|one, other| self.compare(*one, *other));
+            order::sort_slots(&mut staying, &mut |one, other| self.compare(one, other));
         }
         for slot in staying {
             self.record(slot, ChangeKind::Updated, Cause::Lease);

@@ -11,6 +11,7 @@ use super::{LOCAL, Registry};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{AddressClass, DEFAULT_NAMESPACE, Handle, Registration, check_id, check_name};
+use crate::order;
 use crate::time::Timestamp;
 use crate::value::{Fields, Value};
 
@@ -118,7 +119,7 @@ impl Listing {
             skipped.index = place.map_or(skipped.index, |(_, place)| place);
         }
         outcome.skipped.extend(self.unread.iter().cloned());
-        outcome.skipped.sort_by_key(|skipped| skipped.index);
+        order::sort_few(&mut outcome.skipped, &mut |one, other| one.index.cmp(&other.index));
     }
 
     fn validate(&self) -> Result<(), Error> {
@@ -299,8 +300,10 @@ impl Registry {
                 (false, false) => {}
             }
         }
-        named.extend(listing.kept.iter().map(|(service, id)| (service.as_str(), id.as_str())));
-        let told: BTreeSet<(&str, &str)> = listing.removed.iter().map(|(service, id)| (service.as_str(), id.as_str())).collect();
+        for (service, id) in &listing.kept {
+            named.insert((service, id));
+        }
+        let told = names(&listing.removed);
         let mut absent = Vec::new();
         for handle in &before {
             let Some(slot) = self.store.resolve(*handle) else { continue };
@@ -371,9 +374,9 @@ impl Registry {
 
     /// The records of a source that a listing says are gone, once each.
     fn told(&self, source: u8, listing: &Listing) -> Vec<Handle> {
-        let ours = |service: &String| listing.service.as_ref().is_none_or(|own| own == service);
-        let names: BTreeSet<&(String, String)> = listing.removed.iter().filter(|(service, _)| ours(service)).collect();
-        let slots = names.into_iter().filter_map(|(service, id)| self.slot(&listing.namespace, service, id));
+        let ours = |service: &str| listing.service.as_ref().is_none_or(|own| own == service);
+        let names = names(&listing.removed).into_iter().filter(|(service, _)| ours(service));
+        let slots = names.filter_map(|(service, id)| self.slot(&listing.namespace, service, id));
         slots.filter(|slot| self.store.source(*slot) == source).map(|slot| self.store.handle(slot)).collect()
     }
 
@@ -428,4 +431,13 @@ impl Registry {
 
 fn scope(listing: &Listing, source: u8) -> (u8, String, Option<String>) {
     (source, listing.namespace.clone(), listing.service.clone())
+}
+
+/// Names for look-up. Put in one by one: to collect them would bring a sort of its own.
+fn names(list: &[(String, String)]) -> BTreeSet<(&str, &str)> {
+    let mut names = BTreeSet::new();
+    for (service, id) in list {
+        names.insert((service.as_str(), id.as_str()));
+    }
+    names
 }

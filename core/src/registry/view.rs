@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::{Position, Registry};
 use crate::error::Error;
 use crate::model::Handle;
+use crate::order;
 use crate::query::{Compiled, Query};
 use crate::value::Value;
 
@@ -161,7 +162,12 @@ impl View {
         let (namespace, service) = (self.compiled.namespace(), self.compiled.service());
         let in_scope =
             |change: &&super::Change| *change.namespace == *namespace && service.is_none_or(|service| service == &*change.service);
-        changes.filter(in_scope).map(|change| (&*change.service, &*change.id)).collect()
+        // One by one: to collect them would bring a sort of its own.
+        let mut names = BTreeSet::new();
+        for change in changes.filter(in_scope) {
+            names.insert((&*change.service, &*change.id));
+        }
+        names
     }
 
     /// Looks at these names again.
@@ -203,7 +209,7 @@ impl View {
         let gone = before.into_iter().map(|((service, id), (handle, _))| Departed { handle, service, id });
         // One that another record replaced is named already, among others that were replaced.
         delta.removed.extend(gone);
-        delta.removed.sort_by(|one, other| (&one.service, &one.id).cmp(&(&other.service, &other.id)));
+        order::sort_few(&mut delta.removed, &mut |one, other| (&one.service, &one.id).cmp(&(&other.service, &other.id)));
         delta
     }
 }

@@ -159,7 +159,8 @@ impl World {
     /// What the model makes of a step.
     fn ours(&mut self, step: &Step, at: u64) -> Result<Value, Code> {
         let model = &mut self.model;
-        let now = Timestamp::from_micros(at).expect("a time");
+        // What an override's `ttl` counts from: the registry's clock, which never runs backwards.
+        let told = Timestamp::from_micros(at.max(model.now)).expect("a time");
         let code = |error: callboard::Error| error.code();
         let revision = |revision: u64| Value::map([("revision", Value::from(revision))]);
         match step.verb {
@@ -186,13 +187,13 @@ impl World {
             }
             "apply" => {
                 let ops = step.args.get("ops").and_then(Value::as_list).unwrap_or_default();
-                let ops = ops.iter().map(|op| Op::from_value(op, now)).collect::<Result<Vec<_>, _>>().map_err(code)?;
+                let ops = ops.iter().map(|op| Op::from_value(op, told)).collect::<Result<Vec<_>, _>>().map_err(code)?;
                 model.apply(&ops, at).map(revision)
             }
             "renew" | "deregister" | "set_health" | "set_admin" => {
                 let mut pairs = step.args.as_map().unwrap_or_default().to_vec();
                 pairs.push(("op".into(), step.verb.into()));
-                let op = Op::from_value(&Value::Map(pairs), now).map_err(code)?;
+                let op = Op::from_value(&Value::Map(pairs), told).map_err(code)?;
                 let after = model.apply(&[op], at)?;
                 // A renewal tells the handle, which the model does not have.
                 Ok(if step.verb == "renew" { Value::Map(Vec::new()) } else { revision(after) })

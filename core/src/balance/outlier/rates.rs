@@ -63,7 +63,7 @@ pub(super) fn by_failures(rule: &Failures, all: &[(u32, Calls)]) -> Vec<u32> {
 /// are of instances with enough calls, in microseconds.
 pub(super) fn by_latency(rule: &Slowness, medians: &[(u32, u64)]) -> (Vec<u32>, u64) {
     let mut sorted: Vec<u64> = medians.iter().map(|(_, median)| *median).collect();
-    sorted.sort_unstable();
+    crate::order::sort_few(&mut sorted, &mut u64::cmp);
     // The lower one of two: half of the instances may be slow, and are slow still.
     let middle = sorted.len().saturating_sub(1) / 2;
     let Some(typical) = sorted.get(middle).copied().filter(|_| medians.len() >= rule.hosts.max(2) as usize) else {
