@@ -13,6 +13,8 @@ mod etcd;
 mod feed;
 mod fit;
 mod json;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod next;
 mod pace;
 mod parts;
@@ -120,6 +122,9 @@ formats! {
         /// Prometheus' `http_sd` and `file_sd`: groups of targets.
         #[cfg(feature = "prometheus")]
         Prometheus = "prometheus", prometheus::decode, Services, Poll, prometheus::encode;
+        /// Kubernetes' EndpointSlices: a list, one slice, the lines of a watch.
+        #[cfg(feature = "kubernetes")]
+        Kubernetes = "kubernetes", kubernetes::decode, Services, Watch;
         /// etcd's ranges and watches, with the values of gRPC's resolver.
         #[cfg(feature = "etcd")]
         EtcdGrpc = "etcd-grpc", etcd::grpc, Services, Watch;

@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Decoded, Entry, FeedConfig, Part};
+use crate::limits;
 use crate::model::{AdminState, Health};
 use crate::registry::Extent;
 
@@ -142,13 +143,23 @@ impl Parts {
         }
     }
 
-    /// What the pieces say of an instance: the best of them, so that one that moves from piece to piece is not taken out on the way.
+    /// What the pieces say of an instance: the best of them, so that one that moves from piece to piece is not taken out on the way. Those that are
+    /// equally good each add their endpoints: a pod of two address families is in two slices.
     fn best(&self, name: &Name) -> Option<Entry> {
         let keys = self.owners.get(name)?;
         let said = keys.iter().filter_map(|key| self.pieces.get(key)).flat_map(|piece| &piece.entries);
         let said = said.filter(|entry| entry.registration.service == name.0 && entry.registration.id == name.1);
-        // The first of those that are equally good.
-        said.min_by_key(|entry| badness(entry)).cloned()
+        let mut best = said.clone().min_by_key(|entry| badness(entry)).cloned()?;
+        let bar = badness(&best);
+        for entry in said.filter(|entry| badness(entry) == bar) {
+            for endpoint in &entry.registration.endpoints {
+                let own = &mut best.registration.endpoints;
+                if own.len() < limits::ENDPOINTS && !own.contains(endpoint) {
+                    own.push(endpoint.clone());
+                }
+            }
+        }
+        Some(best)
     }
 }
 
