@@ -1,9 +1,14 @@
 //! The parts of a policy that act before the pick, as settings.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
+use super::Balancer;
 use super::levels::Levels;
+use super::members::{PART, WARM};
 use super::settings::{optional, part};
+use super::slow_start::SlowStart;
+use super::subset::Subset;
 use super::zones::Localities;
 use crate::error::Error;
 use crate::model::Registration;
@@ -12,6 +17,10 @@ use crate::value::{Fields, Value};
 /// Among whom a policy chooses. Every part is off by default, and then costs nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Before {
+    /// Which instances this client uses at all.
+    pub subset: Option<Subset>,
+    /// How an instance that is new is spared.
+    pub slow_start: Option<SlowStart>,
     /// Who is a reserve for whom, and when all are called, well or not.
     pub levels: Option<Levels>,
     /// How much goes to which locality.
@@ -20,18 +29,22 @@ pub struct Before {
 
 impl Before {
     /// The keys of the policy's document that are read here.
-    pub(super) const KEYS: [&str; 2] = ["levels", "localities"];
+    pub(super) const KEYS: [&str; 4] = ["subset", "slow_start", "levels", "localities"];
 
     /// Reads what the document changes.
     pub(super) fn read(self, fields: &Fields<'_>) -> Result<Self, Error> {
         Ok(Self {
+            subset: part(fields, "subset", self.subset, Subset::from_value)?,
+            slow_start: part(fields, "slow_start", self.slow_start, SlowStart::from_value)?,
             levels: part(fields, "levels", self.levels, Levels::from_value)?,
             localities: part(fields, "localities", self.localities, Localities::from_value)?,
         })
     }
 
-    pub(super) fn pairs(&self) -> [(&'static str, Value); 2] {
+    pub(super) fn pairs(&self) -> [(&'static str, Value); 4] {
         [
+            ("subset", optional(self.subset.as_ref(), Subset::to_value)),
+            ("slow_start", optional(self.slow_start.as_ref(), SlowStart::to_value)),
             ("levels", optional(self.levels.as_ref(), Levels::to_value)),
             ("localities", optional(self.localities.as_ref(), Localities::to_value)),
         ]
@@ -56,5 +69,61 @@ impl Before {
         let level = self.levels.as_ref().map_or(0, |levels| Levels::of(registration.metadata.get(&levels.key)));
         let path = self.localities.as_ref().map_or_else(String::new, |localities| localities.path(&registration.locality));
         (level, path)
+    }
+}
+
+impl Balancer {
+    /// Chooses the instances of this client anew.
+    #[cold]
+    pub(super) fn reselect(&mut self) {
+        let Some(subset) = self.policy().before.subset else { return };
+        let members = &self.members;
+        let slots: Vec<u32> = members.order().iter().copied().filter(|slot| members.availability(*slot).is_some()).collect();
+        let ids: Vec<&str> = slots.iter().map(|slot| members.name(*slot).1).collect();
+        let parts: Vec<(u32, f64)> = slots.iter().copied().zip(subset.parts(&ids)).collect();
+        self.reweigh(&parts, PART);
+    }
+
+    /// Lets the weights of instances that are new grow.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn warm_up(&mut self) {
+        let now = self.now.as_micros();
+        let Some(warmup) = &mut self.warmup else { return };
+        let slots = warmup.step_on(now);
+        self.wake = warmup.wake();
+        let factor = |slot: &u32| (*slot, warmup.factor(*slot, self.members.own_weight(*slot), now));
+        let factors: Vec<(u32, f64)> = slots.iter().map(factor).collect();
+        self.reweigh(&factors, WARM);
+    }
+
+    /// Sets a factor of some instances.
+    fn reweigh(&mut self, factors: &[(u32, f64)], which: usize) {
+        let mut slots = Vec::new();
+        for (slot, factor) in factors {
+            if self.members.factor(*slot, which) != *factor {
+                self.tiers.touch(&mut self.members, *slot);
+                self.members.set_factor(*slot, which, *factor);
+                slots.push(*slot);
+            }
+        }
+        slots.sort_unstable_by(|one, other| self.members.compare(*one, *other));
+        if !slots.is_empty() {
+            self.tiers.settle(&mut self.members, &slots);
+        }
+    }
+
+    /// Told when the view has changed what it says of an instance, which served before or not.
+    pub(super) fn season(&mut self, slot: u32, served: bool) {
+        let now = self.now.as_micros();
+        let Some(warmup) = &mut self.warmup else { return };
+        match (served, self.members.serves(slot)) {
+            (false, true) => warmup.start(slot, now),
+            (_, false) => warmup.stop(slot),
+            _ => {}
+        }
+        let factor = warmup.factor(slot, self.members.own_weight(slot), now);
+        self.wake = warmup.wake();
+        self.members.set_factor(slot, WARM, factor);
     }
 }

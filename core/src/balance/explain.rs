@@ -65,7 +65,7 @@ pub struct LeftOut {
     pub service: String,
     /// Its id.
     pub id: String,
-    /// `weight-0`, `unavailable`, `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker); `degraded` or `draining` while there are better ones.
+    /// `weight-0`, `unavailable`, `outside` (of the client's subset), `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker); `degraded` or `draining` while there are better ones.
     pub reason: &'static str,
 }
 
@@ -104,7 +104,8 @@ impl Balancer {
             let reason = match availability {
                 _ if Some(slot) == chosen => continue,
                 Availability::Unavailable => "unavailable",
-                _ if members.weight(slot) == 0 => "weight-0",
+                _ if members.own_weight(slot) == 0 => "weight-0",
+                _ if members.weight(slot) == 0 => "outside",
                 _ if is_excluded => "excluded",
                 _ if members.is_out(slot, EJECTED) => "ejected",
                 _ if members.is_out(slot, HELD) => "held",

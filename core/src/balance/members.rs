@@ -60,9 +60,31 @@ struct Host {
     level: u8,
     locality: Box<str>,
     standstill: Standstill,
+    /// Its own weight, and what it is multiplied by: [`PART`], [`WARM`].
+    weight: u32,
+    factors: [f64; 2],
 }
 
+/// The part of an instance that this client uses.
+pub(super) const PART: usize = 0;
+/// How warm it is.
+pub(super) const WARM: usize = 1;
+
 impl Host {
+    /// The weight times the factors, to the nearest thousandth; 0 only if one of them is.
+    fn effective(&self) -> u32 {
+        let [part, warm] = self.factors;
+        let factor = part * warm;
+        if factor == 1.0 || self.weight == 0 {
+            self.weight
+        } else if factor <= 0.0 {
+            0
+        } else {
+            // Rounds; the factors are at most 1.
+            ((f64::from(self.weight) * factor + 0.5) as u32).max(1)
+        }
+    }
+
     fn nobody() -> Self {
         Self {
             service: Box::default(),
@@ -74,6 +96,8 @@ impl Host {
             level: 0,
             locality: Box::default(),
             standstill: Standstill::Sick,
+            weight: 0,
+            factors: [1.0; 2],
         }
     }
 }
@@ -218,7 +242,7 @@ impl Members {
         self.handles.get(slot as usize).copied()
     }
 
-    /// In thousandths.
+    /// What counts for the picks, in thousandths: its own weight times its factors.
     #[inline]
     pub(super) fn weight(&self, slot: u32) -> u32 {
         self.weights.get(slot as usize).copied().unwrap_or_default()
@@ -255,6 +279,30 @@ impl Members {
         match self.hosts.get(slot as usize)?.standing {
             Standing::Here(availability) => Some(availability),
             _ => None,
+        }
+    }
+
+    /// What the view says of its weight, in thousandths.
+    pub(super) fn own_weight(&self, slot: u32) -> u32 {
+        self.hosts.get(slot as usize).map_or(0, |host| host.weight)
+    }
+
+    /// Whether it could be called if nothing but the view counted.
+    pub(super) fn serves(&self, slot: u32) -> bool {
+        self.own_weight(slot) > 0 && self.availability(slot).is_some_and(|availability| availability != Availability::Unavailable)
+    }
+
+    pub(super) fn factor(&self, slot: u32, which: usize) -> f64 {
+        self.hosts.get(slot as usize).and_then(|host| host.factors.get(which)).copied().unwrap_or(1.0)
+    }
+
+    /// Sets [`PART`] or [`WARM`]. Between `touch` and `settle` of the [`Tiers`](super::tiers::Tiers) while it is in the view.
+    pub(super) fn set_factor(&mut self, slot: u32, which: usize, factor: f64) {
+        if let (Some(host), Some(weight)) = (self.hosts.get_mut(slot as usize), self.weights.get_mut(slot as usize)) {
+            if let Some(old) = host.factors.get_mut(which) {
+                *old = factor;
+            }
+            *weight = host.effective();
         }
     }
 
@@ -363,7 +411,7 @@ impl Members {
 
     /// Whether this is what is known of the slot's instance already, but for the handle.
     pub(super) fn stands_as(&self, slot: u32, arrival: &Arrival<'_>) -> bool {
-        self.availability(slot) == Some(arrival.availability) && self.weight(slot) == arrival.weight && self.site(slot) == arrival.site
+        self.availability(slot) == Some(arrival.availability) && self.own_weight(slot) == arrival.weight && self.site(slot) == arrival.site
     }
 
     /// Notes what the view says of an instance that is `known` at a slot, or new; new ones enter the order with
@@ -375,7 +423,8 @@ impl Members {
             (self.handles.get_mut(index), self.weights.get_mut(index), self.hosts.get_mut(index))
         {
             *handle = arrival.handle;
-            *weight = arrival.weight;
+            host.weight = arrival.weight;
+            *weight = host.effective();
             if host.standing == Standing::Leaving {
                 self.leaving = self.leaving.saturating_sub(1);
             }

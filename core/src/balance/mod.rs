@@ -6,6 +6,7 @@
 //! | part | file | what it does |
 //! |---|---|---|
 //! | view | `members` | the instances that match the query, sorted by service and id; changes are merged in, so that survivors keep their counters and their turn |
+//! | subset, slow start | `subset`, `slow_start` | which of them this client uses, and how much of their weight those have that are new |
 //! | filter | `filter` | leaves out what the request excludes |
 //! | prioritise | `tiers`, `levels`, `zones` | available, else degraded, else draining; how much goes to which level and locality; never disabled, never of weight 0 |
 //! | pick | `policy/*` | one policy a file |
@@ -35,7 +36,9 @@ mod policy;
 mod retry;
 mod settings;
 mod signals;
+mod slow_start;
 mod stats;
+mod subset;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -62,7 +65,9 @@ pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 pub use pick::{Pick, Request};
 pub use policy::{Cost, Edf, First, Generator, Policy, Prequal, Preset, Sample, Score, Stride, Unknown};
 pub use retry::{Budget, Retry};
+pub use slow_start::{Ramp, SlowStart};
 pub use stats::{InstanceStats, Stats, Tally};
+pub use subset::{Subset, SubsetKind};
 pub use trace::Replay;
 pub use zones::{Localities, LocalityMode, LocalityScope};
 
@@ -77,6 +82,7 @@ use crate::value::{Fields, Value};
 use feedback::Feedback;
 use filter::Excluded;
 use members::{Arrival, Members, Site, Standstill};
+use slow_start::Warmup;
 use tickets::Tickets;
 use tiers::Tiers;
 use trace::Trace;
@@ -111,6 +117,9 @@ pub struct Balancer {
     breaker: Breaker,
     /// When the feedback has something to do, and when it wants a call sent to an instance that is out; microseconds.
     alarm: u64,
+    /// None when the policy has no slow start; and when weights change next, microseconds.
+    warmup: Option<Box<Warmup>>,
+    wake: u64,
     probe_at: u64,
     now: Timestamp,
     backwards: u64,
@@ -140,6 +149,8 @@ impl Balancer {
             options,
             breaker: policy.after.breaker.unwrap_or(Breaker::NONE).clamped(),
             alarm: u64::MAX,
+            warmup: policy.before.slow_start.map(|settings| Box::new(Warmup::new(settings))),
+            wake: u64::MAX,
             probe_at: u64::MAX,
             feedback: Feedback::new(&policy, options.seed).map(Box::new),
             members: Members::new(policy.generator.rules()),
@@ -420,6 +431,9 @@ impl Balancer {
         if now.as_micros() >= self.alarm {
             self.ring();
         }
+        if now.as_micros() >= self.wake {
+            self.warm_up();
+        }
     }
 
     #[cold]
@@ -435,6 +449,12 @@ impl Balancer {
             trace.change(changes.clone(), self.now);
         }
         let (mut new, mut moved): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        if let Some(warmup) = &mut self.warmup
+            && !self.members.order().iter().any(|slot| self.members.serves(*slot))
+        {
+            warmup.begin_anew();
+            self.wake = warmup.wake();
+        }
         for change in changes {
             match change {
                 Change::Put(arrival) => {
@@ -445,10 +465,15 @@ impl Balancer {
                     {
                         self.tiers.touch(&mut self.members, slot);
                     }
+<<<<<<< HEAD
                     let was = known.and_then(|slot| self.members.availability(slot));
+=======
+                    let served = known.is_some_and(|slot| self.members.serves(slot));
+>>>>>>> 9b82fb8 (Let a client use a subset; spare those that are new; vectors of what comes before the pick)
                     let slot = self.members.place(arrival, known, self.now.as_micros());
                     if !same {
                         moved.push(slot);
+                        self.season(slot, served);
                     }
                     if let Some(feedback) = &mut self.feedback {
                         feedback.enter(slot, known.is_none());
@@ -467,6 +492,7 @@ impl Balancer {
                     if let Some(slot) = self.members.slot_of(service, id) {
                         self.tiers.touch(&mut self.members, slot);
                         self.members.remove(slot);
+                        self.season(slot, true);
                         if let Some(feedback) = &mut self.feedback {
                             feedback.leave(slot);
                             self.members.set_out(slot, members::EJECTED | members::HELD, false);
@@ -483,6 +509,9 @@ impl Balancer {
         self.members.enter(&new);
         self.tiers.settle(&mut self.members, &moved);
         self.members.sweep();
+        if self.policy().before.subset.is_some() {
+            self.reselect();
+        }
         if let Some(feedback) = &self.feedback {
             (self.alarm, self.probe_at) = feedback.timers();
         }

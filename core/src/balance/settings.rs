@@ -82,6 +82,11 @@ impl<'a> Settings<'a> {
             .collect()
     }
 
+    /// A seed, 0 when there is none.
+    pub(super) fn seed(&self, name: &str) -> Result<u64, Error> {
+        Ok(self.0.u64(name)?.unwrap_or_default())
+    }
+
     pub(super) fn flag(&self, name: &str, default: bool) -> Result<bool, Error> {
         Ok(self.0.bool(name)?.unwrap_or(default))
     }
@@ -121,6 +126,19 @@ pub(super) const OFF: &str = "off";
 /// Writes a part that may be left out.
 pub(super) fn optional<T>(part: Option<&T>, write: impl FnOnce(&T) -> Value) -> Value {
     part.map_or_else(|| OFF.into(), write)
+}
+
+/// Reads one of these words.
+pub(super) fn word<T: Copy>(words: &[(&str, T)], settings: &Settings<'_>, name: &str, default: T) -> Result<T, Error> {
+    let Some(text) = settings.text(name)? else { return Ok(default) };
+    let known = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+    known
+        .ok_or_else(|| Error::new(Code::InvalidArgument, name).detail(words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ")))
+}
+
+/// Writes one of these words.
+pub(super) fn spell<T: PartialEq>(words: &[(&'static str, T)], meaning: &T) -> &'static str {
+    words.iter().find(|(_, known)| known == meaning).map_or("", |(word, _)| word)
 }
 
 /// Writes a time in seconds.

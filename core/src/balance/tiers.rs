@@ -192,7 +192,9 @@ impl Tiers {
             sum = sum.saturating_add(*share);
             *share = sum;
         }
-        self.first = parts.first().map_or(0, |(_, place)| *place as usize);
+        let is_called = |pool: &&Pool| (pool.kind as usize) < CALLED;
+        let nobody = if self.pools.first().filter(is_called).is_some() { 0 } else { usize::MAX };
+        self.first = parts.first().map_or(nobody, |(_, place)| *place as usize);
         if parts.len() < 2 {
             parts.clear();
         }

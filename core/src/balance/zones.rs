@@ -3,8 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::settings::Settings;
-use crate::error::{Code, Error};
+use super::settings::{Settings, spell, word};
+use crate::error::Error;
 use crate::model::Locality;
 use crate::value::Value;
 
@@ -76,17 +76,6 @@ impl Default for Localities {
     }
 }
 
-fn word<T: Copy>(words: &[(&str, T)], settings: &Settings<'_>, name: &str, default: T) -> Result<T, Error> {
-    let Some(text) = settings.text(name)? else { return Ok(default) };
-    let known = words.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
-    known
-        .ok_or_else(|| Error::new(Code::InvalidArgument, name).detail(words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ")))
-}
-
-fn spell<T: PartialEq>(words: &[(&'static str, T)], meaning: &T) -> &'static str {
-    words.iter().find(|(_, known)| known == meaning).map_or("", |(word, _)| word)
-}
-
 impl Localities {
     const KEYS: [&str; 9] = ["mode", "scope", "local", "peers", "weights", "min_instances", "force_local", "by_weight", "overprovisioning"];
 
@@ -94,7 +83,7 @@ impl Localities {
     /// `weights` are maps from a path to a number.
     ///
     /// # Errors
-    /// [`Code::InvalidArgument`], [`Code::LimitExceeded`], [`Code::UnknownField`].
+    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument), [`Code::UnknownField`](crate::Code::UnknownField).
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let settings = Settings::new(value, &Self::KEYS)?;
         let default = Self::default();

@@ -160,3 +160,74 @@ fn a_trace_keeps_levels_and_localities() {
     let replay = Balancer::replay(&world.balancer.trace().unwrap()).unwrap();
     assert_eq!((replay.picks, replay.same), (300, 300), "{replay:?}");
 }
+
+#[test]
+fn a_new_instance_is_spared_under_every_policy() {
+    for name in ["random", "round-robin", "least-request", "rendezvous", "envoy.round-robin", "grpc.weighted-round-robin"] {
+        let mut policy = Policy::named(name).unwrap();
+        policy.before.slow_start = Some(SlowStart { window: Duration::from_secs(1_000), ..SlowStart::default() });
+        let mut world = World::new(policy);
+        for place in 0..4 {
+            world.put(&format!("a{place}"), 0, "", Health::Healthy);
+        }
+        world.count(1, &[]);
+        // The fleet is new.
+        world.put("a4", 0, "", Health::Healthy);
+        let counts = world.count(2_000, &["a4"]);
+        assert!(near(counts[0], 400), "{name} {counts:?}");
+        let share = |world: &mut World, secs: u64| {
+            world.balancer.follow(&world.registry);
+            let pick = world.balancer.pick(&Request::default(), at(secs)).unwrap();
+            world.balancer.finish(pick.token, Outcome::success(Duration::from_millis(1)), at(secs));
+            world.count(4_000, &["b"])[0]
+        };
+        share(&mut world, 1_001);
+        world.put("b", 0, "", Health::Healthy);
+        for (secs, expected) in [(2_000, 78), (2_500, 363), (3_000, 667), (4_000, 667)] {
+            let count = share(&mut world, secs);
+            assert!(count.abs_diff(expected) < 100, "{name} {secs} {count}");
+        }
+        // One that was ill is cold again.
+        world.put("b", 0, "", Health::Unhealthy);
+        world.count(1, &[]);
+        world.put("b", 0, "", Health::Healthy);
+        let count = share(&mut world, 4_000);
+        assert!(count.abs_diff(78) < 60, "{name} {count}");
+    }
+}
+
+#[test]
+fn a_client_uses_its_subset_only() {
+    for kind in [SubsetKind::Random, SubsetKind::Ring, SubsetKind::Aperture] {
+        let mut used = BTreeMap::<String, u32>::new();
+        for client in 0..10 {
+            let mut policy = Policy::named("random").unwrap();
+            policy.before.subset = Some(Subset { kind, size: 4, client, clients: 10, seed: client.into() });
+            let mut world = World::new(policy);
+            for place in 0..20 {
+                world.put(&format!("b{place}"), 0, "", Health::Healthy);
+            }
+            world.balancer.follow(&world.registry);
+            let mut mine = std::collections::BTreeSet::new();
+            for _ in 0..500 {
+                let pick = world.balancer.pick(&Request::default(), at(1)).unwrap();
+                mine.insert(world.registry.registration(pick.handle).unwrap().id);
+            }
+            assert_eq!(mine.len(), 4, "{kind:?}");
+            let told = world.balancer.explain(&Request::default(), at(1));
+            assert_eq!(told.left_out.iter().filter(|one| one.reason == "outside").count(), 16);
+            // One that leaves is replaced; one that is ill is not.
+            let gone = mine.first().unwrap().clone();
+            world.registry.deregister("default", "s", &gone, None, at(1)).unwrap();
+            world.balancer.follow(&world.registry);
+            let told = world.balancer.explain(&Request::default(), at(1));
+            assert!((4..=7).contains(&told.eligible), "{kind:?} {}", told.eligible);
+            mine.into_iter().for_each(|id| *used.entry(id).or_default() += 1);
+        }
+        // A ring is even when there are as many as a power of two.
+        let most = if kind == SubsetKind::Aperture { 2..=2 } else { 1..=3 };
+        if kind != SubsetKind::Random {
+            assert!(used.len() == 20 && used.values().all(|count| most.contains(count)), "{kind:?} {used:?}");
+        }
+    }
+}
