@@ -365,7 +365,7 @@ fn documents_of_any_shape_change_nothing_when_refused() {
         r#"{"namespace":"default","service":"web","health":"any","version":"^1","selector":"env=prod","locality":{"zone":"z1"},"tags":["x"],"limit":3,"fallbacks":[{"service":"api"}]}"#,
     );
     let policy = read(
-        r#"{"preset":"adaptive","outliers":{"preset":"adaptive","interval":5,"errors":{"count":3,"enforcing":50},"recovery":{"kind":"fixed","base":1,"most":9,"jitter":0.5},"success_rate":{"factor":1.9},"failures":{"threshold":50},"latency":{"factor":3,"floor":0.02}},"hold":{"most":60},"breaker":{"instance":9,"total":99},"retry":{"budget":{"kind":"tokens","most":10,"ratio":0.1},"attempts":3},"hedge":{"quantile":0.9},"limit":{"kind":"gradient2","max":90}}"#,
+        r#"{"preset":"adaptive","outliers":{"preset":"adaptive","interval":5,"errors":{"count":3,"enforcing":50},"recovery":{"kind":"fixed","base":1,"most":9,"jitter":0.5},"success_rate":{"factor":1.9},"failures":{"threshold":50},"latency":{"factor":3,"floor":0.02}},"hold":{"most":60},"breaker":{"instance":9,"total":99},"retry":{"budget":{"kind":"tokens","most":10,"ratio":0.1},"attempts":3},"hedge":{"quantile":0.9},"limit":{"kind":"gradient2","max":90},"subset":{"kind":"ring","size":3,"client":1},"slow_start":{"window":60,"aggression":2},"levels":{"panic":40,"key":"tier"},"localities":{"local":"z1","peers":{"z1":2},"weights":{"z1":3}}}"#,
     );
     let balancer = Value::map([("query", query.clone()), ("policy", policy), ("options", read(r#"{"seed":1,"reap_after":600}"#))]);
     let mut registry = rich();

@@ -65,7 +65,7 @@ pub struct LeftOut {
     pub service: String,
     /// Its id.
     pub id: String,
-    /// `weight-0`, `unavailable`, `outside` (of the client's subset), `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker); `degraded` or `draining` while there are better ones.
+    /// `weight-0`, `unavailable`, `outside` (of the client's subset), `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker); `reserve` when its level or locality is given nothing, `degraded` or `draining` while there are better ones.
     pub reason: &'static str,
 }
 
@@ -103,13 +103,15 @@ impl Balancer {
             open = open.saturating_add(u32::from(is_eligible && !is_excluded));
             let reason = match availability {
                 _ if Some(slot) == chosen => continue,
-                Availability::Unavailable => "unavailable",
+                Availability::Unavailable if !twin.tiers.is_in_panic(members, slot) => "unavailable",
                 _ if members.own_weight(slot) == 0 => "weight-0",
                 _ if members.weight(slot) == 0 => "outside",
                 _ if is_excluded => "excluded",
                 _ if members.is_out(slot, EJECTED) => "ejected",
                 _ if members.is_out(slot, HELD) => "held",
                 _ if members.in_flight(slot).is_some_and(|count| count >= twin.breaker.instance) => "full",
+                _ if twin.tiers.is_in_panic(members, slot) => continue,
+                Availability::Available if twin.tiers.is_reserve(members, slot) => "reserve",
                 other if Some(other) != pool => other.as_str(),
                 _ => continue,
             };

@@ -449,6 +449,8 @@ impl Balancer {
             trace.change(changes.clone(), self.now);
         }
         let (mut new, mut moved): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
+        // Whether somebody comes or goes.
+        let mut is_crowd_new = false;
         if let Some(warmup) = &mut self.warmup
             && !self.members.order().iter().any(|slot| self.members.serves(*slot))
         {
@@ -465,11 +467,9 @@ impl Balancer {
                     {
                         self.tiers.touch(&mut self.members, slot);
                     }
-<<<<<<< HEAD
                     let was = known.and_then(|slot| self.members.availability(slot));
-=======
                     let served = known.is_some_and(|slot| self.members.serves(slot));
->>>>>>> 9b82fb8 (Let a client use a subset; spare those that are new; vectors of what comes before the pick)
+                    is_crowd_new |= was.is_none();
                     let slot = self.members.place(arrival, known, self.now.as_micros());
                     if !same {
                         moved.push(slot);
@@ -492,6 +492,7 @@ impl Balancer {
                     if let Some(slot) = self.members.slot_of(service, id) {
                         self.tiers.touch(&mut self.members, slot);
                         self.members.remove(slot);
+                        is_crowd_new = true;
                         self.season(slot, true);
                         if let Some(feedback) = &mut self.feedback {
                             feedback.leave(slot);
@@ -509,7 +510,7 @@ impl Balancer {
         self.members.enter(&new);
         self.tiers.settle(&mut self.members, &moved);
         self.members.sweep();
-        if self.policy().before.subset.is_some() {
+        if is_crowd_new && self.policy().before.subset.is_some() {
             self.reselect();
         }
         if let Some(feedback) = &self.feedback {

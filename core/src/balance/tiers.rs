@@ -359,6 +359,25 @@ impl Tiers {
         picker.probed(slot, handle, load, latency, slots.len(), now)
     }
 
+    /// Whether an instance that may be called is given nothing at present, for others come first.
+    pub(super) fn is_reserve(&self, members: &Members, slot: u32) -> bool {
+        let before = &self.policy.before;
+        let Some((kind, site)) = self.of(members, slot) else { return false };
+        let is_planned = |place: usize| match self.plan.as_slice() {
+            [] => place == self.first,
+            plan => plan.iter().any(|(_, other)| *other as usize == place),
+        };
+        before.wants_sites()
+            && !self.find(kind, site).is_ok_and(is_planned)
+            && !self.find(Kind::Panic, Site { level: site.level, ..Site::default() }).is_ok_and(is_planned)
+    }
+
+    /// Whether an instance may be called because its level panics.
+    pub(super) fn is_in_panic(&self, members: &Members, slot: u32) -> bool {
+        let level = self.of(members, slot).map(|(_, site)| site.level);
+        level.is_some_and(|level| self.find(Kind::Panic, Site { level, ..Site::default() }).is_ok())
+    }
+
     /// Why nobody was chosen.
     #[cold]
     pub(super) fn refusal(&self) -> Error {

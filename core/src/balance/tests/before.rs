@@ -147,6 +147,8 @@ fn an_exclusion_walks_on() {
 fn a_trace_keeps_levels_and_localities() {
     let mut policy = levels("random");
     policy.before.localities = Some(Localities { local: "z0".into(), min_instances: 1, ..Localities::default() });
+    policy.before.slow_start = Some(SlowStart { window: Duration::from_millis(40), ..SlowStart::default() });
+    policy.before.subset = Some(Subset { size: 9, ..Subset::default() });
     let options = Options { trace: 10_000, ..Options::seeded(4) };
     let mut world = World::new(policy.clone());
     world.balancer = Balancer::new(Query::service("s"), policy, options).unwrap();
@@ -155,7 +157,7 @@ fn a_trace_keeps_levels_and_localities() {
         let id = format!("i{}", step % 23);
         world.put(&id, (step % 3) as u8, &format!("z{}", step % 2), healths[step * step % 4]);
         world.balancer.follow(&world.registry);
-        let _ = world.balancer.pick(&Request::default(), at(1));
+        let _ = world.balancer.pick(&Request::default(), Timestamp::from_millis(step as u64));
     }
     let replay = Balancer::replay(&world.balancer.trace().unwrap()).unwrap();
     assert_eq!((replay.picks, replay.same), (300, 300), "{replay:?}");
@@ -230,4 +232,25 @@ fn a_client_uses_its_subset_only() {
             assert!(used.len() == 20 && used.values().all(|count| most.contains(count)), "{kind:?} {used:?}");
         }
     }
+}
+
+#[test]
+fn an_explanation_tells_reserves_and_panic() {
+    let mut world = World::new(levels("random"));
+    for (id, level, health) in [("a", 0, Health::Healthy), ("b", 0, Health::Unhealthy), ("c", 1, Health::Healthy)] {
+        world.put(id, level, "", health);
+    }
+    let told = |world: &mut World| {
+        world.balancer.follow(&world.registry);
+        let told = world.balancer.explain(&Request::default(), at(1));
+        told.left_out.iter().map(|one| format!("{} {}", one.id, one.reason)).collect::<Vec<_>>()
+    };
+    // Half is well: seven tenths stay, the rest goes to the reserve.
+    assert_eq!(told(&mut world), ["b unavailable"]);
+    world.put("b", 0, "", Health::Healthy);
+    assert_eq!(told(&mut world), ["c reserve"]);
+    for id in ["a", "b", "c"] {
+        world.put(id, 0, "", Health::Unhealthy);
+    }
+    assert_eq!(told(&mut world), Vec::<String>::new());
 }
