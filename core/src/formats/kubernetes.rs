@@ -306,7 +306,7 @@ mod tests {
         let mut feed = Feed::new(FeedConfig::new("kubernetes", Format::Kubernetes).service("web")).unwrap();
         let mut push = |registry: &mut Registry, text: &str, at| {
             let fed = feed.push(registry, &Payload::new(text.as_bytes()), Timestamp::from_secs(at));
-            assert_eq!(fed.error, None, "{text}");
+            assert_eq!(fed.problem, None, "{text}");
             fed
         };
         let (a, b) = (pod("a", "10.0.0.1"), pod("b", "10.0.0.2"));
