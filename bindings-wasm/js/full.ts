@@ -22,7 +22,8 @@ export type Format =
   | "etcd-grpc"
   | "etcd-kratos"
   | "etcd-micro"
-  | "etcd-zero";
+  | "etcd-zero"
+  | "kubernetes";
 
 /** Whose payload it is. */
 export interface FeedOptions {
