@@ -248,9 +248,9 @@ export class Feed {
   /** Takes an answer. What is wrong with it is told in `problem`, and changes nothing but when to ask again. */
   push(registry: Registry, body: Uint8Array | string, transport?: Transport): Fed {
     known(transport, ["status", "headers", "complete", "now"]);
-    const { status, headers, complete, now } = transport ?? {};
+    const { status, headers, complete } = transport ?? {};
     const [document, bytes, feed] = [plain({ status, headers, complete }), bytesOf(body), this.#owned.get()];
-    return frozen(inside(registry).change({ now }, (inner, time) => feed.push(inner, bytes, document, time))) as Fed;
+    return frozen(inside(registry).change(transport, (inner, time) => feed.push(inner, bytes, document, time))) as Fed;
   }
 
   /** Notes that a question had no answer: no connection, a time-out. Gives what to ask next. */
