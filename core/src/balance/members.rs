@@ -1,16 +1,18 @@
 //! Who can be picked, and what is known of each: the state that survives a change of the others.
 
+mod learnt;
+mod standstill;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-use core::time::Duration;
+pub(super) use standstill::Standstill;
 
 use super::outcome::Outcome;
 use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
 use super::stats::Tally;
-use crate::model::{Availability, Handle, Health};
-use crate::registry::Brief;
+use crate::model::{Availability, Handle};
 
 /// The instances of the view, in columns by slot, with those that left it while picks of them were out.
 ///
@@ -111,42 +113,6 @@ pub(super) struct Site<'a> {
     pub(super) standstill: Standstill,
 }
 
-/// Why an instance that is unavailable is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Standstill {
-    /// It is unhealthy.
-    #[default]
-    Sick,
-    /// It is not ready yet.
-    Starting,
-    /// The operator says so.
-    Disabled,
-}
-
-impl Standstill {
-    /// The word for it in traces; none for the usual reason.
-    pub(super) fn word(self) -> Option<&'static str> {
-        match self {
-            Self::Sick => None,
-            Self::Starting => Some("starting"),
-            Self::Disabled => Some("disabled"),
-        }
-    }
-
-    pub(super) fn parse(word: Option<&str>) -> Self {
-        [Self::Starting, Self::Disabled].into_iter().find(|known| word.is_some() && known.word() == word).unwrap_or_default()
-    }
-
-    /// Told for all, it matters for those that are unavailable.
-    pub(super) fn of(brief: &Brief) -> Self {
-        match (brief.availability, brief.disabled, brief.health) {
-            (Availability::Unavailable, true, _) => Self::Disabled,
-            (Availability::Unavailable, _, Health::Starting) => Self::Starting,
-            _ => Self::Sick,
-        }
-    }
-}
-
 /// Outlier detection took it out.
 pub(super) const EJECTED: u8 = 1;
 /// It asked to be spared.
@@ -184,57 +150,6 @@ impl Members {
     /// Members whose signals are made by these rules; none when the policy learns nothing.
     pub(super) fn new(rules: Option<Rules>) -> Self {
         Self { rules, ..Self::default() }
-    }
-
-    /// Keeps the probes while the pool of candidates is rebuilt.
-    pub(super) fn park_probes(&mut self, probes: Parked) {
-        self.probes = probes;
-    }
-
-    pub(super) fn take_probes(&mut self) -> Parked {
-        core::mem::take(&mut self.probes)
-    }
-
-    #[inline]
-    pub(super) fn signal(&self, slot: u32) -> Option<&Signal> {
-        self.signals.get(slot as usize)
-    }
-
-    /// The average latency that the policy has learnt of an instance.
-    pub(super) fn expected(&self, slot: u32, now: u64) -> Option<Duration> {
-        let latency = self.signal(slot)?.latency(self.rules.as_ref()?, now)?;
-        // To the nearest microsecond; the conversion saturates.
-        Some(Duration::from_micros((latency + 0.5) as u64))
-    }
-
-    /// The average success that the policy has learnt of an instance, from 0 to 1.
-    pub(super) fn success(&self, slot: u32, now: u64) -> Option<f64> {
-        Some(self.signal(slot)?.success(self.rules.as_ref().filter(|rules| rules.exponent > 0)?, now))
-    }
-
-    /// The median latency in microseconds, of some instances: what one costs that is not known yet.
-    #[inline]
-    pub(super) fn typical(&self) -> f64 {
-        self.typical
-    }
-
-    /// Takes the median latency of up to [`PANEL`] instances, evenly spread over the order.
-    #[cold]
-    #[inline(never)]
-    fn compare_latencies(&mut self, now: u64) {
-        self.fresh = self.fresh.wrapping_sub(1);
-        if self.fresh < FRESH {
-            return;
-        }
-        self.fresh = FRESH;
-        let Some(rules) = &self.rules else { return };
-        let known = |slot: &u32| self.signal(*slot)?.latency(rules, now);
-        let stride = self.order.len().div_ceil(PANEL).max(1);
-        let mut panel: Vec<f64> = self.order.iter().step_by(stride).filter_map(known).collect();
-        let middle = panel.len() / 2;
-        if middle < panel.len() {
-            self.typical = *panel.select_nth_unstable_by(middle, f64::total_cmp).1;
-        }
     }
 
     #[inline]

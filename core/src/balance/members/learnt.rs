@@ -1,0 +1,61 @@
+//! What is known of the members from what became of their calls.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{FRESH, Members, PANEL};
+use crate::balance::policy::Parked;
+use crate::balance::signals::Signal;
+
+impl Members {
+    /// Keeps the probes while the pool of candidates is rebuilt.
+    pub(in crate::balance) fn park_probes(&mut self, probes: Parked) {
+        self.probes = probes;
+    }
+
+    pub(in crate::balance) fn take_probes(&mut self) -> Parked {
+        core::mem::take(&mut self.probes)
+    }
+
+    #[inline]
+    pub(in crate::balance) fn signal(&self, slot: u32) -> Option<&Signal> {
+        self.signals.get(slot as usize)
+    }
+
+    /// The average latency that the policy has learnt of an instance.
+    pub(in crate::balance) fn expected(&self, slot: u32, now: u64) -> Option<Duration> {
+        let latency = self.signal(slot)?.latency(self.rules.as_ref()?, now)?;
+        // To the nearest microsecond; the conversion saturates.
+        Some(Duration::from_micros((latency + 0.5) as u64))
+    }
+
+    /// The average success that the policy has learnt of an instance, from 0 to 1.
+    pub(in crate::balance) fn success(&self, slot: u32, now: u64) -> Option<f64> {
+        Some(self.signal(slot)?.success(self.rules.as_ref().filter(|rules| rules.exponent > 0)?, now))
+    }
+
+    /// The median latency in microseconds, of some instances: what one costs that is not known yet.
+    #[inline]
+    pub(in crate::balance) fn typical(&self) -> f64 {
+        self.typical
+    }
+
+    /// Takes the median latency of up to [`PANEL`] instances, evenly spread over the order.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn compare_latencies(&mut self, now: u64) {
+        self.fresh = self.fresh.wrapping_sub(1);
+        if self.fresh < FRESH {
+            return;
+        }
+        self.fresh = FRESH;
+        let Some(rules) = &self.rules else { return };
+        let known = |slot: &u32| self.signal(*slot)?.latency(rules, now);
+        let stride = self.order.len().div_ceil(PANEL).max(1);
+        let mut panel: Vec<f64> = self.order.iter().step_by(stride).filter_map(known).collect();
+        let middle = panel.len() / 2;
+        if middle < panel.len() {
+            self.typical = *panel.select_nth_unstable_by(middle, f64::total_cmp).1;
+        }
+    }
+}
