@@ -30,6 +30,8 @@ pub(super) struct Members {
     // What a change reads.
     hosts: Vec<Host>,
     free: Vec<u32>,
+    /// How many picks are not finished.
+    picks: u32,
     /// How many have left and wait for their last pick.
     leaving: u32,
     /// The tallies of those that are gone.
@@ -48,6 +50,8 @@ pub(super) struct Members {
 struct Host {
     service: Box<str>,
     id: Box<str>,
+    /// What is hashed of it; empty when that is its id, or nothing.
+    hash_key: Box<str>,
     mark: u64,
     /// What `round-robin` parked; none until it had a turn.
     turn: Option<i64>,
@@ -70,6 +74,8 @@ enum Standing {
 pub(super) struct Arrival<'a> {
     pub(super) service: &'a str,
     pub(super) id: &'a str,
+    /// What the policy hashes of it; empty when that is its id, or nothing.
+    pub(super) hash_key: &'a str,
     pub(super) handle: Handle,
     /// In thousandths.
     pub(super) weight: u32,
@@ -149,6 +155,18 @@ impl Members {
         self.hosts.get(slot as usize).map_or(0, |host| host.mark)
     }
 
+    /// What is hashed of an instance.
+    pub(super) fn hash_key(&self, slot: u32) -> &str {
+        let host = self.hosts.get(slot as usize);
+        host.map_or("", |host| if host.hash_key.is_empty() { &host.id } else { &host.hash_key })
+    }
+
+    /// How many picks are not finished, of all instances.
+    #[inline]
+    pub(super) fn picks(&self) -> u32 {
+        self.picks
+    }
+
     pub(super) fn turn(&self, slot: u32) -> Option<i64> {
         self.hosts.get(slot as usize)?.turn
     }
@@ -203,6 +221,7 @@ impl Members {
         let in_flight = self.in_flight.get_mut(slot as usize)?;
         // Bounded by the table of tickets.
         *in_flight = in_flight.wrapping_add(1);
+        self.picks = self.picks.wrapping_add(1);
         if let Some(signal) = self.signals.get_mut(slot as usize) {
             signal.begin(now);
         }
@@ -215,6 +234,7 @@ impl Members {
         if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
             // Each ticket is redeemed once, so there is one to take away.
             *in_flight = in_flight.wrapping_sub(1);
+            self.picks = self.picks.wrapping_sub(1);
         }
         if let Some(tally) = self.tallies.get_mut(slot as usize) {
             tally.count(outcome);
@@ -250,7 +270,8 @@ impl Members {
 
     /// Whether this is what is known of the slot's instance already, but for the handle.
     pub(super) fn stands_as(&self, slot: u32, arrival: &Arrival<'_>) -> bool {
-        self.availability(slot) == Some(arrival.availability) && self.weight(slot) == arrival.weight
+        let hash_key = self.hosts.get(slot as usize).map(|host| &*host.hash_key);
+        self.availability(slot) == Some(arrival.availability) && self.weight(slot) == arrival.weight && hash_key == Some(arrival.hash_key)
     }
 
     /// Notes what the view says of an instance that is `known` at a slot, or new; new ones enter the order with
@@ -267,12 +288,22 @@ impl Members {
                 self.leaving = self.leaving.saturating_sub(1);
             }
             host.standing = Standing::Here(arrival.availability);
+            if *host.hash_key != *arrival.hash_key {
+                host.hash_key = arrival.hash_key.into();
+            }
         }
         slot
     }
 
     fn claim(&mut self, service: &str, id: &str, now: u64) -> u32 {
-        let host = Host { service: service.into(), id: id.into(), mark: policy::mark(service, id), turn: None, standing: Standing::Free };
+        let host = Host {
+            service: service.into(),
+            id: id.into(),
+            hash_key: Box::default(),
+            mark: policy::mark(service, id),
+            turn: None,
+            standing: Standing::Free,
+        };
         if let Some(slot) = self.free.pop() {
             if let Some(old) = self.hosts.get_mut(slot as usize) {
                 *old = host;
@@ -338,7 +369,8 @@ impl Members {
         if !idle || host.standing != Standing::Leaving {
             return false;
         }
-        *host = Host { service: Box::default(), id: Box::default(), mark: 0, turn: None, standing: Standing::Free };
+        *host =
+            Host { service: Box::default(), id: Box::default(), hash_key: Box::default(), mark: 0, turn: None, standing: Standing::Free };
         self.leaving = self.leaving.saturating_sub(1);
         if self.signal(slot).is_some_and(|signal| !signal.is_known()) {
             self.unknown = self.unknown.saturating_sub(1);
@@ -383,7 +415,7 @@ impl Members {
         for (index, weight) in (0u32..).zip(weights) {
             let id = std::format!("b{index:06}");
             let (handle, availability) = (Handle::new(index, 0), Availability::Available);
-            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability }, None, 0);
+            members.place(Arrival { service: "s", id: &id, hash_key: "", handle, weight: *weight, availability }, None, 0);
         }
         let slots: Vec<u32> = (0..weights.len() as u32).collect();
         members.enter(&slots);

@@ -30,13 +30,17 @@ mod tiers;
 mod trace;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 pub use config::Options;
 pub use explain::{Explanation, LeftOut, Looked};
 pub use outcome::Outcome;
 pub use pick::{Pick, Request};
-pub use policy::{Cost, Edf, First, Generator, Policy, Preset, Sample, Score, Stride, Unknown};
+pub use policy::{
+    Cost, Edf, First, Generator, HashKey, Jump, Ketama, KetamaLayout, Layout, Maglev, Policy, Preset, Rendezvous, Ring, RingHash, Sample,
+    Score, Stride, Unknown,
+};
 pub use stats::{InstanceStats, Stats, Tally};
 pub use trace::Replay;
 
@@ -92,9 +96,10 @@ impl Balancer {
     /// A balancer for the instances that match a query. It knows none until it follows a registry.
     ///
     /// # Errors
-    /// [`Code::LimitExceeded`] for an option out of range, and what [`Query::validate`] returns.
+    /// [`Code::LimitExceeded`] for an option or a setting of the policy out of range, what [`Generator::validate`] and what [`Query::validate`] returns.
     pub fn new(query: Query, policy: Policy, options: Options) -> Result<Self, Error> {
         options.validate()?;
+        policy.generator.validate()?;
         Ok(Self {
             view: View::new(widened(&query))?,
             query,
@@ -205,12 +210,17 @@ impl Balancer {
         // After a reset what the view does not list may be other than it was.
         let changed: Vec<Handle> =
             if delta.reset { self.view.handles().collect() } else { delta.added.iter().chain(&delta.updated).copied().collect() };
-        let briefs: Vec<(Handle, Brief)> = changed.iter().filter_map(|handle| Some((*handle, registry.brief(*handle)?))).collect();
+        // What a policy hashes of an instance is read only for one that does.
+        let hash_key = self.policy().generator.hash_key().cloned();
+        let text = |handle| hash_key.as_ref().and_then(|key| key.text(registry, handle)).unwrap_or_default();
+        let briefs: Vec<(Handle, Brief, String)> =
+            changed.iter().filter_map(|handle| Some((*handle, registry.brief(*handle)?, text(*handle)))).collect();
         let removals = delta.removed.iter().map(|gone| Change::Remove { service: &gone.service, id: &gone.id });
-        let arrivals = briefs.iter().map(|(handle, brief)| {
+        let arrivals = briefs.iter().map(|(handle, brief, hash_key)| {
             Change::Put(Arrival {
                 service: &brief.service,
                 id: &brief.id,
+                hash_key,
                 handle: *handle,
                 weight: brief.weight.thousandths(),
                 availability: brief.availability,

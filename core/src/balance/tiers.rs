@@ -33,6 +33,8 @@ struct Pool {
     slots: Vec<u32>,
     /// Built for these slots and weights; none after a change, until a pick is asked.
     picker: Option<Picker>,
+    /// Whether one of the slots was touched since they were settled.
+    stale: bool,
 }
 
 impl Tiers {
@@ -56,7 +58,10 @@ impl Tiers {
     /// Told before an instance changes: what the policy keeps of its pool is parked.
     pub(super) fn touch(&mut self, members: &mut Members, slot: u32) {
         if let Some(pool) = Self::of(members, slot).and_then(|tier| self.pools.get_mut(tier)) {
-            pool.unbuild(members);
+            pool.stale = true;
+            if !pool.picker.as_mut().is_some_and(|picker| picker.leave(slot, members)) {
+                pool.unbuild(members);
+            }
         }
     }
 
@@ -67,12 +72,17 @@ impl Tiers {
         changed.sort_unstable();
         for (tier, pool) in self.pools.iter_mut().enumerate() {
             let joining: Vec<u32> = slots.iter().copied().filter(|slot| Self::of(members, *slot) == Some(tier)).collect();
-            if !joining.is_empty() {
+            if joining.is_empty() && !pool.stale {
+                continue;
+            }
+            pool.stale = false;
+            if !pool.picker.as_ref().is_some_and(Picker::is_elastic) {
                 pool.unbuild(members);
             }
-            if pool.picker.is_none() {
-                pool.slots.retain(|slot| changed.binary_search(slot).is_err());
-                members.merge(&mut pool.slots, &joining);
+            pool.slots.retain(|slot| changed.binary_search(slot).is_err());
+            members.merge(&mut pool.slots, &joining);
+            if pool.picker.as_mut().is_some_and(|picker| !picker.settle(&joining, &pool.slots, members)) {
+                pool.picker = None;
             }
         }
         self.first = self.pools.iter().position(|pool| !pool.slots.is_empty()).unwrap_or_default();
@@ -89,7 +99,7 @@ impl Tiers {
         rng: &mut Rng,
         now: u64,
     ) -> Option<u32> {
-        if let Some(Pool { slots, picker: Some(picker) }) = self.pools.get_mut(self.first)
+        if let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.first)
             && excluded.is_empty()
         {
             return picker.pick(&Candidates { slots, members, excluded, now, log: None }, key, rng);

@@ -54,6 +54,7 @@ enum What {
 struct Row {
     service: String,
     id: String,
+    hash_key: String,
     handle: Handle,
     weight: u32,
     availability: Availability,
@@ -80,8 +81,8 @@ impl Trace {
         for change in changes {
             match change {
                 Change::Remove { service, id } => remove.push((service.into(), id.into())),
-                Change::Put(Arrival { service, id, handle, weight, availability }) => {
-                    put.push(Row { service: service.into(), id: id.into(), handle, weight, availability });
+                Change::Put(Arrival { service, id, hash_key, handle, weight, availability }) => {
+                    put.push(Row { service: service.into(), id: id.into(), hash_key: hash_key.into(), handle, weight, availability });
                 }
             }
         }
@@ -115,20 +116,28 @@ impl Trace {
 }
 
 impl Row {
-    const FIELDS: &[&str] = &["service", "id", "handle", "weight", "availability"];
+    const FIELDS: &[&str] = &["service", "id", "hash_key", "handle", "weight", "availability"];
 
     fn arrival(&self) -> Arrival<'_> {
-        Arrival { service: &self.service, id: &self.id, handle: self.handle, weight: self.weight, availability: self.availability }
+        Arrival {
+            service: &self.service,
+            id: &self.id,
+            hash_key: &self.hash_key,
+            handle: self.handle,
+            weight: self.weight,
+            availability: self.availability,
+        }
     }
 
     fn to_value(&self) -> Value {
-        Value::map([
+        let hash_key = (!self.hash_key.is_empty()).then(|| ("hash_key", self.hash_key.as_str().into()));
+        Value::map(hash_key.into_iter().chain([
             ("service", self.service.as_str().into()),
             ("id", self.id.as_str().into()),
             ("handle", self.handle.to_bits().into()),
             ("weight", u64::from(self.weight).into()),
             ("availability", self.availability.as_str().into()),
-        ])
+        ]))
     }
 
     fn from_value(value: &Value) -> Result<Self, Error> {
@@ -137,6 +146,7 @@ impl Row {
         Ok(Self {
             service: fields.required_text("service")?.into(),
             id: fields.required_text("id")?.into(),
+            hash_key: fields.text("hash_key")?.unwrap_or_default().into(),
             handle: handle(fields.u64("handle")?)?,
             weight: u32::try_from(weight)
                 .ok()

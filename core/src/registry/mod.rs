@@ -59,7 +59,7 @@ pub use source::{Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
-use crate::model::{Availability, Handle, Health, Instance, Override, Registration, Weight};
+use crate::model::{Availability, Endpoint, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
 use columns::NEVER;
@@ -208,6 +208,19 @@ impl Registry {
         let slot = self.store.resolve(handle)?;
         let service = (*self.store.owner(slot)?.name).into();
         Some(Brief { service, id: self.store.id(slot), weight: self.store.weight(slot), availability: self.store.availability(slot) })
+    }
+
+    /// The first endpoint of a record, if it has any.
+    pub(crate) fn first_endpoint(&self, handle: Handle) -> Option<Endpoint> {
+        let slot = self.store.resolve(handle)?;
+        self.store.endpoints(slot)?.into_iter().next()
+    }
+
+    /// The value a record has under a metadata key.
+    pub(crate) fn metadata_value(&self, handle: Handle, key: &str) -> Option<String> {
+        let slot = self.store.resolve(handle)?;
+        let metadata = self.store.pools.metadata_of(self.store.shared(slot).metadata);
+        metadata.get(key).map(String::from)
     }
 
     /// The revision that last changed the record of a handle, if it is still there: whether what a host keeps of it is still good.

@@ -30,7 +30,7 @@ impl Stage {
             self.count += 1;
             Handle::new(self.count, 0)
         });
-        balancer.apply([Change::Put(Arrival { service: "s", id, handle, weight, availability })].into_iter());
+        balancer.apply([Change::Put(Arrival { service: "s", id, hash_key: "", handle, weight, availability })].into_iter());
         handle
     }
 
