@@ -314,7 +314,7 @@ export interface Skipped {
 export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous" | "adaptive" | "peak-ewma"
   | "envoy.round-robin" | "envoy.least-request" | "envoy.random" | "grpc.pick-first" | "grpc.round-robin"
   | "grpc.weighted-round-robin" | "grpc.least-request" | "nginx.smooth" | "nginx.random-two" | "finagle.p2c-peak-ewma"
-  | "linkerd.peak-ewma" | "prequal";
+  | "linkerd.peak-ewma" | "prequal" | "envoy.ring-hash" | "envoy.maglev" | "grpc.ring-hash" | "nginx.hash" | "ring-hash" | "maglev" | "ketama" | "jump";
 
 /** How an instance is chosen: a preset by its name, or a preset and what is other than it says. */
 export type Policy = PolicyName | { readonly preset?: PolicyName; readonly [part: string]: unknown };

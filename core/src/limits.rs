@@ -78,6 +78,14 @@ pub const CHOICES: u32 = 32;
 pub const TRACE_EVENTS: u32 = 1 << 20;
 /// Probes in the pool of `prequal`.
 pub const PROBES: u32 = 64;
+/// Points of a hash ring (Envoy).
+pub const RING_POINTS: u32 = 8_388_608;
+/// Points of one host on a ring of fixed points.
+pub const HOST_POINTS: u32 = 65_536;
+/// Places of a Maglev table (Envoy); a prime.
+pub const MAGLEV_TABLE: u32 = 5_000_011;
+/// Percent of its fair share that a host may be loaded with before keys go elsewhere.
+pub const LOAD_PERCENT: u32 = 10_000;
 /// Shortest time constant or interval of a policy, microseconds (1 ms).
 pub const SPAN_MIN_MICROS: u64 = 1_000;
 /// Longest time constant or interval of a policy, microseconds (1 h).
@@ -125,6 +133,10 @@ pub const ALL: &[(&str, u64)] = &[
     ("probes", PROBES as u64),
     ("trace-events", TRACE_EVENTS as u64),
     ("attempts", ATTEMPTS as u64),
+    ("ring-points", RING_POINTS as u64),
+    ("host-points", HOST_POINTS as u64),
+    ("maglev-table", MAGLEV_TABLE as u64),
+    ("load-percent", LOAD_PERCENT as u64),
     ("span-min-micros", SPAN_MIN_MICROS),
     ("span-max-micros", SPAN_MAX_MICROS),
 ];

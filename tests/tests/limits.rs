@@ -84,6 +84,11 @@ const PROBES: &[(&str, Probe)] = &[
         let pick = Value::map([("kind", Value::from("prequal")), ("pool", n.into())]);
         Policy::from_value(&Value::map([("pick", pick)])).map(drop)
     }),
+    ("ring-points", |n| pick_part("ring-hash", "max_size", n as f64)),
+    ("host-points", |n| pick_part("ring-hash", "points", n as f64)),
+    // A table's size is a prime: below the limit the next one down.
+    ("maglev-table", |n| pick_part("maglev", "table_size", if n == 5_000_010 { 4_999_999.0 } else { n as f64 })),
+    ("load-percent", |n| pick_part("jump", "load_factor", n as f64 / 100.0)),
     ("choices", |n| policy_part("choices", Value::from(n))),
     ("attempts", |n| callboard::balance::Retry::from_value(&Value::map([("attempts", n.into())])).map(drop)),
     ("span-min-micros", |n| score_part("tau", n)),
@@ -109,6 +114,12 @@ fn host(bytes: u64) -> String {
         name.push(if name.len() % 61 == 60 { '.' } else { 'b' });
     }
     if name.ends_with('.') { name.replace('.', "b") } else { name }
+}
+
+/// A policy of this generator, with this setting.
+fn pick_part(kind: &str, name: &str, number: f64) -> Result<(), Error> {
+    let pick = Value::map([("kind", Value::from(kind)), (name, Value::from(number))]);
+    Policy::from_value(&Value::map([("pick", pick)]))?.generator.validate()
 }
 
 /// A policy that samples, with this setting.

@@ -20,7 +20,7 @@ _Format: TypeAlias = Literal["callboard", "consul-health", "consul-query", "cons
 _PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
     "envoy.round-robin", "envoy.least-request", "envoy.random", "grpc.pick-first", "grpc.round-robin",
     "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
-    "linkerd.peak-ewma", "prequal",
+    "linkerd.peak-ewma", "prequal", "envoy.ring-hash", "envoy.maglev", "grpc.ring-hash", "nginx.hash", "ring-hash", "maglev", "ketama", "jump",
 ]
 _OutcomeKind: TypeAlias = Literal["success", "error", "gateway", "connect", "timeout", "throttled", "cancelled"]
 _Policy: TypeAlias = _PolicyName | Mapping[str, Any]

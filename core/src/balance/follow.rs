@@ -34,16 +34,20 @@ impl Balancer {
             if delta.reset { self.view.handles().collect() } else { delta.added.iter().chain(&delta.updated).copied().collect() };
         let before = &self.policy().before;
         let site = |handle| registry.registration(handle).map(|registration| before.site(&registration));
+        // What a policy hashes of an instance is read only for one that does.
+        let hash_key = self.policy().generator.hash_key().cloned();
+        let text = |handle| hash_key.as_ref().and_then(|key| key.text(registry, handle)).unwrap_or_default();
         let brief = |handle: &Handle| {
             let site = if before.wants_sites() { site(*handle) } else { None };
-            Some((*handle, registry.brief(*handle)?, site.unwrap_or_default()))
+            Some((*handle, registry.brief(*handle)?, site.unwrap_or_default(), text(*handle)))
         };
-        let briefs: Vec<(Handle, Brief, (u8, String))> = changed.iter().filter_map(brief).collect();
+        let briefs: Vec<(Handle, Brief, (u8, String), String)> = changed.iter().filter_map(brief).collect();
         let removals = delta.removed.iter().map(|gone| Change::Remove { service: &gone.service, id: &gone.id });
-        let arrivals = briefs.iter().map(|(handle, brief, (level, locality))| {
+        let arrivals = briefs.iter().map(|(handle, brief, (level, locality), hash_key)| {
             Change::Put(Arrival {
                 service: &brief.service,
                 id: &brief.id,
+                hash_key,
                 handle: *handle,
                 weight: brief.weight.thousandths(),
                 availability: brief.availability,

@@ -33,6 +33,8 @@ pub(super) struct Members {
     // What a change reads.
     hosts: Vec<Host>,
     free: Vec<u32>,
+    /// How many picks are not finished.
+    picks: u32,
     /// How many have left and wait for their last pick.
     leaving: u32,
     /// The tallies of those that are gone.
@@ -53,6 +55,8 @@ pub(super) struct Members {
 struct Host {
     service: Box<str>,
     id: Box<str>,
+    /// What is hashed of it; empty when that is its id, or nothing.
+    hash_key: Box<str>,
     mark: u64,
     /// What `round-robin` parked; none until it had a turn.
     turn: Option<i64>,
@@ -91,6 +95,7 @@ impl Host {
         Self {
             service: Box::default(),
             id: Box::default(),
+            hash_key: Box::default(),
             mark: 0,
             turn: None,
             standing: Standing::Free,
@@ -134,6 +139,8 @@ enum Standing {
 pub(super) struct Arrival<'a> {
     pub(super) service: &'a str,
     pub(super) id: &'a str,
+    /// What the policy hashes of it; empty when that is its id, or nothing.
+    pub(super) hash_key: &'a str,
     pub(super) handle: Handle,
     /// In thousandths.
     pub(super) weight: u32,
@@ -170,6 +177,12 @@ impl Members {
 
     pub(super) fn mark(&self, slot: u32) -> u64 {
         self.hosts.get(slot as usize).map_or(0, |host| host.mark)
+    }
+
+    /// What is hashed of an instance.
+    pub(super) fn hash_key(&self, slot: u32) -> &str {
+        let host = self.hosts.get(slot as usize);
+        host.map_or("", |host| if host.hash_key.is_empty() { &host.id } else { &host.hash_key })
     }
 
     pub(super) fn turn(&self, slot: u32) -> Option<i64> {
@@ -279,6 +292,7 @@ impl Members {
         let in_flight = self.in_flight.get_mut(slot as usize)?;
         // Bounded by the table of tickets.
         *in_flight = in_flight.wrapping_add(1);
+        self.picks = self.picks.wrapping_add(1);
         if let Some(signal) = self.signals.get_mut(slot as usize) {
             signal.begin(now);
         }
@@ -291,6 +305,7 @@ impl Members {
         if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
             // Each ticket is redeemed once, so there is one to take away.
             *in_flight = in_flight.wrapping_sub(1);
+            self.picks = self.picks.wrapping_sub(1);
         }
         if let Some(tally) = self.tallies.get_mut(slot as usize) {
             tally.count(outcome);
@@ -326,7 +341,11 @@ impl Members {
 
     /// Whether this is what is known of the slot's instance already, but for the handle.
     pub(super) fn stands_as(&self, slot: u32, arrival: &Arrival<'_>) -> bool {
-        self.availability(slot) == Some(arrival.availability) && self.own_weight(slot) == arrival.weight && self.site(slot) == arrival.site
+        let hash_key = self.hosts.get(slot as usize).map(|host| &*host.hash_key);
+        self.availability(slot) == Some(arrival.availability)
+            && self.own_weight(slot) == arrival.weight
+            && self.site(slot) == arrival.site
+            && hash_key == Some(arrival.hash_key)
     }
 
     /// Notes what the view says of an instance that is `known` at a slot, or new; new ones enter the order with
@@ -344,6 +363,9 @@ impl Members {
                 self.leaving = self.leaving.saturating_sub(1);
             }
             host.standing = Standing::Here(arrival.availability);
+            if *host.hash_key != *arrival.hash_key {
+                host.hash_key = arrival.hash_key.into();
+            }
             (host.level, host.standstill) = (arrival.site.level, arrival.site.standstill);
             if *host.locality != *arrival.site.locality {
                 host.locality = arrival.site.locality.into();
@@ -464,7 +486,11 @@ impl Members {
         for (index, weight) in (0u32..).zip(weights) {
             let id = std::format!("b{index:06}");
             let (handle, availability) = (Handle::new(index, 0), Availability::Available);
-            members.place(Arrival { service: "s", id: &id, handle, weight: *weight, availability, site: Site::default() }, None, 0);
+            members.place(
+                Arrival { service: "s", id: &id, hash_key: "", handle, weight: *weight, availability, site: Site::default() },
+                None,
+                0,
+            );
         }
         let slots: Vec<u32> = (0..weights.len() as u32).collect();
         members.enter(&slots);

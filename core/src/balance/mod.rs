@@ -64,7 +64,10 @@ pub use limit::{Aimd, Gradient2, Limit, Vegas};
 pub use outcome::{Load, Outcome, OutcomeKind};
 pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 pub use pick::{Pick, Request};
-pub use policy::{Cost, Edf, First, Generator, Policy, Prequal, Preset, Sample, Score, Stride, Unknown};
+pub use policy::{
+    Cost, Edf, First, Generator, HashKey, Jump, Ketama, KetamaLayout, Layout, Maglev, Policy, Prequal, Preset, Rendezvous, Ring, RingHash,
+    Sample, Score, Stride, Unknown,
+};
 pub use retry::{Budget, Retry};
 pub use slow_start::{Ramp, SlowStart};
 pub use stats::{InstanceStats, Stats, Tally};
@@ -138,11 +141,12 @@ impl Balancer {
     /// A balancer for the instances that match a query. It knows none until it follows a registry.
     ///
     /// # Errors
-    /// [`Code::LimitExceeded`] for an option out of range, and what [`Query::validate`] returns.
+    /// [`Code::LimitExceeded`] for an option or a setting of the policy out of range, what [`Generator::validate`] and what [`Query::validate`] returns.
     pub fn new(query: Query, policy: Policy, options: Options) -> Result<Self, Error> {
         options.validate()?;
         policy.before.validate()?;
         policy.after.validate()?;
+        policy.generator.validate()?;
         Ok(Self {
             view: View::new(widened(&query))?,
             query,

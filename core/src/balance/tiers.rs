@@ -64,6 +64,8 @@ struct Pool {
     slots: Vec<u32>,
     /// Built for these slots and weights; none after a change, until a pick is asked.
     picker: Option<Picker>,
+    /// Whether one of the slots was touched since they were settled.
+    stale: bool,
 }
 
 /// Keeps the hash that chooses a pool apart from those that choose in it.
@@ -108,7 +110,10 @@ impl Tiers {
     pub(super) fn touch(&mut self, members: &mut Members, slot: u32) {
         let place = self.of(members, slot).and_then(|(kind, site)| self.find(kind, site).ok());
         if let Some(pool) = place.and_then(|place| self.pools.get_mut(place)) {
-            pool.unbuild(members);
+            pool.stale = true;
+            if !pool.picker.as_mut().is_some_and(|picker| picker.leave(slot, members)) {
+                pool.unbuild(members);
+            }
         }
         for pool in self.pools.iter_mut().filter(|pool| pool.kind == Kind::Panic) {
             pool.unbuild(members);
@@ -123,7 +128,7 @@ impl Tiers {
                 && let Err(place) = self.find(kind, site)
             {
                 let locality = site.locality.into();
-                self.pools.insert(place, Pool { kind, level: site.level, locality, slots: Vec::new(), picker: None });
+                self.pools.insert(place, Pool { kind, level: site.level, locality, slots: Vec::new(), picker: None, stale: false });
             }
         }
         // The place of its pool and the slot, in order of pool, then of service and id.
@@ -140,13 +145,18 @@ impl Tiers {
             let count = joining.partition_point(|(other, _)| *other <= place);
             let (mine, rest) = joining.split_at_checked(count).unwrap_or_default();
             joining = rest;
-            if !mine.is_empty() {
+            if mine.is_empty() && !pool.stale && pool.picker.is_some() {
+                continue;
+            }
+            pool.stale = false;
+            if !pool.picker.as_ref().is_some_and(Picker::is_elastic) {
                 pool.unbuild(members);
             }
-            if pool.picker.is_none() {
-                pool.slots.retain(|slot| changed.binary_search(slot).is_err());
-                let mine: Vec<u32> = mine.iter().map(|(_, slot)| *slot).collect();
-                members.merge(&mut pool.slots, &mine);
+            pool.slots.retain(|slot| changed.binary_search(slot).is_err());
+            let mine: Vec<u32> = mine.iter().map(|(_, slot)| *slot).collect();
+            members.merge(&mut pool.slots, &mine);
+            if pool.picker.as_mut().is_some_and(|picker| !picker.settle(&mine, &pool.slots, members)) {
+                pool.picker = None;
             }
         }
         for pool in self.pools.iter_mut().filter(|pool| pool.kind == Kind::Panic) {
@@ -231,7 +241,7 @@ impl Tiers {
         if let Err(place) = self.find(Kind::Panic, Site { level, ..Site::default() })
             && !slots.is_empty()
         {
-            self.pools.insert(place, Pool { kind: Kind::Panic, level, locality: Box::default(), slots, picker: None });
+            self.pools.insert(place, Pool { kind: Kind::Panic, level, locality: Box::default(), slots, picker: None, stale: false });
         }
     }
 

@@ -61,6 +61,7 @@ enum What {
 struct Row {
     service: String,
     id: String,
+    hash_key: String,
     handle: Handle,
     weight: u32,
     availability: Availability,
@@ -90,10 +91,11 @@ impl Trace {
         for change in changes {
             match change {
                 Change::Remove { service, id } => remove.push((service.into(), id.into())),
-                Change::Put(Arrival { service, id, handle, weight, availability, site }) => {
+                Change::Put(Arrival { service, id, hash_key, handle, weight, availability, site }) => {
                     let Site { level, locality, standstill } = site;
                     let (service, id, locality) = (service.into(), id.into(), locality.into());
-                    put.push(Row { service, id, handle, weight, availability, level, locality, standstill });
+                    let hash_key = hash_key.into();
+                    put.push(Row { service, id, hash_key, handle, weight, availability, level, locality, standstill });
                 }
             }
         }
@@ -137,11 +139,12 @@ impl Trace {
 }
 
 impl Row {
-    const FIELDS: &[&str] = &["service", "id", "handle", "weight", "availability", "level", "locality", "why"];
+    const FIELDS: &[&str] = &["service", "id", "hash_key", "handle", "weight", "availability", "level", "locality", "why"];
 
     fn arrival(&self) -> Arrival<'_> {
         let site = Site { level: self.level, locality: &self.locality, standstill: self.standstill };
-        Arrival { service: &self.service, id: &self.id, handle: self.handle, weight: self.weight, availability: self.availability, site }
+        let Self { service, id, hash_key, handle, weight, availability, .. } = self;
+        Arrival { service, id, hash_key, handle: *handle, weight: *weight, availability: *availability, site }
     }
 
     fn to_value(&self) -> Value {
@@ -153,6 +156,9 @@ impl Row {
             ("availability", self.availability.as_str().into()),
         ];
         // Of most there is nothing to say here.
+        if !self.hash_key.is_empty() {
+            pairs.push(("hash_key", self.hash_key.as_str().into()));
+        }
         if self.level > 0 {
             pairs.push(("level", u64::from(self.level).into()));
         }
@@ -169,6 +175,7 @@ impl Row {
         Ok(Self {
             service: fields.required_text("service")?.into(),
             id: fields.required_text("id")?.into(),
+            hash_key: fields.text("hash_key")?.unwrap_or_default().into(),
             handle: handle(fields.u64("handle")?)?,
             weight: u32::try_from(weight)
                 .ok()

@@ -59,7 +59,7 @@ pub use source::{Extent, Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
-use crate::model::{AdminState, Availability, Handle, Health, Instance, Override, Registration, Weight};
+use crate::model::{AdminState, Availability, Endpoint, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
 use columns::NEVER;
@@ -251,6 +251,19 @@ impl Registry {
     /// The registration of a record, put together anew.
     pub(crate) fn registration(&self, handle: Handle) -> Option<Registration> {
         self.store.registration(self.store.resolve(handle)?)
+    }
+
+    /// The first endpoint of a record, if it has any.
+    pub(crate) fn first_endpoint(&self, handle: Handle) -> Option<Endpoint> {
+        let slot = self.store.resolve(handle)?;
+        self.store.endpoints(slot)?.into_iter().next()
+    }
+
+    /// The value a record has under a metadata key.
+    pub(crate) fn metadata_value(&self, handle: Handle, key: &str) -> Option<String> {
+        let slot = self.store.resolve(handle)?;
+        let metadata = self.store.pools.metadata_of(self.store.shared(slot).metadata);
+        metadata.get(key).map(String::from)
     }
 
     /// The revision that last changed the record of a handle, if it is still there: whether what a host keeps of it is still good.

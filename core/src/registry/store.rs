@@ -237,7 +237,7 @@ impl Store {
         reader.id().and_then(|_| reader.number()).unwrap_or(0)
     }
 
-    fn endpoints(&self, slot: u32) -> Option<Vec<Endpoint>> {
+    pub(super) fn endpoints(&self, slot: u32) -> Option<Vec<Endpoint>> {
         let mut reader = Reader(self.blob(slot));
         reader.id()?;
         reader.number()?;

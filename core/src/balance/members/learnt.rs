@@ -8,6 +8,12 @@ use crate::balance::policy::Parked;
 use crate::balance::signals::Signal;
 
 impl Members {
+    /// How many picks are not finished, of all instances.
+    #[inline]
+    pub(in crate::balance) fn picks(&self) -> u32 {
+        self.picks
+    }
+
     /// Keeps the probes while the pool of candidates is rebuilt.
     pub(in crate::balance) fn park_probes(&mut self, probes: Parked) {
         self.probes = probes;

@@ -5,8 +5,14 @@ use alloc::string::String;
 
 use super::edf::Edf;
 use super::first::First;
+use super::hash::HashKey;
+use super::jump::Jump;
+use super::ketama::Ketama;
+use super::maglev::Maglev;
 use super::prequal::Prequal;
 use super::presets::{self, Preset};
+use super::rendezvous::Rendezvous;
+use super::ring::Ring;
 use super::sample::Sample;
 use super::score::{Rules, Score};
 use super::stride::Stride;
@@ -49,7 +55,15 @@ pub enum Generator {
     /// `prequal`: the hot and cold rule over a pool of probes.
     Prequal(Prequal),
     /// `rendezvous`: the one that hashes highest with the request's key (weighted rendezvous hashing). O(n) a pick.
-    Rendezvous,
+    Rendezvous(Rendezvous),
+    /// `ring-hash`: the next on a circle of points: Envoy's and gRPC's ring, or one of fixed points. O(1) a pick.
+    Ring(Ring),
+    /// `maglev`: the one that has the place of the key's hash in a table. O(1) a pick.
+    Maglev(Maglev),
+    /// `ketama`: the next on a circle of 32-bit points: libketama's or nginx's. O(1) a pick.
+    Ketama(Ketama),
+    /// `jump`: by number, without a table; ignores weights. O(log n) a pick.
+    Jump(Jump),
 }
 
 impl Policy {
@@ -137,7 +151,11 @@ impl Generator {
         ("round-robin", Self::RoundRobin),
         ("sample", Self::Sample(Sample::two(Score::InFlight))),
         ("prequal", Self::Prequal(Prequal::DEFAULT)),
-        ("rendezvous", Self::Rendezvous),
+        ("rendezvous", Self::Rendezvous(Rendezvous { load_factor: 0 })),
+        ("ring-hash", Self::Ring(Ring::DEFAULT)),
+        ("maglev", Self::Maglev(Maglev::DEFAULT)),
+        ("ketama", Self::Ketama(Ketama::DEFAULT)),
+        ("jump", Self::Jump(Jump { load_factor: 0 })),
     ];
 
     /// The name of its kind.
@@ -171,6 +189,11 @@ impl Generator {
             Self::Stride(_) => Stride::from_value(value).map(Self::Stride),
             Self::Sample(_) => Sample::from_value(value).map(Self::Sample),
             Self::Prequal(_) => Prequal::from_value(value).map(Self::Prequal),
+            Self::Rendezvous(_) => Rendezvous::from_value(value).map(Self::Rendezvous),
+            Self::Ring(_) => Ring::from_value(value).map(Self::Ring),
+            Self::Maglev(_) => Maglev::from_value(value).map(Self::Maglev),
+            Self::Ketama(_) => Ketama::from_value(value).map(Self::Ketama),
+            Self::Jump(_) => Jump::from_value(value).map(Self::Jump),
             other => Fields::new(value, "", &["kind"]).map(|_| other),
         }
     }
@@ -178,6 +201,43 @@ impl Generator {
     /// What the instances' signals are made by; none when nothing is learnt.
     pub(in crate::balance) fn rules(&self) -> Option<Rules> {
         if let Self::Sample(sample) = self { sample.rules() } else { None }
+    }
+
+    /// Checks the ranges of the settings that no document was checked for.
+    ///
+    /// # Errors
+    /// [`Code::LimitExceeded`], [`Code::InvalidArgument`].
+    pub fn validate(&self) -> Result<(), Error> {
+        match self {
+            Self::Rendezvous(rendezvous) => rendezvous.validate(),
+            Self::Ring(ring) => ring.validate(),
+            Self::Maglev(maglev) => maglev.validate(),
+            Self::Ketama(ketama) => ketama.validate(),
+            Self::Jump(jump) => jump.validate(),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is hashed of an instance; none when that is its id, or nothing.
+    pub(in crate::balance) fn hash_key(&self) -> Option<&HashKey> {
+        match self {
+            Self::Ring(ring) => Some(&ring.hash_key),
+            Self::Maglev(maglev) => Some(&maglev.hash_key),
+            Self::Ketama(ketama) => Some(&ketama.hash_key),
+            _ => None,
+        }
+    }
+
+    /// The bound on a host's load in percent of its fair share; 0 for none.
+    pub(super) fn load_factor(&self) -> u32 {
+        match self {
+            Self::Rendezvous(rendezvous) => rendezvous.load_factor,
+            Self::Ring(ring) => ring.load_factor,
+            Self::Maglev(maglev) => maglev.load_factor,
+            Self::Ketama(ketama) => ketama.load_factor,
+            Self::Jump(jump) => jump.load_factor,
+            _ => 0,
+        }
     }
 
     /// Writes `{kind, ..}`.
@@ -188,6 +248,11 @@ impl Generator {
             Self::Stride(stride) => stride.to_value(),
             Self::Sample(sample) => sample.to_value(),
             Self::Prequal(prequal) => prequal.to_value(),
+            Self::Rendezvous(rendezvous) => rendezvous.to_value(),
+            Self::Ring(ring) => ring.to_value(),
+            Self::Maglev(maglev) => maglev.to_value(),
+            Self::Ketama(ketama) => ketama.to_value(),
+            Self::Jump(jump) => jump.to_value(),
             other => Value::map([("kind", Value::from(other.kind()))]),
         }
     }

@@ -1,13 +1,21 @@
 //! The policies: each in a file of its own, each a function of the candidates, the request and the generator.
 
+mod bounded;
 mod config;
 mod cycle;
+mod digest;
 mod edf;
 mod first;
+mod hash;
+mod jump;
+mod ketama;
+mod maglev;
+mod points;
 mod prequal;
 mod presets;
 mod random;
 mod rendezvous;
+mod ring;
 mod round_robin;
 mod sample;
 mod score;
@@ -16,10 +24,16 @@ mod stride;
 pub use config::{Generator, Policy};
 pub use edf::Edf;
 pub use first::First;
+pub use hash::HashKey;
+pub use jump::Jump;
+pub use ketama::{Ketama, KetamaLayout};
+pub use maglev::Maglev;
 pub(super) use prequal::Parked;
 pub use prequal::Prequal;
 pub use presets::Preset;
+pub use rendezvous::Rendezvous;
 pub(super) use rendezvous::mark;
+pub use ring::{Layout, Ring, RingHash};
 pub use sample::Sample;
 pub(super) use score::Rules;
 pub use score::{Cost, Score, Unknown};
@@ -107,6 +121,7 @@ pub(super) enum Picker {
     RoundRobin(round_robin::Turns),
     Sample(sample::Sampler),
     Rendezvous(rendezvous::Scores),
+    Hash(hash::Owners),
 }
 
 impl Picker {
@@ -122,7 +137,10 @@ impl Picker {
                 Self::Edf(edf::Schedule::build(edf.bias, slots, members, seed))
             }
             Generator::Sample(sample) => Self::Sample(sample::Sampler::build(sample, slots, members)),
-            Generator::Rendezvous => Self::Rendezvous(rendezvous::Scores::build(slots, members)),
+            Generator::Rendezvous(rendezvous) => Self::Rendezvous(rendezvous::Scores::build(*rendezvous, slots, members)),
+            Generator::Ring(_) | Generator::Maglev(_) | Generator::Ketama(_) | Generator::Jump(_) => {
+                Self::Hash(hash::Owners::build(generator, slots, members))
+            }
         }
     }
 
@@ -149,6 +167,28 @@ impl Picker {
         true
     }
 
+    /// Told before an instance that may be in the pool changes: whether it keeps up with changes, and need not be parked.
+    pub(super) fn leave(&mut self, slot: u32, members: &Members) -> bool {
+        match self {
+            Self::Hash(owners) if owners.is_elastic() => {
+                owners.leave(slot, members);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it keeps up with changes.
+    pub(super) fn is_elastic(&self) -> bool {
+        matches!(self, Self::Hash(owners) if owners.is_elastic())
+    }
+
+    /// Told after a change, with those that joined and all that are there now, if it keeps up with changes. False when it
+    /// is cheaper to build it anew.
+    pub(super) fn settle(&mut self, joining: &[u32], slots: &[u32], members: &Members) -> bool {
+        if let Self::Hash(owners) = self { owners.settle(joining, slots, members) } else { false }
+    }
+
     /// Chooses; none only when the request leaves no candidate, and then nothing has changed. Inlined into its one
     /// hot caller, so that the candidates stay in registers.
     #[inline(always)]
@@ -162,6 +202,7 @@ impl Picker {
             Self::RoundRobin(turns) => turns.pick(candidates),
             Self::Sample(sampler) => sampler.pick(candidates, rng),
             Self::Rendezvous(scores) => scores.pick(candidates, key, rng),
+            Self::Hash(owners) => owners.pick(candidates, key, rng),
         }
     }
 }

@@ -6,11 +6,17 @@ use core::time::Duration;
 use super::config::{Generator, Policy};
 use super::edf::Edf;
 use super::first::First;
+use super::jump::Jump;
+use super::ketama::{Ketama, KetamaLayout};
+use super::maglev::Maglev;
 use super::prequal::Prequal;
+use super::rendezvous::Rendezvous;
+use super::ring::{Layout, Ring};
 use super::sample::Sample;
 use super::score::{Cost, Score, Unknown};
 use super::stride::Stride;
 use crate::error::{Code, Error};
+use crate::limits;
 
 /// A policy by name: what it is, where it comes from, and how it differs from there.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +90,35 @@ const PRESETS: &[Preset] = &[
         about: "a key stays where it is: the highest hash",
         source: "Thaler and Ravishankar 1998",
         deviation: "",
-        make: || only(Generator::Rendezvous),
+        make: || only(Generator::Rendezvous(Rendezvous { load_factor: 0 })),
+    },
+    Preset {
+        name: "ring-hash",
+        about: "a key stays where it is: the next point of a circle of 1024 to 4096",
+        source: "Envoy and gRPC ring_hash; Karger et al. 1997",
+        deviation: "a retry goes to the next distinct host",
+        make: || only(Generator::Ring(Ring::DEFAULT)),
+    },
+    Preset {
+        name: "maglev",
+        about: "a key stays where it is: the place of its hash in a table of 65 537",
+        source: "Eisenbud et al. 2016; Envoy MAGLEV",
+        deviation: "a retry never goes to an excluded host",
+        make: || only(Generator::Maglev(Maglev::DEFAULT)),
+    },
+    Preset {
+        name: "ketama",
+        about: "a key stays where memcached clients put it",
+        source: "libketama",
+        deviation: "shares in exact numbers",
+        make: || only(Generator::Ketama(Ketama::DEFAULT)),
+    },
+    Preset {
+        name: "jump",
+        about: "a key stays where it is, as long as only the last of the order comes and goes; ignores weights",
+        source: "Lamping and Veach 2014",
+        deviation: "",
+        make: || only(Generator::Jump(Jump { load_factor: 0 })),
     },
     Preset {
         name: "first",
@@ -116,6 +150,27 @@ const PRESETS: &[Preset] = &[
         source: "Envoy RANDOM",
         deviation: "honours weights, which Envoy ignores",
         make: || only(Generator::Random),
+    },
+    Preset {
+        name: "envoy.ring-hash",
+        about: "the next point of a circle of 1024 to 8 388 608",
+        source: "Envoy RING_HASH",
+        deviation: "a retry goes to the next distinct host",
+        make: || only(Generator::Ring(Ring { layout: Layout::Scaled { min: 1_024, max: limits::RING_POINTS }, ..Ring::DEFAULT })),
+    },
+    Preset {
+        name: "envoy.maglev",
+        about: "the place of the key's hash in a table of 65 537",
+        source: "Envoy MAGLEV",
+        deviation: "a retry never goes to an excluded host",
+        make: || only(Generator::Maglev(Maglev::DEFAULT)),
+    },
+    Preset {
+        name: "grpc.ring-hash",
+        about: "the next point of a circle of 1024 to 4096",
+        source: "gRPC ring_hash_experimental, A42",
+        deviation: "",
+        make: || only(Generator::Ring(Ring::DEFAULT)),
     },
     Preset {
         name: "grpc.pick-first",
@@ -151,6 +206,13 @@ const PRESETS: &[Preset] = &[
         source: "nginx upstream",
         deviation: "failures do not lower the weight",
         make: || only(Generator::RoundRobin),
+    },
+    Preset {
+        name: "nginx.hash",
+        about: "a key stays where nginx puts it: the next of 160 points for a weight of 1",
+        source: "nginx hash .. consistent",
+        deviation: "",
+        make: || only(Generator::Ketama(Ketama { layout: KetamaLayout::Nginx, ..Ketama::DEFAULT })),
     },
     Preset {
         name: "nginx.random-two",

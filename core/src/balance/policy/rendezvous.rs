@@ -27,12 +27,50 @@ use alloc::vec::Vec;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::Candidates;
+use super::bounded::{self, Bound};
 use crate::balance::members::Members;
+use crate::error::Error;
 use crate::rng::Rng;
+use crate::value::{Fields, Value};
+
+/// Rendezvous hashing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rendezvous {
+    /// The bound on a host's load, as a percentage of its fair share: 100 to 10 000; 0, the default, for none. A key whose
+    /// highest is overloaded goes to the next highest.
+    pub load_factor: u32,
+}
+
+impl Rendezvous {
+    /// Checks the range of `load_factor`.
+    ///
+    /// # Errors
+    /// [`Code::LimitExceeded`](crate::Code::LimitExceeded), [`Code::InvalidArgument`](crate::Code::InvalidArgument).
+    pub fn validate(&self) -> Result<(), Error> {
+        bounded::validate(self.load_factor)
+    }
+
+    /// Reads `{kind?, load_factor?}`.
+    ///
+    /// # Errors
+    /// As [`Rendezvous::validate`]; [`Code::UnknownField`](crate::Code::UnknownField).
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let fields = Fields::new(value, "", &["kind", "load_factor"])?;
+        Ok(Self { load_factor: bounded::from_fields(&fields)? })
+    }
+
+    /// Writes `{kind, load_factor}`.
+    pub fn to_value(&self) -> Value {
+        Value::map([("kind", "rendezvous".into()), ("load_factor", bounded::to_value(self.load_factor))])
+    }
+}
 
 /// What is needed of each candidate, in order, so that a pick reads memory straight through.
 #[derive(Clone, Debug)]
-pub(in crate::balance) struct Scores(Vec<Entry>);
+pub(in crate::balance) struct Scores {
+    entries: Vec<Entry>,
+    bound: Option<Bound>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -42,22 +80,35 @@ struct Entry {
 }
 
 impl Scores {
-    pub(super) fn build(slots: &[u32], members: &Members) -> Self {
+    pub(super) fn build(rendezvous: Rendezvous, slots: &[u32], members: &Members) -> Self {
         let entry = |slot: &u32| Entry { mark: members.mark(*slot), weight: f64::from(members.weight(*slot)), slot: *slot };
-        Self(slots.iter().map(entry).collect())
+        Self { entries: slots.iter().map(entry).collect(), bound: Bound::new(rendezvous.load_factor, slots, members) }
     }
 
     pub(super) fn pick(&self, candidates: &Candidates<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
         let key = key.map_or_else(|| rng.next_u64(), xxh3_64);
+        let Some(bound) = &self.bound else { return self.best(key, candidates, |_| true) };
+        let members = candidates.members;
+        self.best(key, candidates, |slot| bound.factor(slot, members) <= 1.0).or_else(|| {
+            // All are overloaded. The scores are distinct, so the least overloaded of equals is the one of most score.
+            let order = |one: u32, other: u32| bound.factor(one, members).total_cmp(&bound.factor(other, members));
+            let least = candidates.open().min_by(|one, other| order(*one, *other))?;
+            self.best(key, candidates, |slot| order(slot, least).is_le())
+        })
+    }
+
+    /// The highest of those that are asked for and that the request leaves.
+    #[inline]
+    fn best(&self, key: u64, candidates: &Candidates<'_>, wanted: impl Fn(u32) -> bool) -> Option<u32> {
         let mut best = (f64::INFINITY, None);
-        for entry in &self.0 {
+        for entry in &self.entries {
             let t = complement(hash(key, entry.mark));
             // The margin covers the rounding of both sides; what it lets through is compared exactly.
             if t * 0.999_999 >= best.0 * entry.weight {
                 continue;
             }
             let score = exponential(t) / entry.weight;
-            if score < best.0 && (candidates.excluded.is_empty() || candidates.is_open(entry.slot)) {
+            if score < best.0 && (candidates.excluded.is_empty() || candidates.is_open(entry.slot)) && wanted(entry.slot) {
                 best = (score, Some(entry.slot));
             }
         }

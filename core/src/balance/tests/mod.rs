@@ -33,7 +33,9 @@ impl Stage {
             self.count += 1;
             Handle::new(self.count, 0)
         });
-        balancer.apply([Change::Put(Arrival { service: "s", id, handle, weight, availability, site: Site::default() })].into_iter());
+        balancer.apply(
+            [Change::Put(Arrival { service: "s", id, hash_key: "", handle, weight, availability, site: Site::default() })].into_iter(),
+        );
         handle
     }
 

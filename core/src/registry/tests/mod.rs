@@ -301,7 +301,7 @@ fn a_source_keeps_to_its_own() {
     assert_eq!((outcome.added, codes), (1, vec![Code::NotOwner, Code::DuplicateKey]));
     assert_eq!(registry.deregister("default", "s", "b", None, at(0.0)).unwrap_err().code(), Code::NotOwner);
     let mut spoofed = listing(&["x"]);
-    spoofed.instances[0].endpoints[0] = crate::model::Endpoint::parse("http://169.254.169.254").unwrap();
+    spoofed.instances[0].endpoints[0] = Endpoint::parse("http://169.254.169.254").unwrap();
     let skipped = registry.reconcile(&spoofed, at(0.0)).unwrap().skipped;
     assert_eq!((skipped[0].error.code(), skipped[0].error.field()), (Code::AddressRefused, "endpoints[0].host"));
     for n in 0..limits::SOURCES {
