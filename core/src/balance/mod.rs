@@ -79,7 +79,7 @@ use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::Handle;
 use crate::query::{HealthFilter, Query};
-use crate::registry::{Registry, View};
+use crate::registry::View;
 use crate::rng::Rng;
 use crate::time::{Timestamp, micros};
 use crate::value::{Fields, Value};
