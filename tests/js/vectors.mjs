@@ -285,7 +285,8 @@ function named(map, name) {
   return map.get(name);
 }
 
-const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+// A capital at the start of a word is somebody else's name, not ours.
+const snake = (name) => name.replace(/(?<=[a-z0-9])[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
 const renamed = (map, rename) => Object.fromEntries(Object.entries(map).map(([name, value]) => [rename(name), value]));
 const camels = (map) => renamed(map, camel);

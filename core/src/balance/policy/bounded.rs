@@ -29,8 +29,7 @@ pub(super) fn validate(percent: u32) -> Result<(), Error> {
 /// Reads a `load_factor`, such as 1.25, to the nearest hundredth.
 pub(super) fn from_fields(fields: &Fields<'_>) -> Result<u32, Error> {
     let factor = fields.f64("load_factor")?.unwrap_or_default();
-    // Written so that NaN fails too.
-    if !(factor >= 0.0) {
+    if factor.is_nan() || factor < 0.0 {
         return Err(fields.error(Code::InvalidArgument, "load_factor").message("at least 1, or 0 for no bound"));
     }
     // The conversion saturates.

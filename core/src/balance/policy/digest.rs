@@ -44,6 +44,8 @@ pub(super) fn crc32(crc: u32, bytes: &[u8]) -> u32 {
     })
 }
 
+// Places below 256 of a table of 256, written by the compiler.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 const CRC: [u32; 256] = {
     let mut table = [0u32; 256];
     let mut place = 0;

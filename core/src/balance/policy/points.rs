@@ -43,6 +43,7 @@ impl Points {
         circle
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.heads.len()
     }

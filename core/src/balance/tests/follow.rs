@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::{AdminState, Health, Override, Registration, Weight};
+use crate::registry::Registry;
 use crate::registry::{Config, Put};
 
 fn registered(registry: &mut Registry, service: &str, id: &str, weight: f64) -> Handle {
