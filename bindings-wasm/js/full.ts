@@ -23,6 +23,7 @@ export type Format =
   | "etcd-kratos"
   | "etcd-micro"
   | "etcd-zero"
+  | "envoy"
   | "kubernetes";
 
 /** Whose payload it is. */

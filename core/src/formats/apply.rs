@@ -43,12 +43,15 @@ pub(super) fn apply(
         unread: Vec::new(),
         extent: decoded.extent,
     };
+    let before = registry.revision();
     let mut outcome = registry.reconcile(&listing, now)?;
     // What the registry does not take is told by its place in the payload, not in the listing.
     for skipped in &mut outcome.skipped {
         skipped.index = words.get(skipped.index).map_or(skipped.index, |(index, _)| *index);
     }
-    outcome.skipped.extend(obey(registry, &listing, &words, now));
+    let (obeyed, refused) = obey(registry, &listing, &words, before, now);
+    outcome.updated = outcome.updated.saturating_add(obeyed);
+    outcome.skipped.extend(refused);
     outcome.skipped.extend(decoded.skipped);
     outcome.skipped.sort_by_key(|skipped| skipped.index);
     outcome.revision = registry.revision();
@@ -69,12 +72,13 @@ fn keep_health(registry: &Registry, feed: &FeedConfig, entry: &mut Entry) {
     own.health = known.filter(|known| known.source == feed.source).map_or(Health::Unknown, |known| known.registration.health);
 }
 
-/// Lets the operator's word here be what it is there, save where there is one of our own. Tells what could not be taken over.
-fn obey(registry: &mut Registry, listing: &Listing, words: &[(usize, AdminState)], now: Timestamp) -> Vec<Skipped> {
-    let mut skipped = Vec::new();
+/// Lets the operator's word here be what it is there, save where there is one of our own. Tells how many records that have not changed
+/// since `before` this changes, and what could not be taken over.
+fn obey(registry: &mut Registry, listing: &Listing, words: &[(usize, AdminState)], before: u64, now: Timestamp) -> (u32, Vec<Skipped>) {
+    let (mut obeyed, mut skipped) = (0u32, Vec::new());
     let source = listing.source.as_str();
     if words.iter().all(|(_, state)| *state == AdminState::Enabled) && !registry.has_overrides() {
-        return skipped;
+        return (obeyed, skipped);
     }
     let reason: String = alloc::format!("told by {source}").chars().take(limits::REASON_BYTES).collect();
     for (registration, (index, state)) in listing.instances.iter().zip(words) {
@@ -84,12 +88,14 @@ fn obey(registry: &mut Registry, listing: &Listing, words: &[(usize, AdminState)
         };
         let ours = instance.admin.as_ref().is_some_and(|own| own.reason != reason);
         if instance.source == source && !ours && instance.admin_state() != *state {
+            let unchanged = instance.revision <= before;
             let word = Override { state: *state, until: None, reason: reason.clone() };
             let word = (*state != AdminState::Enabled).then_some(word);
-            if let Err(error) = registry.set_admin(&listing.namespace, service, id, word, now) {
-                skipped.push(Skipped { index: *index, id: id.clone(), error });
+            match registry.set_admin(&listing.namespace, service, id, word, now) {
+                Ok(_) => obeyed = obeyed.saturating_add(u32::from(unchanged)),
+                Err(error) => skipped.push(Skipped { index: *index, id: id.clone(), error }),
             }
         }
     }
-    skipped
+    (obeyed, skipped)
 }

@@ -8,6 +8,8 @@ mod callboard;
 #[cfg(feature = "consul")]
 mod consul;
 mod decoded;
+#[cfg(feature = "envoy")]
+mod envoy;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod feed;
@@ -122,6 +124,9 @@ formats! {
         /// Prometheus' `http_sd` and `file_sd`: groups of targets.
         #[cfg(feature = "prometheus")]
         Prometheus = "prometheus", prometheus::decode, Services, Poll, prometheus::encode;
+        /// Envoy's endpoint discovery: a response, one assignment, a config dump.
+        #[cfg(feature = "envoy")]
+        Envoy = "envoy", envoy::decode, Services, Poll, envoy::encode;
         /// Kubernetes' EndpointSlices: a list, one slice, the lines of a watch.
         #[cfg(feature = "kubernetes")]
         Kubernetes = "kubernetes", kubernetes::decode, Services, Watch;
