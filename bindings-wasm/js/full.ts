@@ -24,6 +24,10 @@ export type Format =
   | "etcd-micro"
   | "etcd-zero"
   | "envoy"
+  | "eureka-app"
+  | "eureka-apps"
+  | "eureka-vips"
+  | "eureka-xml"
   | "kubernetes";
 
 /** Whose payload it is. */

@@ -9,7 +9,7 @@
 
 use alloc::string::ToString as _;
 
-use super::json::{Json, Node};
+use super::document::{Document, Node};
 use super::{Context, Decoded, Entry};
 use crate::error::{Code, Error};
 use crate::model::{AdminState, Health, REGISTRATION_FIELDS, Registration};
@@ -24,7 +24,7 @@ const THEIRS: &[&str] = &["namespace", "ttl", "grace"];
 /// # Errors
 /// [`Code::Malformed`] when it has no list of instances, and those of the document.
 pub(super) fn answer(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json(bytes)?;
     let root = document.root();
     let instances = root.get("instances").filter(|instances| instances.is_list());
     let instances = instances.ok_or_else(|| Error::new(Code::Malformed, "instances").message("expected a list of instances"))?;

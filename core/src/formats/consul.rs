@@ -21,7 +21,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::json::{Json, Node};
+use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, fit};
 use crate::error::{Code, Error};
 use crate::model::{Endpoint, Health, Host, Locality, Registration, Weight, check_name};
@@ -67,7 +67,7 @@ const FLAT: Keys = Keys {
 /// # Errors
 /// [`Code::Malformed`] when it is no list, and those of the document.
 pub(super) fn health(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json(bytes)?;
     entries(document.root(), "body", |node| entry(node, context.namespace), name)
 }
 
@@ -76,7 +76,7 @@ pub(super) fn health(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
 /// # Errors
 /// [`Code::Malformed`] when it is no map of a service, and those of the document.
 pub(super) fn query(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json(bytes)?;
     let root = document.root();
     let Some(nodes) = root.pairs().find(|(key, _)| *key == "Nodes").map(|(_, nodes)| nodes) else {
         return Err(Error::new(Code::Malformed, "Nodes").message("expected a list of entries"));
@@ -89,7 +89,7 @@ pub(super) fn query(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Erro
 /// # Errors
 /// [`Code::Malformed`] when it is no list, and those of the document.
 pub(super) fn catalog(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json(bytes)?;
     let read = |map| flat(map).registration(context.namespace, Health::Unknown, true).map(|own| Entry::new(0, own));
     entries(document.root(), "body", read, |map| flat(map).name())
 }
@@ -103,7 +103,7 @@ fn flat(map: Node<'_>) -> Said<'_> {
 /// # Errors
 /// [`Code::Malformed`] when it is no map, and those of the document.
 pub(super) fn agent(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json(bytes)?;
     let root = document.root();
     if !root.is_map() && !root.is_null() {
         return Err(Error::new(Code::Malformed, "body").message("expected a map of services"));
@@ -122,7 +122,7 @@ pub(super) fn agent(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Erro
 /// # Errors
 /// [`Code::Malformed`] when it is no map, and those of the document.
 pub(super) fn services(bytes: &[u8], _: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json(bytes)?;
     let root = document.root();
     if !root.is_map() {
         return Err(Error::new(Code::Malformed, "body").message("expected a map of services"));

@@ -1,4 +1,4 @@
-//! Envoy's endpoint discovery (EDS) in JSON: a `DiscoveryResponse`, one `ClusterLoadAssignment`, the endpoints of a config dump; camelCase or snake_case.
+//! Envoy's endpoint discovery (EDS) in JSON or YAML: a `DiscoveryResponse`, one `ClusterLoadAssignment`, the endpoints of a config dump; camelCase or snake_case.
 //!
 //! | ours | Envoy's |
 //! |---|---|
@@ -18,7 +18,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::json::{Json, Node};
+use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, Part, fit};
 use crate::error::{Code, Error};
 use crate::limits;
@@ -34,7 +34,7 @@ const PRIORITIES: u64 = 128;
 /// # Errors
 /// [`Code::Malformed`] for anything else, and those of the document.
 pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json_or_yaml(bytes)?;
     let root = document.root();
     let mut decoded = Decoded { extent: Extent::Part, ..Decoded::default() };
     let version = root.any(&["versionInfo", "version_info"]);

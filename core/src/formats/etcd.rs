@@ -17,7 +17,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::json::{Json, Node};
+use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, Part, fit};
 use crate::error::{Code, Error};
 use crate::model::{Endpoint, Host, Registration};
@@ -29,7 +29,7 @@ type Read = fn(&str, &[u8], &Context<'_>) -> Result<Vec<Registration>, Error>;
 /// Reads values of gRPC's resolver.
 pub(super) fn grpc(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     answer(bytes, context, |key, value, context| {
-        let json = Json::read(value)?;
+        let json = Document::json(value)?;
         let root = json.root();
         // An update of the kind `Delete`.
         if root.get("Op").and_then(Node::whole) == Some(1) {
@@ -46,7 +46,7 @@ pub(super) fn grpc(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error
 /// Reads values of Kratos.
 pub(super) fn kratos(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     answer(bytes, context, |_, value, context| {
-        let json = Json::read(value)?;
+        let json = Document::json(value)?;
         let root = json.root();
         let mut own = registration(&root.text("name"), &root.text("id"), context);
         for endpoint in root.list("endpoints") {
@@ -66,7 +66,7 @@ pub(super) fn kratos(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
 /// Reads values of Go Micro: one for each node, though a value may have many.
 pub(super) fn micro(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     answer(bytes, context, |_, value, context| {
-        let json = Json::read(value)?;
+        let json = Document::json(value)?;
         let root = json.root();
         let version = root.text("version");
         let mut all = Vec::new();
@@ -130,12 +130,12 @@ fn answer(bytes: &[u8], context: &Context<'_>, read: Read) -> Result<Decoded, Er
     if first.starts_with(b"{\"result\"") || first.starts_with(b"{ \"result\"") {
         decoded.extent = Extent::Part;
         for line in lines {
-            let json = Json::read(line)?;
+            let json = Document::json(line)?;
             watched(json.root(), context, read, &mut decoded)?;
         }
         return Ok(decoded);
     }
-    let json = Json::read(bytes)?;
+    let json = Document::json(bytes)?;
     let root = json.root();
     if root.get("result").is_some() {
         decoded.extent = Extent::Part;

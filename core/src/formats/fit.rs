@@ -5,7 +5,7 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
-use super::json::Node;
+use super::document::Node;
 use crate::limits;
 use crate::model::{Locality, Metadata, Tags, Version};
 

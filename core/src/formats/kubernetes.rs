@@ -1,4 +1,5 @@
-//! Kubernetes: EndpointSlices of `discovery.k8s.io/v1` and `v1beta1` in JSON: a list, one slice, and the lines of a watch.
+//! Kubernetes: EndpointSlices of `discovery.k8s.io/v1` and `v1beta1`: a list and single slices in JSON or as `kubectl -o yaml` prints them, and the
+//! lines of a watch.
 //!
 //! | ours | Kubernetes' |
 //! |---|---|
@@ -18,7 +19,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use super::json::{Json, Node};
+use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, Part, fit};
 use crate::error::{Code, Error};
 use crate::limits;
@@ -36,21 +37,26 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
     let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).peekable();
     let mut decoded = Decoded::default();
     // A list may be written over many lines, of which the first is no document.
-    let first = lines.next().and_then(|line| Json::read(line).ok()).filter(|_| lines.peek().is_some());
+    let first = lines.next().and_then(|line| Document::json(line).ok()).filter(|_| lines.peek().is_some());
     if let Some(first) = first {
         event(first.root(), context, &mut decoded)?;
         for line in lines {
-            event(Json::read(line)?.root(), context, &mut decoded)?;
+            event(Document::json(line)?.root(), context, &mut decoded)?;
         }
         return Ok(decoded);
     }
-    let document = Json::read(bytes)?;
+    let document = Document::json_or_yaml(bytes)?;
     let root = document.root();
     match &*root.text("kind") {
         "EndpointSliceList" | "List" => list(root, context, &mut decoded)?,
         "EndpointSlice" => {
             decoded.extent = Extent::Part;
             slice(root, false, context, &mut decoded);
+        }
+        // A file of several documents, of which some may be of other kinds.
+        _ if root.is_list() && root.items().any(|one| one.text("kind") == "EndpointSlice") => {
+            decoded.extent = Extent::Part;
+            root.items().filter(|one| one.text("kind") == "EndpointSlice").for_each(|one| slice(one, false, context, &mut decoded));
         }
         _ => event(root, context, &mut decoded)?,
     }

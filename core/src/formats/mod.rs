@@ -8,10 +8,13 @@ mod callboard;
 #[cfg(feature = "consul")]
 mod consul;
 mod decoded;
+mod document;
 #[cfg(feature = "envoy")]
 mod envoy;
 #[cfg(feature = "etcd")]
 mod etcd;
+#[cfg(feature = "eureka")]
+mod eureka;
 mod feed;
 mod fit;
 mod json;
@@ -22,6 +25,10 @@ mod pace;
 mod parts;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+#[cfg(feature = "eureka")]
+mod xml;
+#[cfg(feature = "yaml")]
+mod yaml;
 
 pub use decoded::{Context, Decoded, Entry, Part};
 pub use feed::{Feed, FeedConfig};
@@ -142,6 +149,18 @@ formats! {
         /// etcd's ranges and watches, with the values of go-zero.
         #[cfg(feature = "etcd")]
         EtcdZero = "etcd-zero", etcd::zero, Services, Watch;
+        /// Eureka's `/apps` and `/apps/delta`, in JSON or XML.
+        #[cfg(feature = "eureka")]
+        EurekaApps = "eureka-apps", eureka::apps, Services, Delta, eureka::encode;
+        /// The same; what is written is XML.
+        #[cfg(feature = "eureka")]
+        EurekaXml = "eureka-xml", eureka::apps, Services, Delta, eureka::encode_xml;
+        /// Eureka's `/apps/:app` and `/instances/:id`, in JSON or XML.
+        #[cfg(feature = "eureka")]
+        EurekaApp = "eureka-app", eureka::app, Service, Poll;
+        /// Eureka's `/vips/:vip`, in JSON or XML: the instances of an address, of whatever application.
+        #[cfg(feature = "eureka")]
+        EurekaVips = "eureka-vips", eureka::apps, Services, Poll;
     }
 }
 
@@ -179,5 +198,5 @@ pub fn encode(format: Format, instances: &[Registration]) -> Result<Vec<u8>, Err
     Ok(writer(instances))
 }
 
-#[cfg(all(test, feature = "consul", feature = "prometheus"))]
+#[cfg(all(test, feature = "formats"))]
 mod tests;

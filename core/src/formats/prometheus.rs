@@ -1,4 +1,4 @@
-//! Prometheus: the answers of `http_sd`, the files of `file_sd`.
+//! Prometheus: the answers of `http_sd`, the files of `file_sd` in JSON or YAML.
 //!
 //! | ours | Prometheus' |
 //! |---|---|
@@ -18,7 +18,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::json::{Json, Node};
+use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, fit};
 use crate::error::{Code, Error};
 use crate::model::{Endpoint, Health, Lease, Registration, Version, Weight};
@@ -33,7 +33,7 @@ const OURS: &str = "__meta_callboard_";
 /// # Errors
 /// [`Code::Malformed`] when it is no list of maps, and those of the document.
 pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = Json::read(bytes)?;
+    let document = Document::json_or_yaml(bytes)?;
     let root = document.root();
     if !root.is_list() {
         return Err(Error::new(Code::Malformed, "body").message("expected a list of groups"));

@@ -174,9 +174,23 @@ fn what_is_written_is_read_back() {
         .health(Health::Starting)
         .incarnation(7);
     let bare = Registration::new("web", "bare");
-    for (format, all) in
-        [(Format::ConsulHealth, std::vec![full.clone(), v6.clone()]), (Format::Prometheus, std::vec![full, v6, rich, bare])]
-    {
+    // Eureka reads names in upper case, and one address for both ports.
+    let shop = Registration::new("SHOP", "s-1")
+        .endpoint("http://10.0.0.1:8080")
+        .and_then(|own| own.endpoint("https://10.0.0.1:8443"))
+        .and_then(|own| own.metadata([("version", "1.4.2"), ("note", "a < \"b\" & c"), ("zone", "z1")]))
+        .and_then(|own| own.version("1.4.2"))
+        .unwrap()
+        .zone("z1")
+        .health(Health::Starting);
+    let cart = Registration::new("CART", "c-1").endpoint("http://cart.example:80").unwrap().health(Health::Healthy);
+    for (format, all) in [
+        (Format::ConsulHealth, std::vec![full.clone(), v6.clone()]),
+        (Format::Envoy, std::vec![v6.clone(), rich.clone(), full.clone()]),
+        (Format::EurekaApps, std::vec![cart.clone(), shop.clone()]),
+        (Format::EurekaXml, std::vec![cart, shop]),
+        (Format::Prometheus, std::vec![full, v6, rich, bare]),
+    ] {
         let bytes = encode(format, &all).unwrap();
         let decoded = decode(format, &bytes, &Context::new("default")).unwrap();
         assert!(decoded.skipped.is_empty(), "{:?}", decoded.skipped);
