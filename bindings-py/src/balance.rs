@@ -130,18 +130,23 @@ fn excluded(exclude: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Handle>> {
         .or_else(|_| Err(convert::expected(py, "handles or instances", &exclude.get_type().name()?.to_string(), "exclude")))?;
     let mut handles = Vec::new();
     for item in items {
-        let item = item?;
-        let handle = match item.cast::<Pick>() {
-            Ok(pick) => pick.get().instance.bind(py).getattr(intern!(py, "handle"))?,
-            Err(_) => item.getattr_opt(intern!(py, "handle"))?.unwrap_or(item),
-        };
-        handles.push(handle_of(&handle)?);
+        handles.push(meant(item?)?);
         // One more than the core takes: it says which limit that is.
         if handles.len() > callboard::limits::EXCLUDED {
             break;
         }
     }
     Ok(handles)
+}
+
+/// The handle of an instance or a pick, or the handle itself.
+fn meant(one: Bound<'_, PyAny>) -> PyResult<Handle> {
+    let py = one.py();
+    let handle = match one.cast::<Pick>() {
+        Ok(pick) => pick.get().instance.bind(py).getattr(intern!(py, "handle"))?,
+        Err(_) => one.getattr_opt(intern!(py, "handle"))?.unwrap_or(one),
+    };
+    handle_of(&handle)
 }
 
 fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, rest: Option<&Bound<'_, PyDict>>) -> PyResult<Outcome> {
@@ -372,6 +377,23 @@ impl Balancer {
     #[pyo3(signature = (*, now=None))]
     fn admit(&self, now: Option<Time>) -> bool {
         self.lock().core.admit(clock::at(now))
+    }
+
+    /// Whom to ask how it is, for the picks made since the last time: the instances to probe and to tell of with `probed`.
+    /// Nobody for policies that need no probes.
+    #[pyo3(signature = (*, now=None))]
+    fn probe_requests(&self, py: Python<'_>, now: Option<Time>) -> PyResult<Vec<Py<PyAny>>> {
+        let asked = self.current().core.probe_requests(clock::at(now));
+        asked.into_iter().filter_map(|handle| self.registry.get().object(py, handle).transpose()).collect()
+    }
+
+    /// Tells what a probe brought: how many requests the instance has in flight, of all its clients, and how many seconds it
+    /// expects one more to take. False when that is of no use.
+    #[pyo3(signature = (instance, rif, latency, *, now=None))]
+    fn probed(&self, instance: Bound<'_, PyAny>, rif: &Bound<'_, PyAny>, latency: f64, now: Option<Time>) -> PyResult<bool> {
+        let (handle, load) = (meant(instance)?, whole(Some(rif), "rif")?.unwrap_or_default());
+        let latency = Outcome::measured(true, Some(latency)).raise(rif.py())?.latency.unwrap_or_default();
+        Ok(self.lock().core.probed(handle, u32::try_from(load).unwrap_or(u32::MAX), latency, clock::at(now)))
     }
 
     // Polling.

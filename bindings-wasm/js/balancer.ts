@@ -6,7 +6,7 @@ import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
 import { Query, withQuery } from "./query.ts";
 import { type Inside, type Registry, entropy, inside, numberOf } from "./registry.ts";
-import type { BalancerOptions, BalancerStats, Instance, Outcome, PickRequest, QueryDocument, Timed } from "./types.ts";
+import type { BalancerOptions, BalancerStats, Instance, Outcome, PickRequest, ProbeReport, QueryDocument, Timed } from "./types.ts";
 
 /** @internal The module's balancer after it has followed the registry up to a time. */
 export let ready: (balancer: Balancer, time: number) => raw.Balancer;
@@ -182,6 +182,27 @@ export class Balancer {
     return this.#ask((balancer, time) => balancer.admit(time), now);
   }
 
+  /**
+   * Whom to ask how it is, for the picks made since the last time: the instances to probe and to tell of with `probed`.
+   * Nobody for policies that need no probes.
+   */
+  probeRequests(now?: number): readonly Instance[] {
+    const time = numberOf(at(now), "now");
+    const balancer = this.#ready(time);
+    const asked = Array.from(call(() => balancer.probe_requests(time)));
+    // The balancer has just followed the registry, so the records are there.
+    return Object.freeze(asked.map((handle) => this.#inside.instance(handle) as Instance));
+  }
+
+  /** Tells what a probe of an instance, or of its handle, brought. False when that is of no use. */
+  probed(instance: number | Instance, report: ProbeReport, options?: Timed): boolean {
+    known(options, NOW);
+    known(report, ["rif", "latency"]);
+    const handle = handleOf(instance, "instance");
+    const [rif, latency] = [numberOf(report?.rif, "rif"), numberOf(report?.latency, "latency")];
+    return this.#ask((balancer, time) => balancer.probed(handle, rif, latency, time), options?.now);
+  }
+
   /** How many calls the policy's `limit` lets out at once now; undefined while it has none. */
   get limit(): number | undefined {
     return this.#owned.get().limit();
@@ -269,9 +290,11 @@ export function excludeOf(request: PickRequest | undefined): Float64Array | unde
   const exclude = request?.exclude;
   if (exclude === undefined) return undefined;
   if (!Array.isArray(exclude)) expected("a list", exclude, "exclude");
-  return Float64Array.from(exclude as readonly (number | Instance)[], (one, place) => {
-    return numberOf(typeof one === "object" && one !== null ? one.handle : one, `exclude[${place}]`);
-  });
+  return Float64Array.from(exclude as readonly (number | Instance)[], (one, place) => handleOf(one, `exclude[${place}]`));
+}
+
+function handleOf(one: number | Instance, field: string): number {
+  return numberOf(typeof one === "object" && one !== null ? one.handle : one, field);
 }
 
 function tokenOf(pick: Pick | number): number {

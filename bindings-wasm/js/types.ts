@@ -339,6 +339,14 @@ export interface PickRequest extends Timed {
   readonly exclude?: readonly (number | Instance)[];
 }
 
+/** What a probe brought. */
+export interface ProbeReport {
+  /** How many requests the instance has in flight, of all its clients. */
+  readonly rif: number;
+  /** How many seconds it expects one more to take. */
+  readonly latency: number;
+}
+
 /** What became of a call. */
 export interface Outcome {
   /** Whether the instance did its job; default true. */

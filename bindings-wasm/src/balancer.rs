@@ -96,6 +96,18 @@ impl Balancer {
         Ok(self.inner.admit(time(now)?))
     }
 
+    /// The handles of those to ask.
+    pub fn probe_requests(&mut self, now: f64) -> Result<Vec<f64>> {
+        Ok(self.inner.probe_requests(time(now)?).into_iter().map(|handle| handle.to_bits() as f64).collect())
+    }
+
+    /// The latency is in seconds.
+    pub fn probed(&mut self, of: f64, rif: f64, latency: f64, now: f64) -> Result<bool> {
+        let load = u32::try_from(number("rif", rif)?).unwrap_or(u32::MAX);
+        let latency = Outcome::measured(true, Some(latency))?.latency.unwrap_or_default();
+        Ok(self.inner.probed(handle(of)?, load, latency, time(now)?))
+    }
+
     pub fn limit(&self) -> Option<u32> {
         self.inner.limit()
     }

@@ -234,6 +234,15 @@ const VERBS = {
     const balancer = this.balancer(args);
     return { may: balancer.admit(now), limit: balancer.limit ?? null };
   },
+  probe_requests(args, now) {
+    return { ids: this.balancer(args).probeRequests(now).map(({ id }) => id) };
+  },
+  probed({ id, rif, latency, ...args }, now) {
+    const balancer = this.balancer(args);
+    const { service, namespace } = balancer.query.toJSON();
+    const instance = this.registry.lookup({ service, id, namespace: namespace ?? "default" });
+    return { used: balancer.probed(instance, { rif, latency }, { now }) };
+  },
   balancer_stats(args) {
     return snakes(this.balancer(args).stats());
   },

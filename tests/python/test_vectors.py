@@ -244,6 +244,14 @@ class Host:
         balancer = self.balancer(args)
         return {"may": balancer.admit(now=now), "limit": balancer.limit}
 
+    def do_probe_requests(self, args, keep, now):
+        return {"ids": [instance.id for instance in self.balancer(args).probe_requests(now=now)]}
+
+    def do_probed(self, args, keep, now):
+        balancer = self.balancer(args)
+        instance = self.registry.lookup(balancer.query.service, args["id"], namespace=balancer.query.namespace)
+        return {"used": balancer.probed(instance, args["rif"], args["latency"], now=now)}
+
     def do_balancer_stats(self, args, keep, now):
         return self.balancer(args).stats()
 

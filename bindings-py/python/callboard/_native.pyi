@@ -460,6 +460,14 @@ class Balancer(Iterator[Instance]):
     def admit(self, *, now: int | None = None) -> bool:
         """Whether one call more may go out now, by the policy's `limit`. Ask before a pick, and refuse or queue the call."""
 
+    def probe_requests(self, *, now: int | None = None) -> list[Instance]:
+        """Whom to ask how it is, for the picks made since the last time: the instances to probe and to tell of with `probed`.
+        Nobody for policies that need no probes."""
+
+    def probed(self, instance: Instance | Pick | int, rif: int, latency: float, *, now: int | None = None) -> bool:
+        """Tells what a probe brought: how many requests the instance has in flight, of all its clients, and how many seconds it
+        expects one more to take. False when that is of no use."""
+
     def __next__(self) -> Instance: ...
     def __iter__(self) -> Self: ...
     def advance(self, *, now: int | None = None) -> int:

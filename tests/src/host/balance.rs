@@ -16,7 +16,7 @@ impl Host {
         }
         let registry = &self.registry;
         let balancer = self.balancers.get_mut(name).unwrap_or_else(|| panic!("no balancer {name:?}"));
-        if verb.contains("pick") {
+        if verb.contains("pick") || verb == "probe_requests" {
             balancer.follow(registry);
         }
         let service = balancer.query().service.clone().unwrap_or_default();
@@ -73,6 +73,16 @@ impl Host {
                 Ok(one("delay", balancer.retry_delay(retry).map(|delay| delay.as_secs_f64())))
             }
             "hedge_delay" => Ok(one("delay", balancer.hedge_delay(now).map(|delay| delay.as_secs_f64()))),
+            "probe_requests" => {
+                let id = |handle| registry.instance(handle).expect("on record").registration.id;
+                Ok(one("ids", balancer.probe_requests(now).into_iter().map(id).collect::<Vec<_>>()))
+            }
+            "probed" => {
+                let handle = registry.lookup(&namespace, &service, text(args, "id")?).expect("on record");
+                let latency = Outcome::measured(true, args.get("latency").and_then(Value::as_f64))?.latency.unwrap_or_default();
+                let rif = number(args, "rif")?.unwrap_or_default().try_into().unwrap_or(u32::MAX);
+                Ok(one("used", balancer.probed(handle, rif, latency, now)))
+            }
             "balancer_stats" => Ok(balancer.stats().to_value()),
             other => panic!("no verb {other:?}"),
         }

@@ -64,7 +64,9 @@ impl Host {
                 Ok(one("match", range.matches(&callboard::model::Version::parse(text(args, "version")?)?)))
             }
             "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats"
-            | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" => self.balance(verb, args, now),
+            | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" | "probe_requests" | "probed" => {
+                self.balance(verb, args, now)
+            }
             "decode" | "feed" | "follow" | "push" | "lost" | "request" | "resume" => self.wire(verb, args, keep, now),
             _ => self.on_registry(verb, args, keep, now),
         }
