@@ -83,7 +83,7 @@ class Host {
   /** The handles of the ids in an `exclude`, in the service that the balancer's query names. */
   request({ key, exclude }, balancer, now) {
     const { namespace, service } = balancer.query.toJSON();
-    const handles = exclude?.map((id) => this.registry.lookup({ namespace, service, id })?.handle ?? 0);
+    const handles = exclude?.map((id) => this.registry.lookup({ namespace, service, id })?.handle).filter((handle) => handle !== undefined);
     return { ...(key === undefined ? {} : { key }), ...(handles ? { exclude: handles } : {}), now };
   }
 }

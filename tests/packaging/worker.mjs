@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** What the Worker answers. */
-export async function ask(tools, folder) {
+/** What the Worker answers: to each of the vector files how many of its cases passed or what is wrong; without any, to all it was built with. */
+export async function ask(tools, folder, bodies = [undefined]) {
   const { build } = tools("esbuild");
   const { Miniflare } = tools("miniflare");
   const wasm = new Map();
@@ -22,8 +22,14 @@ export async function ask(tools, folder) {
     import * as core from "callboard";
     import * as full from "callboard/full";
     import { report } from "./report.mjs";
+    import { runVectors } from "./vectors.mjs";
     const limits = core.limits(); // Works at the top level, where workerd gives no entropy and no time.
-    export default { fetch: () => new Response(limits["name-bytes"] === 63 ? report(core, full) : "no limits") };`;
+    async function answer(request) {
+      if (request.method !== "POST") return limits["name-bytes"] === 63 ? report(core, full) : "no limits";
+      const { passed, failures } = runVectors(core, [await request.json()]);
+      return failures[0] ?? String(passed);
+    }
+    export default { fetch: async (request) => new Response(await answer(request)) };`;
   const built = await build({
     absWorkingDir: folder, stdin: { contents: source, resolveDir: folder }, bundle: true, write: false, format: "esm",
     conditions: ["workerd", "worker", "browser"], plugins: [collect], logLevel: "error",
@@ -32,8 +38,12 @@ export async function ask(tools, folder) {
   const modules = [...wasm].map(([path, contents]) => ({ type: "CompiledWasm", path, contents }));
   const worker = new Miniflare({ modules: [script, ...modules], compatibilityDate: "2026-04-01", modulesRoot: "/" });
   try {
-    const reply = await worker.dispatchFetch("http://localhost/");
-    return await reply.text();
+    const answers = [];
+    for (const body of bodies) {
+      const reply = await worker.dispatchFetch("http://localhost/", body && { method: "POST", body });
+      answers.push(await reply.text());
+    }
+    return answers;
   } finally {
     await worker.dispose();
   }

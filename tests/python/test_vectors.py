@@ -8,6 +8,7 @@ import pytest
 from callboard import Balancer, Query, Registry
 
 VECTORS = Path(__file__).parents[1] / "vectors"
+LIVES = Path(__file__).parents[2] / "target/lives"
 FILES = json.loads((VECTORS / "index.json").read_text())["files"]
 
 
@@ -20,12 +21,28 @@ def cases():
 
 @pytest.mark.parametrize("case", list(cases()))
 def test_vector(case):
+    run(case)
+
+
+def test_lives():
+    """Random lives of balancers, as the core answered them in Rust: `cargo xtask lives` writes them."""
+    files = sorted(LIVES.glob("*.json"))
+    assert files, f"no lives in {LIVES}: cargo xtask lives"
+    count = 0
+    for file in files:
+        for case in json.loads(file.read_text())["cases"]:
+            run(case, case["name"])
+            count += 1
+    print(f"{count} lives")
+
+
+def run(case, name=""):
     host = Host(case.get("config", {}))
     now = 0
     for number, step in enumerate(case["steps"]):
         now = step.get("at", now)
         verb, args = step["do"], host.resolve(step.get("args", {}))
-        where = f"step {number}: {verb}"
+        where = f"{name} step {number}: {verb}"
         expected = host.resolve(step.get("expect"))
         fails = isinstance(expected, dict) and set(expected) == {"error"}
         try:

@@ -8,6 +8,7 @@
 pub mod dice;
 pub mod document;
 pub mod host;
+pub mod lives;
 pub mod model;
 pub mod schema;
 pub mod simulator;

@@ -106,7 +106,7 @@ impl Step {
 }
 
 /// The error document: what of an error is the same in every language.
-fn describe(error: &callboard::Error) -> Value {
+pub(crate) fn describe(error: &callboard::Error) -> Value {
     Value::map([
         ("code", Value::from(error.code().as_str())),
         ("kind", error.code().kind().class().into()),

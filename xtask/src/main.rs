@@ -6,6 +6,7 @@ mod bench;
 #[cfg(unix)]
 mod demo;
 mod lab;
+mod lives;
 mod purity;
 mod setup;
 mod sh;
@@ -29,6 +30,7 @@ const COMMANDS: &[Command] = &[
     #[cfg(unix)]
     ("demo [--ci]", "run the main job: a registry, providers, consumers in four runtimes, a crash, a drain", demo::command),
     ("sim [--seeds N]", "compare the registry with a naive model on random operations (--help)", sim::command),
+    ("lives [--count N]", "write random lives of balancers, which the tests hold every language to", lives::command),
     ("lab [SCENARIO..]", "simulate policies under loads and faults; tables, drawings (--help)", lab::command),
     ("bench NAME.. [--quick]", "measure ours beside the peers: registry, pick", bench::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),

@@ -16,7 +16,7 @@ impl Host {
         }
         let registry = &self.registry;
         let balancer = self.balancers.get_mut(name).unwrap_or_else(|| panic!("no balancer {name:?}"));
-        if verb.contains("pick") || verb == "probe_requests" {
+        if verb.contains("pick") || ["probe_requests", "balancer_stats"].contains(&verb) {
             balancer.follow(registry);
         }
         let service = balancer.query().service.clone().unwrap_or_default();

@@ -77,6 +77,7 @@ fn run(suite: &Suite, met: &mut Met) -> Count {
 fn meet(need: Need) -> Result {
     match need {
         Need::Part(part) => part.ensure(),
+        Need::Lives => crate::lives::command(&[]),
         Need::NpmPackage => crate::wasm::command(&[]),
         Need::PythonPackage => crate::setup::python::install_package(),
     }

@@ -11,6 +11,8 @@ use crate::{setup, sh};
 pub enum Need {
     /// A part of the set-up.
     Part(Part),
+    /// Random lives of balancers in `target/lives`.
+    Lives,
     /// The npm package in `bindings-wasm/dist`.
     NpmPackage,
     /// The Python package in `target/venv`.
@@ -20,7 +22,8 @@ pub enum Need {
 const PYTHON_PACKAGE: &[Need] = &[Need::Part(Part::Python), Need::PythonPackage];
 
 const NPM_PACKAGE: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage];
-const NPM_TARBALL: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage, Need::Part(Part::Chromium)];
+const NPM_TARBALL: &[Need] =
+    &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage, Need::Part(Part::Chromium), Need::Lives];
 
 /// One suite.
 pub struct Suite {
@@ -114,7 +117,7 @@ pub const SUITES: &[Suite] = &[
         name: "python",
         what: "the Python package in target/venv",
         format: Format::Pytest,
-        needs: PYTHON_PACKAGE,
+        needs: &[Need::Part(Part::Python), Need::PythonPackage, Need::Lives],
         command: || venv("pytest", &["--quiet", "tests/python", "--ignore", "tests/python/test_package.py"]),
         skip: never,
     },
