@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use callboard::formats::{self as core, Context, FeedConfig, Format, Transport};
 use callboard::model::DEFAULT_NAMESPACE;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::clock::{self, Time};
-use crate::convert::{document, object, pairs, payload, text};
+use crate::convert::{document, object, pairs, payload, text, value};
 use crate::errors::Raise as _;
 use crate::python::result;
 use crate::registry::Registry;
@@ -28,6 +28,15 @@ pub fn decode<'py>(
     let service = service.map(|service| text(service, "service")).transpose()?;
     let context = Context { service: service.as_deref(), ..Context::new(&namespace) };
     object(py, &core::decode(format, payload(body, "body")?.as_bytes(), &context).raise(py)?.to_value())
+}
+
+/// Writes registrations, as `decode` has them, as another registry says them.
+#[pyfunction]
+#[pyo3(signature = (format, instances))]
+pub fn encode<'py>(py: Python<'py>, format: &Bound<'py, PyAny>, instances: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    let format = Format::parse(&text(format, "format")?).raise(py)?;
+    let bytes = core::encode_value(format, &value(instances, "instances")?).raise(py)?;
+    Ok(PyBytes::new(py, &bytes))
 }
 
 /// Follows one source: tells what to ask, and takes what is answered.

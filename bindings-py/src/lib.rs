@@ -31,7 +31,7 @@ mod _native {
     #[pymodule_export]
     use crate::errors::codes;
     #[pymodule_export]
-    use crate::formats::{Feed, decode};
+    use crate::formats::{Feed, decode, encode};
     #[pymodule_export]
     use crate::query::Query;
     #[pymodule_export]

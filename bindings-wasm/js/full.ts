@@ -6,7 +6,7 @@ import { call } from "./errors.ts";
 import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
 import { Registry as CoreRegistry, inside, numberOf } from "./registry.ts";
-import type { Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
+import type { AdminState, Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
 
@@ -86,9 +86,15 @@ export interface Transport extends Timed {
   readonly complete?: boolean;
 }
 
+/** What a payload says of an instance. */
+export interface Listed extends Registration {
+  /** The operator's word at the source; absent when it is `enabled`. */
+  readonly admin?: AdminState;
+}
+
 /** What a payload says. */
 export interface Decoded {
-  readonly instances: readonly Registration[];
+  readonly instances: readonly Listed[];
   /** Entries that were not taken, and why. */
   readonly skipped: readonly Skipped[];
 }
@@ -119,6 +125,15 @@ export function decode(body: Uint8Array | string, options?: { readonly format?: 
   const [bytes, name, space] = [bytesOf(body), textOf(format, "format"), textOf(namespace, "namespace")];
   const service = options?.service === undefined ? undefined : textOf(options.service, "service");
   return frozen(call(() => raw.decode(bytes, name, space, service))) as Decoded;
+}
+
+/**
+ * Writes registrations, as `decode` has them, as another registry says them, as far as it can. Who is not `enabled` is
+ * written as unhealthy.
+ */
+export function encode(format: Format, instances: readonly Listed[]): Uint8Array<ArrayBuffer> {
+  const [name, documents] = [textOf(format, "format"), plain(instances, "instances")];
+  return call(() => raw.encode(name, documents)) as Uint8Array<ArrayBuffer>;
 }
 
 /** Why a pick would choose what it would choose. */

@@ -14,6 +14,12 @@ pub fn decode(body: &[u8], format: &str, namespace: &str, service: Option<String
     convert::object(&core::decode(Format::parse(format)?, body, &context)?.to_value())
 }
 
+/// Writes registrations as another registry says them.
+#[wasm_bindgen]
+pub fn encode(format: &str, instances: JsValue) -> Result<Vec<u8>> {
+    Ok(core::encode_value(Format::parse(format)?, &convert::value(instances)?)?)
+}
+
 #[wasm_bindgen]
 impl Registry {
     /// Takes over a payload of another registry. `feed` says whose it is.

@@ -1,7 +1,7 @@
 // The larger module: other registries' payloads in, callboard's HTTP API out.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { InvalidError, Registry, UsageError, Wait, decode, now } from "../../bindings-wasm/dist/full/index.js";
+import { InvalidError, Registry, UsageError, Wait, decode, encode, now } from "../../bindings-wasm/dist/full/index.js";
 
 const consul = (id, address) => ({
   Node: { Node: "n1", Address: address, Datacenter: "dc1" },
@@ -26,6 +26,16 @@ test("a payload is decoded, and fed to a registry", () => {
   assert.throws(() => registry.feed({ sorce: "x" }, "[]"), (error) => error.code === "unknown-field" && error.field === "sorce");
   assert.throws(() => decode(1), InvalidError);
   assert.throws(() => decode("[]", { format: "pigeon" }), (error) => error.code === "invalid-argument" && error.field === "format");
+});
+
+test("a payload is written", () => {
+  const { instances } = decode(payload);
+  const body = encode("consul-health", instances);
+  assert.ok(body instanceof Uint8Array);
+  assert.deepEqual(decode(body).instances, instances);
+  assert.throws(() => encode(1, []), (error) => error.code === "invalid-argument" && error.field === "format");
+  assert.throws(() => encode("prometheus"), (error) => error.code === "invalid-argument" && error.field === "instances");
+  assert.throws(() => encode("prometheus", [() => 1]), (error) => error.field === "instances[0]");
 });
 
 test("a request is answered, and a long poll waits", () => {

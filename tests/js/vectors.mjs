@@ -20,7 +20,7 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "feed", "follow", "push", "lost", "request", "resume"]);
+const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "request", "resume"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
 export function runCase(callboard, scripted) {
@@ -249,6 +249,9 @@ const VERBS = {
 
   decode({ body, ...options }) {
     return this.callboard.decode(bytesOf(body), options);
+  },
+  encode({ format, instances }) {
+    return { body: new TextDecoder().decode(this.callboard.encode(format, instances)) };
   },
   feed({ body, ...feed }, now) {
     return this.registry.feed(feed, bytesOf(body), { now });

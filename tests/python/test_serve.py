@@ -98,6 +98,16 @@ def test_a_payload_of_consul_is_fed():
     assert callboard.decode(CONSUL, "consul-health")["instances"][0]["id"] == "n1/w1"
 
 
+def test_a_payload_is_written():
+    instances = callboard.decode(CONSUL, "consul-health")["instances"]
+    body = callboard.encode("consul-health", instances)
+    assert isinstance(body, bytes)
+    assert callboard.decode(body, "consul-health")["instances"] == instances
+    raises("invalid-argument", "format", callboard.encode, 1, [])
+    raises("invalid-argument", "instances", callboard.encode, "prometheus", None)
+    raises("invalid-argument", "instances[0]", callboard.encode, "prometheus", [object()])
+
+
 def test_one_callboard_follows_another():
     server, client = Registry(), Registry()
     server.register("billing", "b1", endpoints=["http://10.0.0.5:8080"])

@@ -292,6 +292,9 @@ class Host:
         args = dict(args)
         return callboard.decode(payload(args.pop("body")), args.pop("format"), **args)
 
+    def do_encode(self, args, keep, now):
+        return {"body": callboard.encode(args["format"], args["instances"]).decode()}
+
     def do_feed(self, args, keep, now):
         args = dict(args)
         return self.registry.feed(body=payload(args.pop("body")), **args, now=now).to_dict()

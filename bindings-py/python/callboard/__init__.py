@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Feed, Pick, Query, Registry, Wait, codes, decode, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Wait, codes, decode, encode, now
 from ._types import (
     Admin,
     Advanced,
@@ -73,6 +73,7 @@ __all__ = [
     "__version__",
     "codes",
     "decode",
+    "encode",
     "now",
     "respond",
 ]

@@ -8,7 +8,7 @@ from typing_extensions import Self, TypeAlias
 from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response
 from ._watch import Watch
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "View", "Wait", "__VERSION__", "codes", "decode", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "now"]
 
 __VERSION__: Final[str]
 
@@ -30,6 +30,9 @@ def codes() -> dict[str, str]:
 
 def decode(body: bytes | str, format: _Format, *, namespace: str = "default", service: str | None = None) -> dict[str, Any]:
     """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""
+
+def encode(format: _Format, instances: Sequence[_Document]) -> bytes:
+    """Writes registrations, as `decode` has them, as another registry says them, as far as it can. Who is not `enabled` is written as unhealthy."""
 
 def now() -> int:
     """The time in whole microseconds of the monotonic clock that a call without `now` reads. Its zero is the first reading in this process."""

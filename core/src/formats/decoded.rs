@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Ask;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{AdminState, Registration};
 use crate::registry::{Extent, Skipped};
@@ -161,6 +161,19 @@ impl Decoded {
 }
 
 impl Entry {
+    /// Reads a registration's document, with `admin` where it is not `enabled`.
+    ///
+    /// # Errors
+    /// Those of [`Registration::from_value`]; [`Code::InvalidArgument`] about `admin`.
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let Value::Map(pairs) = value else { return Registration::from_value(value).map(|own| Self::new(0, own)) };
+        let (admin, own): (Vec<_>, Vec<_>) = pairs.iter().cloned().partition(|(key, _)| key == "admin");
+        let entry = Self::new(0, Registration::from_value(&Value::Map(own))?);
+        let Some((_, word)) = admin.first().filter(|(_, word)| *word != Value::Null) else { return Ok(entry) };
+        let wrong = |_| Error::new(Code::InvalidArgument, "admin").message("one of enabled draining disabled");
+        Ok(Self { admin: AdminState::parse(word.as_str().unwrap_or_default()).map_err(wrong)?, ..entry })
+    }
+
     /// Writes the registration's document, with `admin` where it is not `enabled`.
     fn to_value(&self) -> Value {
         let mut document = self.registration.to_value();

@@ -37,7 +37,8 @@ pub use next::{Ask, Fed, Next, Payload, Transport};
 use alloc::vec::Vec;
 
 use crate::error::{Code, Error};
-use crate::model::Registration;
+use crate::model::{AdminState, Health, Registration};
+use crate::value::Value;
 
 /// What a payload of a format speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -196,6 +197,24 @@ pub fn decode(format: Format, bytes: &[u8], context: &Context<'_>) -> Result<Dec
 pub fn encode(format: Format, instances: &[Registration]) -> Result<Vec<u8>, Error> {
     let writer = format.writer().ok_or_else(|| Error::new(Code::InvalidArgument, "format").message("this format is only read"))?;
     Ok(writer(instances))
+}
+
+/// As [`encode`], of a list of documents such as [`Decoded`] has: registrations, with the operator's `admin`.
+///
+/// Few systems have a place for such a word: who is not `enabled` is written as unhealthy, so that nobody calls it.
+///
+/// # Errors
+/// Also those of [`Registration::from_value`], about `instances[3].id`; [`Code::InvalidArgument`] for what is no list or no state of an operator.
+pub fn encode_value(format: Format, instances: &Value) -> Result<Vec<u8>, Error> {
+    let wrong =
+        || Error::new(Code::InvalidArgument, "instances").detail(alloc::format!("expected a list, found {}", instances.type_name()));
+    let documents = instances.as_list().ok_or_else(wrong)?.iter().enumerate();
+    let read = |(at, document)| Entry::from_value(document).map_err(|error| error.within(&alloc::format!("instances[{at}]")));
+    let written = |entry: Entry| match entry.admin {
+        AdminState::Enabled => entry.registration,
+        _ => entry.registration.health(Health::Unhealthy),
+    };
+    encode(format, &documents.map(|one| read(one).map(written)).collect::<Result<Vec<_>, _>>()?)
 }
 
 #[cfg(all(test, feature = "formats"))]

@@ -1,6 +1,6 @@
 //! The verbs of formats and of the HTTP API.
 
-use callboard::formats::{Context, Feed, FeedConfig, Format, Transport, decode};
+use callboard::formats::{Context, Feed, FeedConfig, Format, Transport, decode, encode_value};
 use callboard::model::DEFAULT_NAMESPACE;
 use callboard::serve::rest;
 use callboard::serve::{Reply, Request};
@@ -16,6 +16,10 @@ impl Host {
                 let service = args.get("service").and_then(Value::as_str);
                 let context = Context { service, ..Context::new(text_or(args, "namespace", DEFAULT_NAMESPACE)?) };
                 Ok(decode(format, &body(part(args, "body")?), &context)?.to_value())
+            }
+            "encode" => {
+                let bytes = encode_value(Format::parse(text(args, "format")?)?, part(args, "instances")?)?;
+                Ok(Value::map([("body", Value::from(String::from_utf8_lossy(&bytes).into_owned()))]))
             }
             "feed" => {
                 let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body").cloned();
