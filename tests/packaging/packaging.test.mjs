@@ -45,7 +45,7 @@ before(async () => {
 });
 let packedFiles;
 
-// Random lives of balancers, as the core answered them in Rust: `cargo xtask lives` writes them.
+// Random lives of balancers and streams of answers, as the core answered them in Rust: `cargo xtask lives` writes them.
 const LIVES = here("../../target/lives/");
 const lives = existsSync(LIVES) ? readdirSync(LIVES).sort() : [];
 const livesTold = () => `${lives.reduce((count, name) => count + JSON.parse(readFileSync(join(LIVES, name), "utf8")).cases.length, 0)} lives`;
@@ -116,13 +116,13 @@ runs("bun", () => binary("@oven", "bun"), ["run", "entry.mjs"]);
 test("random lives in node, deno, bun and workerd", async (t) => {
   assert.ok(lives.length > 0, `no lives in ${LIVES}: cargo xtask lives`);
   write("lives.mjs", `
-    import * as core from "callboard";
+    import * as full from "callboard/full";
     import { readFileSync } from "node:fs";
     import process from "node:process";
     import { runVectors } from "./vectors.mjs";
     let count = 0;
     for (const path of ${JSON.stringify(lives.map((name) => join(LIVES, name)))}) {
-      const { passed, failures } = runVectors(core, [JSON.parse(readFileSync(path, "utf8"))]);
+      const { passed, failures } = runVectors(full, [JSON.parse(readFileSync(path, "utf8"))]);
       if (failures.length > 0) throw new Error(failures[0]);
       count += passed;
     }

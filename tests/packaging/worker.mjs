@@ -26,7 +26,7 @@ export async function ask(tools, folder, bodies = [undefined]) {
     const limits = core.limits(); // Works at the top level, where workerd gives no entropy and no time.
     async function answer(request) {
       if (request.method !== "POST") return limits["name-bytes"] === 63 ? report(core, full) : "no limits";
-      const { passed, failures } = runVectors(core, [await request.json()]);
+      const { passed, failures } = runVectors(full, [await request.json()]);
       return failures[0] ?? String(passed);
     }
     export default { fetch: async (request) => new Response(await answer(request)) };`;

@@ -25,7 +25,7 @@ def test_vector(case):
 
 
 def test_lives():
-    """Random lives of balancers, as the core answered them in Rust: `cargo xtask lives` writes them."""
+    """Random lives of balancers and streams of answers, as the core answered them in Rust: `cargo xtask lives` writes them."""
     files = sorted(LIVES.glob("*.json"))
     assert files, f"no lives in {LIVES}: cargo xtask lives"
     count = 0

@@ -13,6 +13,7 @@ pub mod model;
 pub mod schema;
 pub mod simulator;
 pub mod source;
+pub mod streams;
 pub mod vector;
 
 use std::path::{Path, PathBuf};

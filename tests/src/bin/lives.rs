@@ -1,9 +1,10 @@
-//! Writes random lives of balancers as vector files. `cargo xtask lives --help`.
+//! Writes random lives of balancers, and streams of answers of sources, as vector files: `cargo xtask lives`.
 
 use std::process::ExitCode;
 
 use callboard::Value;
 use callboard_tests::lives::life;
+use callboard_tests::streams::{samples, stream};
 
 /// How many lives a file has.
 const FILE: u64 = 500;
@@ -11,7 +12,8 @@ const FILE: u64 = 500;
 const HELP: &str = "\
 lives FOLDER COUNT STEPS
 
-Writes COUNT random lives of balancers, of STEPS steps each, with what the core answered, as vector files into FOLDER.
+Writes COUNT random lives of balancers, of STEPS steps each, and a tenth as many streams of answers of sources, with what the
+core answered, as vector files into FOLDER.
 ";
 
 fn main() -> ExitCode {
@@ -27,12 +29,18 @@ fn main() -> ExitCode {
     let folder = std::path::Path::new(folder);
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder).expect("a folder");
-    for first in (0..count).step_by(FILE as usize) {
-        let cases = (first..count.min(first + FILE)).map(|seed| life(seed, steps)).collect();
-        let (name, source) = ("lives".into(), "the core itself: that languages agree, and nothing else".into());
+    let samples = samples();
+    let write = |name: String, cases: Vec<Value>| {
+        let source = "the core itself: that languages agree, and nothing else";
         let file =
-            Value::map([("name", name), ("about", "Random lives of balancers.".into()), ("source", source), ("cases", Value::List(cases))]);
-        std::fs::write(folder.join(format!("{first:06}.json")), file.to_json()).expect("a file");
+            [("name", "lives".into()), ("about", Value::from("Random lives.")), ("source", source.into()), ("cases", Value::List(cases))];
+        std::fs::write(folder.join(name), Value::map(file).to_json()).expect("a file");
+    };
+    for first in (0..count).step_by(FILE as usize) {
+        let seeds = first..count.min(first + FILE);
+        write(format!("balancers-{first:06}.json"), seeds.clone().map(|seed| life(seed, steps)).collect());
+        // A stream has much more in it than a life.
+        write(format!("streams-{first:06}.json"), seeds.filter(|seed| seed % 10 == 0).map(|seed| stream(&samples, seed, 8)).collect());
     }
     println!("lives: {count} of {steps} steps");
     ExitCode::SUCCESS
