@@ -91,6 +91,8 @@ pub struct Decoded {
     pub parts: Vec<Part>,
     /// Where the source stands after this: an index, a version, a revision. It goes into the next question.
     pub cursor: Option<String>,
+    /// The newest revision that the source has, where it tells that and no more: one below the cursor is a source that was set back.
+    pub newest: Option<u64>,
     /// The hash the source has of all of its instances' states, when this is a part that must fit the rest (Eureka's `apps__hashcode`).
     pub hash: Option<String>,
     /// Why all must be asked for again: a watch that has ended, a revision that is gone, an answer that was cut.

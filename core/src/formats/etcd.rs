@@ -175,8 +175,11 @@ fn watched(root: Node<'_>, context: &Context<'_>, read: Read, decoded: &mut Deco
         }
     }
     // A watcher that catches up is told the store's own revision: only where it tells of progress alone is that where we stand.
-    if latest.is_none() && result.get("created").and_then(Node::truth) != Some(true) {
-        latest = result.path(&["header", "revision"]).and_then(Node::whole);
+    let newest = result.path(&["header", "revision"]).and_then(Node::whole);
+    if result.get("created").and_then(Node::truth) == Some(true) {
+        decoded.newest = newest;
+    } else if latest.is_none() {
+        latest = newest;
     }
     if let Some(latest) = latest {
         decoded.cursor = Some(latest.to_string());

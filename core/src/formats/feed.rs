@@ -251,6 +251,12 @@ impl Feed {
             return Ok((done, true));
         }
         let mut decoded = self.decode(payload.body)?;
+        let cursor = self.cursor.as_ref().and_then(|cursor| cursor.parse().ok());
+        if decoded.newest.zip(cursor).is_some_and(|(newest, cursor): (u64, u64)| newest < cursor) {
+            let done = same();
+            self.start_over("the revision ran backwards", now);
+            return Ok((done, false));
+        }
         if !payload.complete || payload.status == 206 {
             decoded.extent = Extent::Part;
         }
