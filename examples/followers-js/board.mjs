@@ -1,0 +1,23 @@
+// Follows a service at another callboard, by long polls. One JSON document a line tells what came and who is there.
+//
+//     node board.mjs http://127.0.0.1:7400 web
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Feed, Registry } from "callboard/full";
+
+const [server, service] = process.argv.slice(2);
+const registry = new Registry();
+const feed = new Feed({ source: "callboard", format: "callboard", service, seed: Math.floor(Math.random() * 2 ** 32) });
+
+for (;;) {
+  await sleep(feed.next.after * 1e3);
+  try {
+    const answer = await fetch(`${server}/v1/instances/default/${service}?${feed.next.query}`, { signal: AbortSignal.timeout(90e3) });
+    const body = new Uint8Array(await answer.arrayBuffer());
+    const fed = feed.push(registry, body, { status: answer.status, headers: Object.fromEntries(answer.headers) });
+    console.log(JSON.stringify({ urls: registry.query(service).instances.map(({ url }) => url), ...fed }));
+  } catch (error) {
+    console.error(error.message);
+    feed.failed();
+  }
+}
