@@ -280,6 +280,12 @@ impl Feed {
         let news = done.added > 0 || done.updated > 0 || done.removed > 0;
         match resync {
             Some(reason) => self.start_over(reason, now),
+            // Changes say nothing of what is held: only further listings can confirm that it is gone.
+            None if done.held > 0 && matches!(asking, Asking::Watch | Asking::Delta) => {
+                self.cursor = None;
+                let after = self.pace.nothing(now);
+                self.ask(Ask::Full, after, None);
+            }
             None => self.go_on(news, ttl, now),
         }
         Ok((done, false))

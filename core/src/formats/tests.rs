@@ -208,3 +208,48 @@ fn names_of_services_are_told_and_nothing_else() {
     let fed = feed.push(&mut registry, &Payload::new(br#"{"consul":[],"web":["a"],"a b":null}"#), Timestamp::ZERO);
     assert_eq!((fed.services, fed.skipped.len(), registry.len()), (std::vec!["consul".into(), "web".into()], 1, 0));
 }
+
+/// A source of changes that lists anew, and says that nearly all whom it named are gone, has no more changes to tell of them.
+#[test]
+fn what_a_new_listing_drops_is_gone_once_listings_confirm_it() {
+    let slices = |addresses: &[&str]| {
+        let endpoints: Vec<String> = addresses.iter().map(|address| std::format!(r#"{{"addresses":["{address}"]}}"#)).collect();
+        std::format!(
+            r#"{{"kind":"EndpointSliceList","metadata":{{"resourceVersion":"9"}},"items":[{{"metadata":{{"name":"web-1","resourceVersion":"7",
+            "labels":{{"kubernetes.io/service-name":"web"}}}},"ports":[{{"port":80}}],"endpoints":[{}]}}]}}"#,
+            endpoints.join(",")
+        )
+    };
+    let apps = |addresses: &[&str]| {
+        let instance = |address: &&str| {
+            std::format!(
+                r#"{{"instanceId":"{address}","app":"WEB","ipAddr":"{address}","hostName":"{address}","port":{{"$":80,"@enabled":"true"}},"status":"UP"}}"#
+            )
+        };
+        let instances: Vec<String> = addresses.iter().map(instance).collect();
+        let hash = std::format!("UP_{}_", addresses.len());
+        std::format!(
+            r#"{{"applications":{{"apps__hashcode":"{hash}","application":[{{"name":"WEB","instance":[{}]}}]}}}}"#,
+            instances.join(",")
+        )
+    };
+    let before = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"];
+    type Listing<'a> = &'a dyn Fn(&[&str]) -> String;
+    for (format, listing, gap) in [(Format::Kubernetes, &slices as Listing<'_>, 410), (Format::EurekaApps, &apps as Listing<'_>, 500)] {
+        let (mut registry, mut feed) = (registry(), Feed::new(FeedConfig::new("theirs", format)).unwrap());
+        let mut now = Timestamp::from_secs(1);
+        let mut push = |feed: &mut Feed, registry: &mut Registry, body: &str, status: u16| {
+            now = now.saturating_add(feed.upcoming().after);
+            feed.push(registry, &Payload { status, ..Payload::new(body.as_bytes()) }, now)
+        };
+        assert_eq!(push(&mut feed, &mut registry, &listing(&before), 200).added, 4, "{format:?}");
+        assert_eq!(push(&mut feed, &mut registry, "", gap).next.ask, Ask::Full);
+        let mut listings = 0;
+        while registry.len() > 1 {
+            let fed = push(&mut feed, &mut registry, &listing(&["10.0.0.9"]), 200);
+            assert_eq!((fed.next.ask == Ask::Full, fed.next.query.is_empty()), (fed.held > 0, fed.next.ask != Ask::Watch));
+            listings += 1;
+            assert!(listings < 9, "{format:?}: {fed:?}");
+        }
+    }
+}
