@@ -19,6 +19,7 @@ export type Format =
   | "consul-services"
   | "consul-agent"
   | "prometheus"
+  | "dns"
   | "etcd-grpc"
   | "etcd-kratos"
   | "etcd-micro"

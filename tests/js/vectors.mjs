@@ -247,28 +247,28 @@ const VERBS = {
     return snakes(this.balancer(args).stats());
   },
 
-  decode({ body, ...options }) {
-    return this.callboard.decode(bytesOf(body), options);
+  decode({ body, hex, ...options }) {
+    return this.callboard.decode(bytesOf(body, hex), options);
   },
   encode({ format, instances }) {
     return { body: new TextDecoder().decode(this.callboard.encode(format, instances)) };
   },
-  feed({ body, ...feed }, now) {
-    return this.registry.feed(feed, bytesOf(body), { now });
+  feed({ body, hex, ...feed }, now) {
+    return this.registry.feed(feed, bytesOf(body, hex), { now });
   },
   follow({ feed = "feed", ...options }) {
     const made = new this.callboard.Feed(options);
     this.feeds.set(feed, made);
     return made.next;
   },
-  push({ feed = "feed", body, ...transport }, now) {
-    return named(this.feeds, feed).push(this.registry, bytesOf(body), { ...transport, now });
+  push({ feed = "feed", body, hex, ...transport }, now) {
+    return named(this.feeds, feed).push(this.registry, bytesOf(body, hex), { ...transport, now });
   },
   lost({ feed = "feed" }, now) {
     return named(this.feeds, feed).failed({ now });
   },
-  request({ method, path, query = "", body = "" }, now, keep = "request") {
-    return this.reply(this.registry.handle({ method, path, query, body: bytesOf(body) }, { now }), keep);
+  request({ method, path, query = "", body = "", hex }, now, keep = "request") {
+    return this.reply(this.registry.handle({ method, path, query, body: bytesOf(body, hex) }, { now }), keep);
   },
   resume({ from = "request" }, now, keep = "request") {
     return this.reply(named(this.waits, from).resume({ now }), keep);
@@ -287,7 +287,7 @@ Host.prototype.reply = function (reply, keep) {
   return { status: reply.status, headers, body: json ? JSON.parse(text) : text };
 };
 
-const bytesOf = (body) => new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
+const bytesOf = (body, hex) => hex !== undefined ? unhex(hex) : new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
 const picked = ({ instance, token }) => ({ id: instance.id, service: instance.service, handle: instance.handle, token });
 const defined = (options) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 const unhex = (text) => Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));

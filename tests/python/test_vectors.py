@@ -282,7 +282,7 @@ class Host:
 
     def do_push(self, args, keep, now):
         args = dict(args)
-        feed, body = self.feeds[args.pop("feed", "feed")], payload(args.pop("body"))
+        feed, body = self.feeds[args.pop("feed", "feed")], payload(args)
         return feed.push(self.registry, body, **args, now=now).to_dict()
 
     def do_lost(self, args, keep, now):
@@ -290,17 +290,17 @@ class Host:
 
     def do_decode(self, args, keep, now):
         args = dict(args)
-        return callboard.decode(payload(args.pop("body")), args.pop("format"), **args)
+        return callboard.decode(payload(args), args.pop("format"), **args)
 
     def do_encode(self, args, keep, now):
         return {"body": callboard.encode(args["format"], args["instances"]).decode()}
 
     def do_feed(self, args, keep, now):
         args = dict(args)
-        return self.registry.feed(body=payload(args.pop("body")), **args, now=now).to_dict()
+        return self.registry.feed(body=payload(args), **args, now=now).to_dict()
 
     def do_request(self, args, keep, now):
-        body = payload(args["body"]) if "body" in args else b""
+        body = payload(dict(args)) if "body" in args or "hex" in args else b""
         reply = self.registry.handle(args["method"], args["path"], args.get("query", ""), body, now=now)
         return self.replied(reply, keep or "request")
 
@@ -317,7 +317,11 @@ class Host:
         return {"status": reply.status, "headers": headers, "body": body}
 
 
-def payload(body):
+def payload(args):
+    """Takes the payload out of the arguments."""
+    if "hex" in args:
+        return bytes.fromhex(args.pop("hex"))
+    body = args.pop("body")
     return body if isinstance(body, str) else json.dumps(body)
 
 

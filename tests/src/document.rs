@@ -7,6 +7,12 @@ use callboard::Value;
 /// Results of earlier steps by their names.
 pub type Kept = BTreeMap<String, Value>;
 
+/// The bytes that hexadecimal digits stand for.
+pub fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect()
+}
+
 /// Whether `actual` has everything that `expected` names; else where and how they differ.
 ///
 /// Maps match by the keys of `expected`, lists element by element at the same length; null matches absence; numbers

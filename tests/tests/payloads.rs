@@ -9,6 +9,7 @@ use std::cell::Cell;
 use callboard::formats::{Ask, Context, Feed, FeedConfig, Format, decode};
 use callboard::registry::{Config, Registry};
 use callboard::{Timestamp, Value};
+use callboard_tests::document::unhex;
 use callboard_tests::files;
 
 /// Counts what this thread holds, and the most it has held.
@@ -63,10 +64,11 @@ fn samples() -> Vec<Sample> {
             let Some(args) = step.get("args") else { continue };
             let text = |name: &str| args.get(name).and_then(Value::as_str);
             let Some(format) = text("format").and_then(|name| Format::parse(name).ok()) else { continue };
-            let Some(body) = args.get("body") else { continue };
-            let (body, document) = match body.as_str() {
-                Some(text) => (text.as_bytes().to_vec(), Value::from_json(text.as_bytes()).ok()),
-                None => (body.to_json(), Some(body.clone())),
+            let (body, document) = match (text("hex"), args.get("body")) {
+                (Some(hex), _) => (unhex(hex), None),
+                (None, Some(Value::Text(text))) => (text.as_bytes().to_vec(), Value::from_json(text.as_bytes()).ok()),
+                (None, Some(body)) => (body.to_json(), Some(body.clone())),
+                (None, None) => continue,
             };
             let own = found.iter().filter(|sample| sample.format == format);
             if body.len() <= 4_096 && own.count() < 6 {
@@ -217,6 +219,44 @@ fn bombs() {
         if !seen.contains(&sample.format) {
             bombs.iter().for_each(|bomb| suffer(&sample, bomb.as_bytes()));
             seen.push(sample.format);
+        }
+    }
+}
+
+/// A record of DNS with this owner, type and data.
+fn record(owner: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
+    [owner, &[0, kind, 0, 1, 0, 0, 0, 9], &(data.len() as u16).to_be_bytes(), data].concat()
+}
+
+#[test]
+fn records_of_a_few_bytes_that_share_a_long_name_with_many_addresses_and_strings() {
+    const QUESTION: &[u8] = b"\x04_web\x04_tcp\x03web\0\0";
+    let (asked, first) = ([0xc0, 12], [0xc0, 12 + QUESTION.len() as u8 + 3]);
+    let long = [&[&[63][..], &[b'a'; 63]].concat().repeat(3)[..], b"\0"].concat();
+    let strings: Vec<u8> = (0..64).flat_map(|at| [&[255, b'a' + at % 26, b'a' + at / 26, b'='][..], &[b'v'; 252]].concat()).collect();
+    let mut shared = vec![record(&long, 16, &strings)];
+    shared.extend((0..90).map(|at| record(&first, 1, &[10, 0, 0, at])));
+    // PTR, SRV, A, AAAA, TXT, CNAME, SOA and NS, each as the answer to what leads to it.
+    for (kind, question) in [(12, 12), (33, 33), (1, 1), (28, 28), (16, 33), (5, 1), (6, 1), (2, 1)] {
+        for (count, shares) in [(10u16, false), (10, true), (300, false), (300, true), (4_000, false), (4_000, true)] {
+            let target = if shares { first } else { asked };
+            let data = |at: u16| match (kind, at.to_be_bytes()) {
+                (33, [high, low]) => [&[0, 1, 0, 1, high, low][..], &target].concat(),
+                (1, [high, low]) => vec![10, 9, high, low],
+                (28, [high, low]) => [&[0xfd; 14][..], &[high, low]].concat(),
+                (16, [_, low]) => vec![1, low],
+                (_, [high, low]) => [&[2, high | 1, low | 1][..], &target].concat(),
+            };
+            let own = (0..count).map(|at| record(&asked, kind, &data(at)));
+            let (mut body, mut records) = ([&[0, 0, 0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], QUESTION, &[question, 0, 1]].concat(), 0u16);
+            for record in shared.iter().filter(|_| shares).cloned().chain(own) {
+                if body.len() + record.len() <= usize::from(u16::MAX) {
+                    body.extend(record);
+                    records += 1;
+                }
+            }
+            body[6..8].copy_from_slice(&records.to_be_bytes());
+            suffer(&Sample { format: Format::Dns, service: None, body: body.clone(), document: None }, &body);
         }
     }
 }

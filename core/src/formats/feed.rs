@@ -314,7 +314,9 @@ impl Feed {
 
     /// All is well: the next question follows from this answer.
     fn go_on(&mut self, news: bool, ttl: Option<Duration>, now: Timestamp) {
-        let interval = self.config.interval.or(ttl.map(|ttl| ttl.max(Duration::from_secs(1)))).unwrap_or(INTERVAL);
+        // A source may say a day, or the 68 years of a DNS record.
+        let [least, most] = [limits::FEED_SPAN_MIN_MICROS, limits::FEED_SPAN_MAX_MICROS].map(Duration::from_micros);
+        let interval = self.config.interval.or(ttl.map(|ttl| ttl.clamp(least, most))).unwrap_or(INTERVAL);
         let waits = self.cursor.is_some();
         let (ask, after) = match self.config.format.asking() {
             Asking::Block | Asking::Follow if waits => (Ask::Full, if news { self.pace.news() } else { self.pace.nothing(now) }),

@@ -8,6 +8,8 @@ mod callboard;
 #[cfg(feature = "consul")]
 mod consul;
 mod decoded;
+#[cfg(feature = "dns")]
+mod dns;
 mod document;
 #[cfg(feature = "envoy")]
 mod envoy;
@@ -132,6 +134,9 @@ formats! {
         /// Prometheus' `http_sd` and `file_sd`: groups of targets.
         #[cfg(feature = "prometheus")]
         Prometheus = "prometheus", prometheus::decode, Services, Poll, prometheus::encode;
+        /// Answers of DNS: SRV records with addresses, bare addresses, the service discovery of RFC 6763.
+        #[cfg(feature = "dns")]
+        Dns = "dns", dns::decode, Service, Poll;
         /// Envoy's endpoint discovery: a response, one assignment, a config dump.
         #[cfg(feature = "envoy")]
         Envoy = "envoy", envoy::decode, Services, Poll, envoy::encode;

@@ -6,6 +6,7 @@ use callboard::registry::{Config, Listing, Mode, Op, Position, Put, Registry, Vi
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, key, number, one, part, text, text_or};
+use crate::document::unhex;
 
 impl Host {
     pub(super) fn on_registry(&mut self, verb: &str, args: &Value, keep: Option<&str>, now: Timestamp) -> Result<Value, Error> {
@@ -93,8 +94,7 @@ impl Host {
     /// The bytes of a kept snapshot, damaged as the step says.
     fn bytes(&self, args: &Value) -> Result<Vec<u8>, Error> {
         if args.get("hex").is_some() {
-            let digits: Vec<_> = text(args, "hex")?.chars().filter_map(|digit| digit.to_digit(16)).collect();
-            return Ok(digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect());
+            return Ok(unhex(text(args, "hex")?));
         }
         let name = text_or(args, "from", "snapshot")?;
         let mut bytes = self.snapshots.get(name).unwrap_or_else(|| panic!("no snapshot {name:?}")).clone();

@@ -7,6 +7,7 @@ use callboard::serve::{Reply, Request};
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, part, text, text_or};
+use crate::document::unhex;
 
 impl Host {
     pub(super) fn wire(&mut self, verb: &str, args: &Value, keep: Option<&str>, now: Timestamp) -> Result<Value, Error> {
@@ -15,16 +16,16 @@ impl Host {
                 let format = Format::parse(text(args, "format")?)?;
                 let service = args.get("service").and_then(Value::as_str);
                 let context = Context { service, ..Context::new(text_or(args, "namespace", DEFAULT_NAMESPACE)?) };
-                Ok(decode(format, &body(part(args, "body")?), &context)?.to_value())
+                Ok(decode(format, &body(args)?, &context)?.to_value())
             }
             "encode" => {
                 let bytes = encode_value(Format::parse(text(args, "format")?)?, part(args, "instances")?)?;
                 Ok(Value::map([("body", Value::from(String::from_utf8_lossy(&bytes).into_owned()))]))
             }
             "feed" => {
-                let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body").cloned();
+                let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body" && key != "hex").cloned();
                 let mut feed = Feed::new(FeedConfig::from_value(&Value::map(scope))?)?;
-                Ok(feed.take(&mut self.registry, &body(part(args, "body")?), now)?.to_value())
+                Ok(feed.take(&mut self.registry, &body(args)?, now)?.to_value())
             }
             "follow" => {
                 let config = without(args, &["feed"]);
@@ -34,10 +35,10 @@ impl Host {
                 Ok(next)
             }
             "push" => {
-                let transport = Transport::from_value(&without(args, &["feed", "body"]))?;
+                let transport = Transport::from_value(&without(args, &["feed", "body", "hex"]))?;
                 let name = text_or(args, "feed", "feed")?;
                 let feed = self.feeds.get_mut(name).unwrap_or_else(|| panic!("nobody follows as {name:?}"));
-                Ok(transport.push(feed, &mut self.registry, &body(part(args, "body")?), now).to_value())
+                Ok(transport.push(feed, &mut self.registry, &body(args)?, now).to_value())
             }
             "lost" => {
                 let name = text_or(args, "feed", "feed")?;
@@ -45,7 +46,7 @@ impl Host {
                 Ok(feed.failed(now).to_value())
             }
             "request" => {
-                let body = args.get("body").map(body).unwrap_or_default();
+                let body = body(args).unwrap_or_default();
                 let (method, path, query) = (text(args, "method")?, text(args, "path")?, text_or(args, "query", "")?);
                 let reply = rest::handle(&mut self.registry, &Request { method, path, query, body: &body }, now);
                 Ok(self.reply(reply, keep.unwrap_or("request")))
@@ -81,7 +82,11 @@ fn without(args: &Value, names: &[&str]) -> Value {
     Value::map(args.as_map().unwrap_or_default().iter().filter(|(key, _)| !names.contains(&key.as_str())).cloned())
 }
 
-/// A string is sent as it is, anything else as its JSON.
-fn body(value: &Value) -> Vec<u8> {
-    value.as_str().map_or_else(|| value.to_json(), |text| text.as_bytes().to_vec())
+/// Bytes in hexadecimal; of a `body`, a string is sent as it is, anything else as its JSON.
+fn body(args: &Value) -> Result<Vec<u8>, Error> {
+    if let Some(hex) = args.get("hex").and_then(Value::as_str) {
+        return Ok(unhex(hex));
+    }
+    let body = part(args, "body")?;
+    Ok(body.as_str().map_or_else(|| body.to_json(), |text| text.as_bytes().to_vec()))
 }
