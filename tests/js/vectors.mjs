@@ -251,7 +251,8 @@ const VERBS = {
     return this.callboard.decode(bytesOf(body, hex), options);
   },
   encode({ format, instances }) {
-    return { body: new TextDecoder().decode(this.callboard.encode(format, instances)) };
+    const body = this.callboard.encode(format, instances);
+    return { body: new TextDecoder().decode(body), hex: Array.from(body, (byte) => byte.toString(16).padStart(2, "0")).join("") };
   },
   feed({ body, hex, ...feed }, now) {
     return this.registry.feed(feed, bytesOf(body, hex), { now });

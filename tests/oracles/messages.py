@@ -224,6 +224,56 @@ def nasties():
         refused(names(long * 3 + b"\x3e" + b"b" * 62 + b"\0"), "question")]
 
 
+def written():
+    """Our own messages: exact ones that RFC 1035 spells, and what becomes of instances that are written and read again."""
+    def encode(instances, expect=None, **more):
+        return {"do": "encode", "args": {"format": "dns", "instances": instances}, **({"expect": expect} if expect else {}), **more}
+
+    own = lambda id, *endpoints, service="web", **more: {"service": service, "id": id, "endpoints": list(endpoints)} | more
+    header = lambda answers, additional: bytes([0, 0, 0x84, 0, 0, 1, 0, answers, 0, 0, 0, additional])
+    name = lambda *labels: b"".join(bytes([len(label)]) + label.encode() for label in labels)
+    question = name("_http", "_tcp", "web") + b"\0" + bytes([0, 33, 0, 1])
+    record = lambda owner, kind, data: owner + bytes([0, kind, 0, 1, 0, 0, 0, 5, 0, len(data)]) + data
+    srv = record(b"\xc0\x0c", 33, bytes([0, 0, 0, 7, 0x1f, 0x90]) + name("a1", "web") + b"\0")
+    # A pointer to `web` in the question, and one to the owner before; the target of an SRV record is spelled out (RFC 2782).
+    below = name("a1") + bytes([0xc0, 12 + len(name("_http", "_tcp"))])
+    at = bytes([0xc0, 12 + len(question) + len(srv)])
+    text = b"callboard-id=a1"
+    exact = header(1, 2) + question + srv + record(below, 1, bytes([10, 0, 0, 1])) + record(at, 16, bytes([len(text)]) + text)
+    yield "an instance, byte by byte", [
+        encode([own("a1", "http://10.0.0.1:8080", weight=7)], {"hex": exact.hex()}),
+        encode([own("h:80", "http://h:80")], {"hex": (header(1, 0) + question + record(b"\xc0\x0c", 33, bytes([0, 0, 0, 1, 0, 80]) + name("h") + b"\0")).hex()})]
+    many = [
+        own("a.1", "http://10.0.0.1:8080", weight=3, version="1.2.0", locality={"region": "eu", "zone": "z", "subzone": "s", "node": "n"}, metadata={"env": "prod", "priority": "2"}),
+        own("n1/Web-2", "http://10.0.0.2:8080", "http://[fd00::2]:8080"), own("api.example.net:443", "http://api.example.net:443"),
+        own("x", "http://api2.example.net"), own("i" * 242, "http://10.0.0.3:1"), own("10.0.0.4:80", "http://10.0.0.4:80", metadata={"k": "v" * 250})]
+    back = [dict(one) for one in many]
+    for one in back:
+        one["endpoints"] = [{"host": url.split("//")[1].rsplit(":", 1)[0].strip("[]") if url.count(":") > 1 else url.split("//")[1],
+                             "port": int(url.rsplit(":", 1)[1]) if url.count(":") > 1 else None, "scheme": "http"} for url in one["endpoints"]]
+    yield "what is written is read as it was", [
+        encode(many, **{"as": "said"}),
+        {"do": "decode", "args": {"format": "dns", "hex": {"$": "said.hex"}}, "as": "back", "expect": said(*back, ttl=5)},
+        encode({"$": "back.instances"}, {"hex": {"$": "said.hex"}})]
+    yield "only those that may be called, of one service", [
+        encode([own("a", "http://a:1"), own("b", "http://b:1", health="unhealthy"), own("c", "http://c:1", weight=0), own("d", "http://d:1", service="other"),
+                own("e"), own("f", "http://f:1", health="degraded"), own("g", "http://g:1", health="starting")], **{"as": "said"}),
+        {"do": "decode", "args": {"format": "dns", "hex": {"$": "said.hex"}}, "expect": {"instances": [{"id": "a"}, {"id": "f"}]}}]
+    for weights, read in [([1, 0.001, 65535], [1, .001, 65535]), ([0.5, 1.5], [500, 1500]), ([0.001, 65535, 0.5], [1, 65535, 1])]:
+        yield f"weights of {weights}", [
+            encode([own(str(at), f"http://h{at}:1", weight=weight) for at, weight in enumerate(weights)], **{"as": "said"}),
+            {"do": "decode", "args": {"format": "dns", "hex": {"$": "said.hex"}}, "expect": {"instances": [{"weight": weight} for weight in read]}}]
+    steps = []
+    for label, scheme, asked in [("", "https", "_https._tcp"), ("metrics", "http", "_metrics._tcp"), ("grpc-api", "grpc", "_grpc-api._tcp"), ("dns", "udp", "_udp._udp")]:
+        steps += [encode([own("a:5", {"name": label, "scheme": scheme, "host": "a", "port": 5})], **{"as": "said"}),
+                  {"do": "decode", "args": {"format": "dns", "hex": {"$": "said.hex"}}, "expect": {"instances": [
+                      {"id": "a:5", "endpoints": [{"name": None if scheme == "udp" else label or None, "scheme": scheme}]}]}}]
+    yield "the scheme and the name of a port are in the question", steps
+    yield "nobody is nobody", [
+        encode([], {"hex": (header(0, 0) + b"\0" + bytes([0, 33, 0, 1])).hex()}, **{"as": "said"}),
+        {"do": "decode", "args": {"format": "dns", "service": "web", "hex": {"$": "said.hex"}}, "expect": said()}]
+
+
 def write(*made):
     cases = [{"name": name, "steps": steps} for family in made for name, steps in family]
     lines = [f'   {{"name": {json.dumps(case["name"])}, "steps": [\n      ' + ",\n      ".join(map(json.dumps, case["steps"])) + "]}" for case in cases]
@@ -234,4 +284,4 @@ def write(*made):
 
 
 if __name__ == "__main__":
-    write(services(), addresses(), discovery(), names(), nothing(), nasties())
+    write(services(), addresses(), discovery(), names(), nothing(), nasties(), written())

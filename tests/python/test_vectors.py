@@ -293,7 +293,8 @@ class Host:
         return callboard.decode(payload(args), args.pop("format"), **args)
 
     def do_encode(self, args, keep, now):
-        return {"body": callboard.encode(args["format"], args["instances"]).decode()}
+        body = callboard.encode(args["format"], args["instances"])
+        return {"body": body.decode(errors="replace"), "hex": body.hex()}
 
     def do_feed(self, args, keep, now):
         args = dict(args)

@@ -136,7 +136,7 @@ formats! {
         Prometheus = "prometheus", prometheus::decode, Services, Poll, prometheus::encode;
         /// Answers of DNS: SRV records with addresses, bare addresses, the service discovery of RFC 6763.
         #[cfg(feature = "dns")]
-        Dns = "dns", dns::decode, Service, Poll;
+        Dns = "dns", dns::decode, Service, Poll, dns::encode;
         /// Envoy's endpoint discovery: a response, one assignment, a config dump.
         #[cfg(feature = "envoy")]
         Envoy = "envoy", envoy::decode, Services, Poll, envoy::encode;

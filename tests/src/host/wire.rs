@@ -20,7 +20,8 @@ impl Host {
             }
             "encode" => {
                 let bytes = encode_value(Format::parse(text(args, "format")?)?, part(args, "instances")?)?;
-                Ok(Value::map([("body", Value::from(String::from_utf8_lossy(&bytes).into_owned()))]))
+                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                Ok(Value::map([("body", Value::from(String::from_utf8_lossy(&bytes).into_owned())), ("hex", hex.into())]))
             }
             "feed" => {
                 let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body" && key != "hex").cloned();

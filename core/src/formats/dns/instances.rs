@@ -17,12 +17,14 @@ use crate::model::{Endpoint, Host, Lease, Registration, Weight, check_id};
 use crate::registry::Extent;
 
 /// The metadata key of the balancer's level, and the last level.
-const PRIORITY: &str = "priority";
+pub(super) const PRIORITY: &str = "priority";
 const LAST_LEVEL: u16 = 15;
 /// The pair of a target's TXT record that names the instance.
 pub(super) const ID: &str = "callboard-id";
 /// Strings of TXT records that are looked at for one instance.
 const STRINGS: usize = 256;
+/// Pairs of them: as much metadata as an instance has, and what is not metadata.
+const PAIRS: usize = limits::METADATA_PAIRS + 8;
 
 /// Makes instances of a message's records.
 pub(super) struct Reader<'m, 'a> {
@@ -200,7 +202,7 @@ impl<'a> Reader<'_, 'a> {
         for text in strings.take(STRINGS).filter_map(|string| core::str::from_utf8(string).ok()) {
             let (key, value) = text.split_once('=').unwrap_or((text, "true"));
             let key = key.to_ascii_lowercase();
-            if pairs.len() < limits::METADATA_PAIRS && !key.is_empty() && pairs.iter().all(|(own, _)| *own != key) {
+            if pairs.len() < PAIRS && !key.is_empty() && pairs.iter().all(|(own, _)| *own != key) {
                 pairs.push((key, value));
             }
         }

@@ -17,7 +17,7 @@ use crate::error::{Code, Error};
 pub(super) type Name<'a> = ParsedName<&'a [u8]>;
 
 /// Bytes of a message: its length is 16 bits on TCP.
-const BYTES: usize = 65_535;
+pub(super) const MESSAGE_BYTES: usize = 65_535;
 const HEADER: usize = 12;
 /// Bytes of the smallest record, whose owner is the root.
 const RECORD: usize = 11;
@@ -66,8 +66,8 @@ impl<'a> Message<'a> {
     /// [`Code::Malformed`] for a question, for one that ends early unless it says that it was cut, and for one that says that the server failed;
     /// [`Code::LimitExceeded`] above 65 535 bytes.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Error> {
-        if bytes.len() > BYTES {
-            return Err(Error::too_large("body", BYTES as u64));
+        if bytes.len() > MESSAGE_BYTES {
+            return Err(Error::too_large("body", MESSAGE_BYTES as u64));
         }
         let short = || malformed("header", "a message has a header of 12 bytes");
         let whole = domain::base::Message::from_slice(bytes).map_err(|_| short())?;

@@ -25,6 +25,7 @@ mod message;
 mod name;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use alloc::string::{String, ToString as _};
 use core::time::Duration;
@@ -34,6 +35,7 @@ use domain::base::iana::Rtype;
 use self::instances::Reader;
 use self::message::Message;
 use self::name::Asked;
+pub(super) use self::write::encode;
 use super::{Context, Decoded, Entry};
 use crate::error::{Code, Error};
 use crate::model::{Endpoint, Host, Registration};

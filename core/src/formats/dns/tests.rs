@@ -58,3 +58,19 @@ fn what_is_made_of_a_message_is_bounded_and_the_rest_is_told() {
     // Whom it names beyond that stays, whoever it is.
     assert_eq!(decoded.kept, [("web".into(), String::new())]);
 }
+
+#[test]
+fn what_does_not_fit_is_cut_and_says_so() {
+    let own = |number: u32| {
+        let (high, low) = (number / 250, number % 250 + 1);
+        Registration::new("web", std::format!("web-{number}")).endpoint(&std::format!("http://10.0.{high}.{low}:80")).unwrap()
+    };
+    for (count, fits) in [(500, true), (1_000, false), (10_000, false)] {
+        let all: Vec<Registration> = (0..count).map(own).collect();
+        let bytes = encode(&all);
+        assert!(bytes.len() <= 65_535);
+        let decoded = decode(&bytes, &Context::new("default")).unwrap();
+        assert_eq!((decoded.resync.is_none(), decoded.extent == Extent::Whole), (fits, fits), "{count}");
+        assert!(!fits || decoded.instances.iter().map(|entry| &entry.registration).eq(&all));
+    }
+}
