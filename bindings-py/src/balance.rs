@@ -106,12 +106,15 @@ impl Balancer {
         slf: &Bound<'_, Self>,
         key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
+        labels: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
         mut choose: impl FnMut(&mut core::Balancer, &Request<'_>, Timestamp) -> Result<core::Pick, Error>,
     ) -> PyResult<Pick> {
         let key = key.map(|key| payload(key, "key")).transpose()?;
         let (exclude, at) = (excluded(exclude)?, clock::at(now));
-        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
+        let labels = labels.map(|labels| value(labels, "labels")).transpose()?;
+        let labels = labels.as_ref().map_or_else(|| Ok(Vec::new()), Request::read_labels).raise(slf.py())?;
+        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude, labels: &labels };
         let (instance, token) = slf.get().choose(slf.py(), Some(at), |core, now| choose(core, &request, now))?;
         Ok(Pick { balancer: slf.clone().unbind(), instance, token, at, timed: now.is_none() })
     }
@@ -249,17 +252,23 @@ impl Balancer {
 
     /// What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is counted,
     /// drawn or learnt.
-    #[pyo3(signature = (key=None, *, exclude=None, now=None), text_signature = "($self, key=None, *, exclude=(), now=None)")]
+    #[pyo3(
+        signature = (key=None, *, exclude=None, labels=None, now=None),
+        text_signature = "($self, key=None, *, exclude=(), labels={}, now=None)"
+    )]
     fn explain<'py>(
         &self,
         py: Python<'py>,
         key: Option<&Bound<'py, PyAny>>,
         exclude: Option<&Bound<'py, PyAny>>,
+        labels: Option<&Bound<'py, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let key = key.map(|key| payload(key, "key")).transpose()?;
         let exclude = excluded(exclude)?;
-        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude };
+        let labels = labels.map(|labels| value(labels, "labels")).transpose()?;
+        let labels = labels.as_ref().map_or_else(|| Ok(Vec::new()), Request::read_labels).raise(py)?;
+        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude, labels: &labels };
         let told = self.current().core.explain(&request, clock::at(now));
         convert::object(py, &told.to_value())
     }
@@ -283,15 +292,19 @@ impl Balancer {
     /// Chooses the instance a call should go to and counts the call as in flight there until the pick is finished.
     ///
     /// The same `key` goes to the same instance under a hashing policy. `exclude` has the instances, picks or
-    /// handles it must not be, because they were tried.
-    #[pyo3(signature = (key=None, *, exclude=None, now=None), text_signature = "($self, key=None, *, exclude=(), now=None)")]
+    /// handles it must not be, because they were tried; `labels` those that it must have, under a policy with labels.
+    #[pyo3(
+        signature = (key=None, *, exclude=None, labels=None, now=None),
+        text_signature = "($self, key=None, *, exclude=(), labels={}, now=None)"
+    )]
     fn pick(
         slf: &Bound<'_, Self>,
         key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
+        labels: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Pick> {
-        Self::picked(slf, key, exclude, now, core::Balancer::pick)
+        Self::picked(slf, key, exclude, labels, now, core::Balancer::pick)
     }
 
     /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
@@ -317,8 +330,8 @@ impl Balancer {
 
     /// `finish`, then `pick`, in one call.
     #[pyo3(
-        signature = (token, ok=None, latency=None, *, key=None, exclude=None, now=None, **more),
-        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), now=None, kind=None, retry_after=None, load=None)"
+        signature = (token, ok=None, latency=None, *, key=None, exclude=None, labels=None, now=None, **more),
+        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), labels={}, now=None, kind=None, retry_after=None, load=None)"
     )]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn finish_and_pick(
@@ -328,11 +341,12 @@ impl Balancer {
         latency: Option<&Bound<'_, PyAny>>,
         key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
+        labels: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Pick> {
         let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency, more)?);
-        Self::picked(slf, key, exclude, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
+        Self::picked(slf, key, exclude, labels, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
     }
 
     /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.

@@ -102,10 +102,12 @@ export class Balancer {
     const time = timeOf(request);
     const key = keyOf(request);
     const exclude = excludeOf(request);
+    const labels = labelsOf(request);
     const balancer = this.#ready(time);
     let token: number;
     try {
-      token = key === undefined && exclude === undefined ? balancer.pick(time) : balancer.pick_for(key, exclude, time);
+      const plainly = key === undefined && exclude === undefined && labels === undefined;
+      token = plainly ? balancer.pick(time) : balancer.pick_for(key, exclude, labels, time);
     } catch (thrown) {
       throw caught(thrown);
     }
@@ -121,21 +123,22 @@ export class Balancer {
     return call(() => settle(balancer, token, told, time));
   }
 
-  /** `finish`, then `pick`; one crossing unless the request has a key or exclusions. When the pick throws, the finish has happened. */
+  /** `finish`, then `pick`; one crossing unless the request has a key, exclusions or labels. When the pick throws, the finish has happened. */
   finishAndPick(pick: Pick | number, outcome?: Outcome, request?: PickRequest): Pick {
     const time = timeOf(request);
     const token = tokenOf(pick);
     const key = keyOf(request);
     const exclude = excludeOf(request);
+    const labels = labelsOf(request);
     const told = toldOf(outcome);
     const balancer = this.#ready(time);
     let next: number;
     try {
-      if (key === undefined && exclude === undefined && !("document" in told)) {
+      if (key === undefined && exclude === undefined && labels === undefined && !("document" in told)) {
         next = balancer.finish_and_pick(token, told.ok ?? true, told.latency, time);
       } else {
         settle(balancer, token, told, time);
-        next = balancer.pick_for(key, exclude, time);
+        next = balancer.pick_for(key, exclude, labels, time);
       }
     } catch (thrown) {
       throw caught(thrown);
@@ -270,7 +273,7 @@ export class Balancer {
 }
 
 const NOW = ["now"];
-const REQUEST = ["key", "exclude", "now"];
+const REQUEST = ["key", "exclude", "labels", "now"];
 
 /** @internal */
 export function timeOf(request: PickRequest | undefined): number {
@@ -291,6 +294,11 @@ export function excludeOf(request: PickRequest | undefined): Float64Array | unde
   if (exclude === undefined) return undefined;
   if (!Array.isArray(exclude)) expected("a list", exclude, "exclude");
   return Float64Array.from(exclude as readonly (number | Instance)[], (one, place) => handleOf(one, `exclude[${place}]`));
+}
+
+/** @internal */
+export function labelsOf(request: PickRequest | undefined): unknown {
+  return request?.labels === undefined ? undefined : plain(request.labels, "labels");
 }
 
 function handleOf(one: number | Instance, field: string): number {

@@ -1,6 +1,6 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
-import { Balancer as CoreBalancer, excludeOf, keyOf, ready, timeOf } from "./balancer.ts";
+import { Balancer as CoreBalancer, excludeOf, keyOf, labelsOf, ready, timeOf } from "./balancer.ts";
 import { expected, frozen, frozenCamel, known, plain } from "./document.ts";
 import { call } from "./errors.ts";
 import { at } from "./meta.ts";
@@ -188,9 +188,9 @@ export class Balancer extends CoreBalancer {
 
   /** What `pick` would choose for this request now, and why. Nothing is counted, drawn or learnt. */
   explain(request?: PickRequest): Explanation {
-    const [time, key, exclude] = [timeOf(request), keyOf(request), excludeOf(request)];
+    const [time, key, exclude, labels] = [timeOf(request), keyOf(request), excludeOf(request), labelsOf(request)];
     const balancer = ready(this, time);
-    return frozenCamel(call(() => balancer.explain(key, exclude, time))) as unknown as Explanation;
+    return frozenCamel(call(() => balancer.explain(key, exclude, labels, time))) as unknown as Explanation;
   }
 
   /** What it was told and what it answered since it was made; undefined unless `trace` said how many events to keep. */

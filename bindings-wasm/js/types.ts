@@ -337,6 +337,8 @@ export interface PickRequest extends Timed {
   readonly key?: string;
   /** Instances, or their handles, that it must not go to, because it was tried on them. */
   readonly exclude?: readonly (number | Instance)[];
+  /** The metadata that the instance must have, for policies with `labels`. */
+  readonly labels?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
 }
 
 /** What a probe brought. */

@@ -50,12 +50,9 @@ impl Balancer {
         self.note(pick)
     }
 
-    /// `pick` for a request with a key or exclusions.
-    pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, now: f64) -> f64 {
-        let pick = handles(exclude).and_then(|exclude| {
-            let request = Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude };
-            Ok(self.inner.pick(&request, time(now)?)?)
-        });
+    /// `pick` for a request with a key, exclusions or labels.
+    pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, labels: JsValue, now: f64) -> f64 {
+        let pick = asked(key, exclude, labels, |request| Ok(self.inner.pick(request, time(now)?)?));
         self.note(pick)
     }
 
@@ -178,10 +175,9 @@ impl Balancer {
         self.inner.metrics()
     }
 
-    pub fn explain(&self, key: Option<String>, exclude: Option<Vec<f64>>, now: f64) -> Result<JsValue> {
-        let exclude = handles(exclude)?;
-        let request = Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude };
-        convert::object(&self.inner.explain(&request, time(now)?).to_value())
+    pub fn explain(&self, key: Option<String>, exclude: Option<Vec<f64>>, labels: JsValue, now: f64) -> Result<JsValue> {
+        let told = asked(key, exclude, labels, |request| Ok(self.inner.explain(request, time(now)?)))?;
+        convert::object(&told.to_value())
     }
 
     pub fn trace(&self) -> Result<JsValue> {
@@ -194,6 +190,14 @@ impl Balancer {
 #[wasm_bindgen]
 pub fn replay(trace: JsValue) -> Result<JsValue> {
     convert::object(&core::Balancer::replay(&convert::value(trace)?)?.to_value())
+}
+
+/// Answers a request made of its parts.
+fn asked<T>(key: Option<String>, exclude: Option<Vec<f64>>, labels: JsValue, answer: impl FnOnce(&Request<'_>) -> Result<T>) -> Result<T> {
+    let exclude = handles(exclude)?;
+    let labels = if labels.is_undefined() { Value::Null } else { convert::value(labels)? };
+    let labels = if labels == Value::Null { Vec::new() } else { Request::read_labels(&labels)? };
+    answer(&Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude, labels: &labels })
 }
 
 fn handles(bits: Option<Vec<f64>>) -> Result<Vec<Handle>> {

@@ -94,6 +94,11 @@ pub const SPAN_MAX_MICROS: u64 = 3_600_000_000;
 /// How often one call may be tried in all.
 pub const ATTEMPTS: u32 = 100;
 
+/// Selectors of a policy's `labels`.
+pub const LABEL_SELECTORS: usize = 16;
+/// Groups of instances by labels that a balancer keeps ready.
+pub const LABEL_GROUPS: u32 = 4_096;
+
 /// Every limit by name, for tests and for hosts that print them.
 pub const ALL: &[(&str, u64)] = &[
     ("name-bytes", NAME_BYTES as u64),
@@ -133,6 +138,8 @@ pub const ALL: &[(&str, u64)] = &[
     ("probes", PROBES as u64),
     ("trace-events", TRACE_EVENTS as u64),
     ("attempts", ATTEMPTS as u64),
+    ("label-selectors", LABEL_SELECTORS as u64),
+    ("label-groups", LABEL_GROUPS as u64),
     ("ring-points", RING_POINTS as u64),
     ("host-points", HOST_POINTS as u64),
     ("maglev-table", MAGLEV_TABLE as u64),

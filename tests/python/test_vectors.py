@@ -217,7 +217,7 @@ class Host:
         balancer = self.balancer(args)
         query = balancer.query
         found = (self.registry.lookup(query.service, id, namespace=query.namespace) for id in args.get("exclude", ()))
-        return {"key": args.get("key"), "exclude": [instance for instance in found if instance]}
+        return {"key": args.get("key"), "exclude": [instance for instance in found if instance], "labels": args.get("labels", {})}
 
     def do_pick(self, args, keep, now):
         return picked(self.balancer(args).pick(**self.request(args), now=now))
@@ -225,7 +225,7 @@ class Host:
     def do_picks(self, args, keep, now):
         balancer, ids, counts = self.balancer(args), [], {}
         for _ in range(args["count"]):
-            pick = balancer.pick(args.get("key"), now=now)
+            pick = balancer.pick(**self.request(args), now=now)
             ids.append(pick.instance.id)
             counts[pick.instance.id] = counts.get(pick.instance.id, 0) + 1
             if "finish" in args:

@@ -89,6 +89,8 @@ const PROBES: &[(&str, Probe)] = &[
     // A table's size is a prime: below the limit the next one down.
     ("maglev-table", |n| pick_part("maglev", "table_size", if n == 5_000_010 { 4_999_999.0 } else { n as f64 })),
     ("load-percent", |n| pick_part("jump", "load_factor", n as f64 / 100.0)),
+    ("label-selectors", |n| labels_part("selectors", Value::List(vec![Value::List(vec!["k".into()]); n as usize]))),
+    ("label-groups", |n| labels_part("keep", Value::from(n))),
     ("choices", |n| policy_part("choices", Value::from(n))),
     ("attempts", |n| callboard::balance::Retry::from_value(&Value::map([("attempts", n.into())])).map(drop)),
     ("span-min-micros", |n| score_part("tau", n)),
@@ -120,6 +122,12 @@ fn host(bytes: u64) -> String {
 fn pick_part(kind: &str, name: &str, number: f64) -> Result<(), Error> {
     let pick = Value::map([("kind", Value::from(kind)), (name, Value::from(number))]);
     Policy::from_value(&Value::map([("pick", pick)]))?.generator.validate()
+}
+
+/// A policy with labels, with this setting.
+fn labels_part(name: &str, value: Value) -> Result<(), Error> {
+    let labels = Value::map([("selectors", Value::List(vec![])), (name, value)].into_iter().skip(usize::from(name == "selectors")));
+    Policy::from_value(&Value::map([("labels", labels)])).map(drop)
 }
 
 /// A policy that samples, with this setting.

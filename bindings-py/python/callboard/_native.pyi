@@ -389,7 +389,12 @@ class Balancer(Iterator[Instance]):
         """What it has done so far as OpenMetrics text, for a scraper."""
 
     def explain(
-        self, key: str | bytes | None = None, *, exclude: Iterable[Instance | Pick | int] = (), now: int | None = None
+        self,
+        key: str | bytes | None = None,
+        *,
+        exclude: Iterable[Instance | Pick | int] = (),
+        labels: Mapping[str, str] = {},
+        now: int | None = None,
     ) -> dict[str, Any]:
         """What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is
         counted, drawn or learnt."""
@@ -404,12 +409,17 @@ class Balancer(Iterator[Instance]):
         `difference`."""
 
     def pick(
-        self, key: str | bytes | None = None, *, exclude: Iterable[Instance | Pick | int] = (), now: int | None = None
+        self,
+        key: str | bytes | None = None,
+        *,
+        exclude: Iterable[Instance | Pick | int] = (),
+        labels: Mapping[str, str] = {},
+        now: int | None = None,
     ) -> Pick:
         """Chooses the instance a call should go to and counts the call as in flight there until the pick is finished.
 
         The same `key` goes to the same instance under a hashing policy. `exclude` has the instances, picks or
-        handles it must not be, because they were tried.
+        handles it must not be, because they were tried; `labels` those that it must have, under a policy with labels.
         """
 
     def finish(
@@ -438,6 +448,7 @@ class Balancer(Iterator[Instance]):
         *,
         key: str | bytes | None = None,
         exclude: Iterable[Instance | Pick | int] = (),
+        labels: Mapping[str, str] = {},
         now: int | None = None,
         kind: _OutcomeKind | None = None,
         retry_after: float | None = None,

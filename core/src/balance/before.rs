@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::Balancer;
+use super::labels::Labels;
 use super::levels::Levels;
 use super::members::{PART, WARM};
 use super::settings::{optional, part};
@@ -21,6 +22,8 @@ pub struct Before {
     pub subset: Option<Subset>,
     /// How an instance that is new is spared.
     pub slow_start: Option<SlowStart>,
+    /// Which instances a request asks for by labels.
+    pub labels: Option<Labels>,
     /// Who is a reserve for whom, and when all are called, well or not.
     pub levels: Option<Levels>,
     /// How much goes to which locality.
@@ -29,22 +32,24 @@ pub struct Before {
 
 impl Before {
     /// The keys of the policy's document that are read here.
-    pub(super) const KEYS: [&str; 4] = ["subset", "slow_start", "levels", "localities"];
+    pub(super) const KEYS: [&str; 5] = ["subset", "slow_start", "labels", "levels", "localities"];
 
     /// Reads what the document changes.
     pub(super) fn read(self, fields: &Fields<'_>) -> Result<Self, Error> {
         Ok(Self {
             subset: part(fields, "subset", self.subset, Subset::from_value)?,
             slow_start: part(fields, "slow_start", self.slow_start, SlowStart::from_value)?,
+            labels: part(fields, "labels", self.labels, Labels::from_value)?,
             levels: part(fields, "levels", self.levels, Levels::from_value)?,
             localities: part(fields, "localities", self.localities, Localities::from_value)?,
         })
     }
 
-    pub(super) fn pairs(&self) -> [(&'static str, Value); 4] {
+    pub(super) fn pairs(&self) -> [(&'static str, Value); 5] {
         [
             ("subset", optional(self.subset.as_ref(), Subset::to_value)),
             ("slow_start", optional(self.slow_start.as_ref(), SlowStart::to_value)),
+            ("labels", optional(self.labels.as_ref(), Labels::to_value)),
             ("levels", optional(self.levels.as_ref(), Levels::to_value)),
             ("localities", optional(self.localities.as_ref(), Localities::to_value)),
         ]
@@ -62,6 +67,11 @@ impl Before {
     /// Whether it matters where an instance stands.
     pub(super) fn wants_sites(&self) -> bool {
         self.levels.is_some() || self.localities.is_some()
+    }
+
+    /// The names of the groups of an instance.
+    pub(super) fn groups(&self, registration: &Registration) -> Vec<String> {
+        self.labels.as_ref().map_or_else(Vec::new, |labels| labels.groups(&registration.metadata))
     }
 
     /// The level and the locality of an instance.

@@ -6,7 +6,6 @@ use core::fmt::Write as _;
 use core::time::Duration;
 
 use super::Balancer;
-use super::filter::Excluded;
 use super::members::{EJECTED, HELD};
 use super::pick::Request;
 use crate::error::Error;
@@ -65,7 +64,7 @@ pub struct LeftOut {
     pub service: String,
     /// Its id.
     pub id: String,
-    /// `weight-0`, `unavailable`, `outside` (of the client's subset), `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker); `reserve` when its level or locality is given nothing, `degraded` or `draining` while there are better ones.
+    /// `weight-0`, `unavailable`, `outside` (of the client's subset), `excluded`, `ejected` (by outlier detection), `held` (at its wish), `full` (by the breaker), `labels` (it lacks those asked for); `reserve` when its level or locality is given nothing, `degraded` or `draining` while there are better ones.
     pub reason: &'static str,
 }
 
@@ -81,7 +80,7 @@ impl Balancer {
                 // It is not compared with anybody: it is asked whether it is well again.
                 Some(slot) => (Some(slot), Vec::new()),
                 None => {
-                    let (slot, looks) = twin.tiers.explain(&mut twin.members, Excluded(request.exclude), request.key, &mut twin.rng, time);
+                    let (slot, looks) = twin.tiers.explain(&mut twin.members, request, &mut twin.rng, time);
                     let is_full = slot.and_then(|slot| twin.members.in_flight(slot)).is_some_and(|count| count >= twin.breaker.instance);
                     (if is_full { twin.spill(request) } else { slot }, looks)
                 }
@@ -90,7 +89,8 @@ impl Balancer {
             (None, Vec::new())
         };
         let choice = slot.and_then(|slot| twin.members.handle(slot)).ok_or_else(|| twin.refusal(request));
-        let members = &twin.members;
+        let (members, tiers) = (&twin.members, twin.tiers.serving(request));
+        let scope = twin.tiers.scope(members, request);
         let chosen = slot;
         let pool = slot.and_then(|slot| members.availability(slot));
         let (mut eligible, mut open, mut left_out) = (0u32, 0u32, Vec::new());
@@ -103,15 +103,16 @@ impl Balancer {
             open = open.saturating_add(u32::from(is_eligible && !is_excluded));
             let reason = match availability {
                 _ if Some(slot) == chosen => continue,
-                Availability::Unavailable if !twin.tiers.is_in_panic(members, slot) => "unavailable",
+                Availability::Unavailable if !tiers.is_in_panic(members, slot) => "unavailable",
+                _ if scope.as_ref().is_some_and(|scope| !scope(slot)) => "labels",
                 _ if members.own_weight(slot) == 0 => "weight-0",
                 _ if members.weight(slot) == 0 => "outside",
                 _ if is_excluded => "excluded",
                 _ if members.is_out(slot, EJECTED) => "ejected",
                 _ if members.is_out(slot, HELD) => "held",
                 _ if members.in_flight(slot).is_some_and(|count| count >= twin.breaker.instance) => "full",
-                _ if twin.tiers.is_in_panic(members, slot) => continue,
-                Availability::Available if twin.tiers.is_reserve(members, slot) => "reserve",
+                _ if tiers.is_in_panic(members, slot) => continue,
+                Availability::Available if tiers.is_reserve(members, slot) => "reserve",
                 other if Some(other) != pool => other.as_str(),
                 _ => continue,
             };
@@ -222,7 +223,7 @@ impl Explanation {
             }
             writeln!(text)?;
         }
-        for reason in ["unavailable", "weight-0", "excluded", "degraded", "draining"] {
+        for reason in ["unavailable", "weight-0", "labels", "excluded", "degraded", "draining"] {
             let mut ids = self.left_out.iter().filter(|one| one.reason == reason).map(|one| one.id.as_str());
             if let Some(first) = ids.next() {
                 write!(text, "  left out, {reason}: {first}")?;
@@ -280,7 +281,7 @@ mod tests {
             for step in 0..300u64 {
                 let exclude = [handles[rng.below(5) as usize]];
                 let key = std::format!("key-{step}");
-                let request = Request { key: Some(key.as_bytes()), exclude: if step % 3 == 0 { &exclude } else { &[] } };
+                let request = Request { key: Some(key.as_bytes()), exclude: if step % 3 == 0 { &exclude } else { &[] }, labels: &[] };
                 let told = balancer.explain(&request, at(step));
                 assert_eq!(told, balancer.explain(&request, at(step)), "{policy}");
                 let pick = balancer.pick(&request, at(step)).unwrap();

@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Balancer;
-use super::filter::Excluded;
 use super::hedge::Hedger;
 use super::hold::Holds;
 use super::limit::Limiter;
@@ -190,8 +189,10 @@ impl Balancer {
     pub(super) fn divert(&mut self, request: &Request<'_>) -> Option<u32> {
         let (members, now, most) = (&self.members, self.now.as_micros(), self.breaker.instance);
         let feedback = self.feedback.as_mut()?;
+        let scope = self.tiers.scope(members, request);
         let can = |slot| {
             members.weight(slot) > 0
+                && scope.as_ref().is_none_or(|scope| scope(slot))
                 && members.availability(slot).is_some_and(|availability| availability != Availability::Unavailable)
                 && !members.is_out(slot, HELD)
                 && members.in_flight(slot).is_some_and(|count| count < most)
@@ -210,14 +211,16 @@ impl Balancer {
         let full = members.order().iter().filter(|slot| members.in_flight(**slot).is_some_and(|count| count >= most));
         let mut exclude: Vec<_> = full.filter_map(|slot| members.handle(*slot)).collect();
         exclude.extend(request.exclude);
-        self.tiers.choose(&mut self.members, Excluded(&exclude), request.key, &mut self.rng, self.now.as_micros())
+        self.tiers.choose(&mut self.members, &Request { exclude: &exclude, ..*request }, &mut self.rng, self.now.as_micros())
     }
 
     /// Whether somebody could be given the call, were there room.
     pub(super) fn is_choked(&self, request: &Request<'_>) -> bool {
         let members = &self.members;
+        let scope = self.tiers.scope(members, request);
         members.order().iter().any(|slot| {
             members.weight(*slot) > 0
+                && scope.as_ref().is_none_or(|scope| scope(*slot))
                 && members.availability(*slot).is_some_and(|availability| availability != Availability::Unavailable)
                 && members.handle(*slot).is_some_and(|handle| !request.exclude.contains(&handle))
         })

@@ -8,6 +8,9 @@ use super::{Balancer, Change};
 use crate::model::{Availability, Handle};
 use crate::registry::{Brief, Delta, Registry};
 
+/// The level and the locality of an instance, and its groups.
+type Placed = ((u8, String), Vec<String>);
+
 impl Balancer {
     /// Takes over what changed in the registry since the last time; false when nothing did that matters here, and
     /// then it costs one comparison. Call it before picks, as often as you like.
@@ -33,21 +36,24 @@ impl Balancer {
         let changed: Vec<Handle> =
             if delta.reset { self.view.handles().collect() } else { delta.added.iter().chain(&delta.updated).copied().collect() };
         let before = &self.policy().before;
-        let site = |handle| registry.registration(handle).map(|registration| before.site(&registration));
+        // Only what the policy looks at is read.
+        let wants = before.wants_sites() || before.labels.is_some();
+        let place = |handle| registry.registration(handle).map(|one| (before.site(&one), before.groups(&one)));
         // What a policy hashes of an instance is read only for one that does.
         let hash_key = self.policy().generator.hash_key().cloned();
         let text = |handle| hash_key.as_ref().and_then(|key| key.text(registry, handle)).unwrap_or_default();
         let brief = |handle: &Handle| {
-            let site = if before.wants_sites() { site(*handle) } else { None };
-            Some((*handle, registry.brief(*handle)?, site.unwrap_or_default(), text(*handle)))
+            let place = if wants { place(*handle) } else { None };
+            Some((*handle, registry.brief(*handle)?, place.unwrap_or_default(), text(*handle)))
         };
-        let briefs: Vec<(Handle, Brief, (u8, String), String)> = changed.iter().filter_map(brief).collect();
+        let briefs: Vec<(Handle, Brief, Placed, String)> = changed.iter().filter_map(brief).collect();
         let removals = delta.removed.iter().map(|gone| Change::Remove { service: &gone.service, id: &gone.id });
-        let arrivals = briefs.iter().map(|(handle, brief, (level, locality), hash_key)| {
+        let arrivals = briefs.iter().map(|(handle, brief, ((level, locality), groups), hash_key)| {
             Change::Put(Arrival {
                 service: &brief.service,
                 id: &brief.id,
                 hash_key,
+                groups,
                 handle: *handle,
                 weight: brief.weight.thousandths(),
                 availability: brief.availability,

@@ -4,6 +4,7 @@ mod learnt;
 mod standstill;
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 pub(super) use standstill::Standstill;
@@ -57,6 +58,8 @@ struct Host {
     id: Box<str>,
     /// What is hashed of it; empty when that is its id, or nothing.
     hash_key: Box<str>,
+    /// The names of the groups it belongs to, for policies with labels.
+    groups: Box<[Box<str>]>,
     mark: u64,
     /// What `round-robin` parked; none until it had a turn.
     turn: Option<i64>,
@@ -96,6 +99,7 @@ impl Host {
             service: Box::default(),
             id: Box::default(),
             hash_key: Box::default(),
+            groups: Box::default(),
             mark: 0,
             turn: None,
             standing: Standing::Free,
@@ -141,6 +145,8 @@ pub(super) struct Arrival<'a> {
     pub(super) id: &'a str,
     /// What the policy hashes of it; empty when that is its id, or nothing.
     pub(super) hash_key: &'a str,
+    /// The names of the groups it belongs to.
+    pub(super) groups: &'a [String],
     pub(super) handle: Handle,
     /// In thousandths.
     pub(super) weight: u32,
@@ -183,6 +189,15 @@ impl Members {
     pub(super) fn hash_key(&self, slot: u32) -> &str {
         let host = self.hosts.get(slot as usize);
         host.map_or("", |host| if host.hash_key.is_empty() { &host.id } else { &host.hash_key })
+    }
+
+    /// The names of the groups an instance belongs to.
+    pub(super) fn groups(&self, slot: u32) -> &[Box<str>] {
+        self.hosts.get(slot as usize).map_or(&[], |host| &host.groups)
+    }
+
+    pub(super) fn is_in_group(&self, slot: u32, name: &str) -> bool {
+        self.groups(slot).iter().any(|group| **group == *name)
     }
 
     pub(super) fn turn(&self, slot: u32) -> Option<i64> {
@@ -345,6 +360,7 @@ impl Members {
         self.availability(slot) == Some(arrival.availability)
             && self.own_weight(slot) == arrival.weight
             && self.site(slot) == arrival.site
+            && self.groups(slot).iter().map(|name| &**name).eq(arrival.groups)
             && hash_key == Some(arrival.hash_key)
     }
 
@@ -365,6 +381,9 @@ impl Members {
             host.standing = Standing::Here(arrival.availability);
             if *host.hash_key != *arrival.hash_key {
                 host.hash_key = arrival.hash_key.into();
+            }
+            if !host.groups.iter().map(|name| &**name).eq(arrival.groups) {
+                host.groups = arrival.groups.iter().map(|name| name.as_str().into()).collect();
             }
             (host.level, host.standstill) = (arrival.site.level, arrival.site.standstill);
             if *host.locality != *arrival.site.locality {
@@ -487,7 +506,7 @@ impl Members {
             let id = std::format!("b{index:06}");
             let (handle, availability) = (Handle::new(index, 0), Availability::Available);
             members.place(
-                Arrival { service: "s", id: &id, hash_key: "", handle, weight: *weight, availability, site: Site::default() },
+                Arrival { service: "s", id: &id, hash_key: "", groups: &[], handle, weight: *weight, availability, site: Site::default() },
                 None,
                 0,
             );

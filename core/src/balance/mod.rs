@@ -8,6 +8,7 @@
 //! | view | `members` | the instances that match the query, sorted by service and id; changes are merged in, so that survivors keep their counters and their turn |
 //! | subset, slow start | `subset`, `slow_start` | which of them this client uses, and how much of their weight those have that are new |
 //! | filter | `filter` | leaves out what the request excludes |
+//! | labels | `labels`, `groups` | the instances that have the labels the request asks for, or who serves it instead |
 //! | prioritise | `tiers`, `levels`, `zones` | available, else degraded, else draining; how much goes to which level and locality; never disabled, never of weight 0 |
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
@@ -23,9 +24,11 @@ mod explain;
 mod feedback;
 mod filter;
 mod follow;
+mod groups;
 mod hedge;
 mod histogram;
 mod hold;
+mod labels;
 mod levels;
 mod limit;
 mod members;
@@ -59,6 +62,7 @@ pub use config::Options;
 pub use explain::{Explanation, LeftOut, Looked};
 pub use hedge::Hedge;
 pub use hold::Hold;
+pub use labels::{LabelFallback, LabelSelector, Labels};
 pub use levels::Levels;
 pub use limit::{Aimd, Gradient2, Limit, Vegas};
 pub use outcome::{Load, Outcome, OutcomeKind};
@@ -84,7 +88,6 @@ use crate::rng::Rng;
 use crate::time::{Timestamp, micros};
 use crate::value::{Fields, Value};
 use feedback::Feedback;
-use filter::Excluded;
 use members::{Arrival, Members};
 use slow_start::Warmup;
 use tickets::Tickets;
@@ -279,7 +282,7 @@ impl Balancer {
         let slot = match slot {
             Some(slot) => slot,
             None => {
-                let slot = self.tiers.choose(&mut self.members, Excluded(request.exclude), request.key, &mut self.rng, now)?;
+                let slot = self.tiers.choose(&mut self.members, request, &mut self.rng, now)?;
                 let has_room = self.members.in_flight(slot).is_some_and(|count| count < self.breaker.instance);
                 if has_room { slot } else { self.spill(request)? }
             }
@@ -310,7 +313,7 @@ impl Balancer {
         } else if self.breaker.instance < u32::MAX && self.is_choked(request) {
             Error::too_large("breaker.instance", u64::from(self.breaker.instance))
         } else {
-            self.tiers.refusal()
+            self.tiers.refusal(request)
         }
     }
 

@@ -1,5 +1,8 @@
 //! What a caller asks, and what it is answered.
 
+use alloc::vec::Vec;
+
+use super::labels;
 use crate::error::Error;
 use crate::limits;
 use crate::model::Handle;
@@ -13,19 +16,30 @@ pub struct Request<'a> {
     /// The instances it must not go to, because it was tried on them; at most 64. A handle that is unknown,
     /// or whose instance is gone, excludes nothing.
     pub exclude: &'a [Handle],
+    /// The labels that the instance must have, for policies with `labels`: keys, each once, and values; at most 64.
+    pub labels: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Request<'a> {
     /// A request about `key`.
     pub const fn keyed(key: &'a [u8]) -> Self {
-        Self { key: Some(key), exclude: &[] }
+        Self { key: Some(key), exclude: &[], labels: &[] }
     }
 
     /// A request that must not go to `exclude`.
     pub const fn excluding(exclude: &'a [Handle]) -> Self {
-        Self { key: None, exclude }
+        Self { key: None, exclude, labels: &[] }
     }
 
+    /// Reads labels as a document has them: a map from keys to strings.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument), [`Code::LimitExceeded`](crate::Code::LimitExceeded).
+    pub fn read_labels(value: &'a Value) -> Result<Vec<(&'a str, &'a str)>, Error> {
+        labels::pairs(value).map_err(|error| error.within("labels"))
+    }
+
+    /// Labels that are too many or too long fit nobody, so they are not looked at here.
     #[inline]
     pub(super) fn is_within_limits(&self) -> bool {
         self.key.is_none_or(|key| key.len() <= limits::KEY_BYTES) && self.exclude.len() <= limits::EXCLUDED
@@ -38,7 +52,7 @@ impl<'a> Request<'a> {
         if self.exclude.len() > limits::EXCLUDED {
             return Err(Error::too_large("exclude", limits::EXCLUDED as u64));
         }
-        Ok(())
+        labels::check(self.labels).map_err(|error| error.within("labels"))
     }
 }
 

@@ -8,8 +8,10 @@ use core::cmp::Ordering;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::filter::Excluded;
+use super::groups::Groups;
 use super::levels::{self, Census};
 use super::members::{EJECTED, HELD, Members, Site, Standstill};
+use super::pick::Request;
 use super::policy::{Candidates, Look, Picker, Policy};
 use super::zones::{self, Side};
 use crate::error::{Code, Error};
@@ -50,6 +52,12 @@ pub(super) struct Tiers {
     plan: Vec<(u64, u32)>,
     /// The pool when there is no choice.
     first: usize,
+    /// The same when nothing else stands between a request and the pool.
+    plain: usize,
+    /// The groups that requests may ask for; none when the policy has no labels.
+    groups: Option<Box<Groups>>,
+    /// The group whose instances these are; none when they are all.
+    group: Option<Box<str>>,
     policy: Policy,
     seed: u64,
 }
@@ -73,7 +81,15 @@ const KEY_STREAM: u64 = 0x6c65_7665_6c73;
 
 impl Tiers {
     pub(super) fn new(policy: Policy, seed: u64) -> Self {
-        Self { pools: Vec::new(), plan: Vec::new(), first: 0, policy, seed }
+        let groups = Groups::new(&policy).map(Box::new);
+        Self { pools: Vec::new(), plan: Vec::new(), first: 0, plain: usize::MAX, groups, group: None, policy, seed }
+    }
+
+    /// The same for the instances of a group, none of whom it knows yet.
+    pub(super) fn of_group(&self, name: &str) -> Self {
+        let mut policy = self.policy.clone();
+        policy.before.labels = None;
+        Self { group: Some(name.into()), ..Self::new(policy, self.seed) }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -83,7 +99,7 @@ impl Tiers {
     /// The pool an instance belongs to.
     fn of<'a>(&self, members: &'a Members, slot: u32) -> Option<(Kind, Site<'a>)> {
         let availability = members.availability(slot)?;
-        if members.weight(slot) == 0 {
+        if members.weight(slot) == 0 || self.group.as_ref().is_some_and(|group| !members.is_in_group(slot, group)) {
             return None;
         }
         let site = members.site(slot);
@@ -108,6 +124,9 @@ impl Tiers {
 
     /// Told before an instance changes: what the policy keeps of its pool is parked.
     pub(super) fn touch(&mut self, members: &mut Members, slot: u32) {
+        if let Some(groups) = &mut self.groups {
+            groups.touch(members, slot);
+        }
         let place = self.of(members, slot).and_then(|(kind, site)| self.find(kind, site).ok());
         if let Some(pool) = place.and_then(|place| self.pools.get_mut(place)) {
             pool.stale = true;
@@ -123,6 +142,9 @@ impl Tiers {
     /// Told after instances have changed, with their slots sorted by service and id: takes them out of the pools
     /// they were in, which were touched, and puts them where they belong now.
     pub(super) fn settle(&mut self, members: &mut Members, slots: &[u32]) {
+        if let Some(groups) = &mut self.groups {
+            groups.settle(members, slots);
+        }
         for slot in slots {
             if let Some((kind, site)) = self.of(members, *slot)
                 && let Err(place) = self.find(kind, site)
@@ -209,6 +231,7 @@ impl Tiers {
             parts.clear();
         }
         self.plan = parts;
+        self.plain = if self.plan.is_empty() && self.groups.is_none() { self.first } else { usize::MAX };
     }
 
     /// How many instances of which kind each level has. Those that drain are on their way out and do not count.
@@ -284,34 +307,31 @@ impl Tiers {
     /// The whole choice: the pool, then the instance in it. None when no pool has a candidate that the request
     /// leaves; then nothing was drawn, and [`Tiers::refusal`] says why.
     #[inline]
-    pub(super) fn choose(
-        &mut self,
-        members: &mut Members,
-        excluded: Excluded<'_>,
-        key: Option<&[u8]>,
-        rng: &mut Rng,
-        now: u64,
-    ) -> Option<u32> {
-        if let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.first)
-            && excluded.is_empty()
-            && self.plan.is_empty()
+    pub(super) fn choose(&mut self, members: &mut Members, request: &Request<'_>, rng: &mut Rng, now: u64) -> Option<u32> {
+        if let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.plain)
+            && request.exclude.is_empty()
         {
-            return picker.pick(&Candidates { slots, members, excluded, now, log: None }, key, rng);
+            return picker.pick(&Candidates { slots, members, excluded: Excluded(&[]), now, log: None }, request.key, rng);
         }
-        self.walk(members, excluded, key, rng, now, None)
+        self.walk(members, request, rng, now, None)
     }
 
     #[cold]
     #[inline(never)]
-    fn walk(
+    pub(super) fn walk(
         &mut self,
         members: &mut Members,
-        excluded: Excluded<'_>,
-        key: Option<&[u8]>,
+        request: &Request<'_>,
         rng: &mut Rng,
         now: u64,
         log: Option<&RefCell<Vec<Look>>>,
     ) -> Option<u32> {
+        if let Some(mut groups) = self.groups.take() {
+            let slot = groups.choose(self, members, request, rng, now, log);
+            self.groups = Some(groups);
+            return slot;
+        }
+        let (excluded, key) = (Excluded(request.exclude), request.key);
         let (generator, seed) = (&self.policy.generator, self.seed);
         let called = self.pools.partition_point(|pool| (pool.kind as usize) < CALLED);
         let is_open = |pool: &Pool| Candidates { slots: &pool.slots, members, excluded, now, log }.any_open();
@@ -341,16 +361,9 @@ impl Tiers {
     }
 
     /// The choice as [`Tiers::choose`] makes it, and what it looked at.
-    pub(super) fn explain(
-        &mut self,
-        members: &mut Members,
-        excluded: Excluded<'_>,
-        key: Option<&[u8]>,
-        rng: &mut Rng,
-        now: u64,
-    ) -> (Option<u32>, Vec<Look>) {
+    pub(super) fn explain(&mut self, members: &mut Members, request: &Request<'_>, rng: &mut Rng, now: u64) -> (Option<u32>, Vec<Look>) {
         let log = RefCell::default();
-        let slot = self.walk(members, excluded, key, rng, now, Some(&log));
+        let slot = self.walk(members, request, rng, now, Some(&log));
         (slot, log.into_inner())
     }
 
@@ -367,6 +380,21 @@ impl Tiers {
         let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.first) else { return false };
         let Some(slot) = slots.iter().copied().find(|slot| members.handle(*slot) == Some(handle)) else { return false };
         picker.probed(slot, handle, load, latency, slots.len(), now)
+    }
+
+    /// The pools that serve a request.
+    pub(super) fn serving(&self, request: &Request<'_>) -> &Self {
+        self.groups.as_ref().and_then(|groups| groups.find(request)).unwrap_or(self)
+    }
+
+    /// Says of an instance whether it is among those that a request asks for; none when that is all.
+    pub(super) fn scope<'a>(&self, members: &'a Members, request: &Request<'_>) -> Option<impl Fn(u32) -> bool + 'a + use<'a>> {
+        self.groups.as_ref().map(|groups| groups.scope(members, request))
+    }
+
+    /// Forgets what is kept of the pools, but for what the members keep.
+    pub(super) fn retire(&mut self, members: &mut Members) {
+        self.pools.iter_mut().for_each(|pool| pool.unbuild(members));
     }
 
     /// Whether an instance that may be called is given nothing at present, for others come first.
@@ -390,7 +418,12 @@ impl Tiers {
 
     /// Why nobody was chosen.
     #[cold]
-    pub(super) fn refusal(&self) -> Error {
+    pub(super) fn refusal(&self, request: &Request<'_>) -> Error {
+        self.groups.as_ref().map_or_else(|| self.reason(), |groups| groups.refusal(self, request))
+    }
+
+    /// Why no pool had anybody.
+    pub(super) fn reason(&self) -> Error {
         if self.pools.iter().any(|pool| (pool.kind as usize) < CALLED) {
             Error::new(Code::AllExcluded, "exclude").message("every instance that may be given the call is excluded")
         } else {

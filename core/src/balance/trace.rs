@@ -41,6 +41,7 @@ enum What {
     Pick {
         key: Option<Vec<u8>>,
         exclude: Vec<Handle>,
+        labels: Vec<(String, String)>,
         answer: Result<Pick, Code>,
     },
     Finish {
@@ -62,6 +63,7 @@ struct Row {
     service: String,
     id: String,
     hash_key: String,
+    groups: Vec<String>,
     handle: Handle,
     weight: u32,
     availability: Availability,
@@ -91,11 +93,11 @@ impl Trace {
         for change in changes {
             match change {
                 Change::Remove { service, id } => remove.push((service.into(), id.into())),
-                Change::Put(Arrival { service, id, hash_key, handle, weight, availability, site }) => {
+                Change::Put(Arrival { service, id, hash_key, groups, handle, weight, availability, site }) => {
                     let Site { level, locality, standstill } = site;
                     let (service, id, locality) = (service.into(), id.into(), locality.into());
-                    let hash_key = hash_key.into();
-                    put.push(Row { service, id, hash_key, handle, weight, availability, level, locality, standstill });
+                    let (hash_key, groups) = (hash_key.into(), groups.to_vec());
+                    put.push(Row { service, id, hash_key, groups, handle, weight, availability, level, locality, standstill });
                 }
             }
         }
@@ -113,7 +115,9 @@ impl Trace {
     pub(super) fn pick(&mut self, request: &Request<'_>, answer: Result<Pick, Code>, at: Timestamp) {
         // A request beyond the limits is refused before anything else, so it need not be kept.
         if request.is_within_limits() {
-            self.note(at, || What::Pick { key: request.key.map(Vec::from), exclude: request.exclude.into(), answer });
+            let labels = request.labels.iter().take(limits::METADATA_PAIRS.saturating_add(1));
+            let labels = labels.map(|(key, value)| (String::from(*key), String::from(*value))).collect();
+            self.note(at, || What::Pick { key: request.key.map(Vec::from), exclude: request.exclude.into(), labels, answer });
         }
     }
 
@@ -139,12 +143,12 @@ impl Trace {
 }
 
 impl Row {
-    const FIELDS: &[&str] = &["service", "id", "hash_key", "handle", "weight", "availability", "level", "locality", "why"];
+    const FIELDS: &[&str] = &["service", "id", "hash_key", "groups", "handle", "weight", "availability", "level", "locality", "why"];
 
     fn arrival(&self) -> Arrival<'_> {
         let site = Site { level: self.level, locality: &self.locality, standstill: self.standstill };
-        let Self { service, id, hash_key, handle, weight, availability, .. } = self;
-        Arrival { service, id, hash_key, handle: *handle, weight: *weight, availability: *availability, site }
+        let Self { service, id, hash_key, groups, handle, weight, availability, .. } = self;
+        Arrival { service, id, hash_key, groups, handle: *handle, weight: *weight, availability: *availability, site }
     }
 
     fn to_value(&self) -> Value {
@@ -159,6 +163,9 @@ impl Row {
         if !self.hash_key.is_empty() {
             pairs.push(("hash_key", self.hash_key.as_str().into()));
         }
+        if !self.groups.is_empty() {
+            pairs.push(("groups", Value::List(self.groups.iter().map(|name| name.as_str().into()).collect())));
+        }
         if self.level > 0 {
             pairs.push(("level", u64::from(self.level).into()));
         }
@@ -172,10 +179,12 @@ impl Row {
     fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", Self::FIELDS)?;
         let weight = fields.u64("weight")?.unwrap_or_default();
+        let groups = fields.value("groups").and_then(Value::as_list).unwrap_or_default();
         Ok(Self {
             service: fields.required_text("service")?.into(),
             id: fields.required_text("id")?.into(),
             hash_key: fields.text("hash_key")?.unwrap_or_default().into(),
+            groups: groups.iter().filter_map(Value::as_str).map(String::from).collect(),
             handle: handle(fields.u64("handle")?)?,
             weight: u32::try_from(weight)
                 .ok()
@@ -213,11 +222,14 @@ impl Event {
                 let lists = [("remove", remove.iter().map(name).collect()), ("put", put.iter().map(Row::to_value).collect())];
                 ("change", lists.map(|(name, list)| (name, Value::List(list))).into())
             }
-            What::Pick { key, exclude, answer } => {
+            What::Pick { key, exclude, labels, answer } => {
                 let mut pairs = Vec::new();
                 pairs.extend(key.as_ref().map(|key| ("key", Value::from(hex(key)))));
                 if !exclude.is_empty() {
                     pairs.push(("exclude", Value::List(exclude.iter().map(|handle| handle.to_bits().into()).collect())));
+                }
+                if !labels.is_empty() {
+                    pairs.push(("labels", Value::map(labels.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str()))))));
                 }
                 match answer {
                     Ok(pick) => pairs.extend([("handle", pick.handle.to_bits().into()), ("token", pick.token.into())]),
@@ -304,7 +316,7 @@ impl Balancer {
         let verb = event.get("do").and_then(Value::as_str).ok_or_else(|| Error::new(Code::MissingField, "do"))?;
         let known: &[&str] = match verb {
             "change" => &["at", "do", "remove", "put"],
-            "pick" => &["at", "do", "key", "exclude", "handle", "token", "error"],
+            "pick" => &["at", "do", "key", "exclude", "labels", "handle", "token", "error"],
             "finish" => &["at", "do", "token", "outcome"],
             "probed" => &["at", "do", "handle", "rif", "latency"],
             "advance" | "probe_requests" => &["at", "do"],
@@ -329,7 +341,8 @@ impl Balancer {
                 let key = fields.text("key")?.map(bytes).transpose()?;
                 let exclude = fields.value("exclude").and_then(Value::as_list).unwrap_or_default();
                 let exclude: Vec<Handle> = exclude.iter().map(|bits| handle(bits.as_u64())).collect::<Result<_, _>>()?;
-                let answer = self.pick(&Request { key: key.as_deref(), exclude: &exclude }, at);
+                let labels = fields.value("labels").map(Request::read_labels).transpose()?.unwrap_or_default();
+                let answer = self.pick(&Request { key: key.as_deref(), exclude: &exclude, labels: &labels }, at);
                 return Ok(Some(match (answer, fields.text("error")?) {
                     (Ok(pick), None) => pick == Pick { handle: handle(fields.u64("handle")?)?, token: token()? },
                     (Err(error), Some(code)) => error.code().as_str() == code,
@@ -385,7 +398,7 @@ mod tests {
                     let exclude =
                         if known.is_empty() || rng.below(3) > 0 { vec![] } else { vec![known[rng.below(known.len() as u32) as usize]] };
                     let key = [rng.below(256) as u8, 0xff];
-                    if let Ok(pick) = balancer.pick(&Request { key: Some(&key), exclude: &exclude }, at) {
+                    if let Ok(pick) = balancer.pick(&Request { key: Some(&key), exclude: &exclude, ..Request::default() }, at) {
                         open.push(pick.token);
                     }
                 }

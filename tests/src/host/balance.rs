@@ -25,7 +25,8 @@ impl Host {
         // An id that nobody has excludes nobody, like a handle that is gone.
         let exclude: Vec<Handle> = ids.filter_map(|id| registry.lookup(&namespace, &service, id)).collect();
         let key = args.get("key").map(|_| text(args, "key")).transpose()?;
-        let request = Request { key: key.map(str::as_bytes), exclude: &exclude };
+        let labels = args.get("labels").map(Request::read_labels).transpose()?.unwrap_or_default();
+        let request = Request { key: key.map(str::as_bytes), exclude: &exclude, labels: &labels };
         let outcome = |field: &str| args.get(field).map(Outcome::from_value).transpose();
         let document = |pick: Pick| {
             let instance = registry.instance(pick.handle).expect("a pick is of an instance on record");

@@ -11,6 +11,7 @@ use std::{format, vec};
 mod after;
 mod before;
 mod follow;
+mod labels;
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs)
@@ -34,7 +35,8 @@ impl Stage {
             Handle::new(self.count, 0)
         });
         balancer.apply(
-            [Change::Put(Arrival { service: "s", id, hash_key: "", handle, weight, availability, site: Site::default() })].into_iter(),
+            [Change::Put(Arrival { service: "s", id, hash_key: "", groups: &[], handle, weight, availability, site: Site::default() })]
+                .into_iter(),
         );
         handle
     }
@@ -115,7 +117,7 @@ fn better_tiers_come_first() {
         stage.put(&mut balancer, "d", 1_000, Available);
         let mut exclude = vec![];
         for tier in [&["c", "d"][..], &["c", "d"], &["b"], &["a"]] {
-            let pick = balancer.pick(&Request { key: Some(b"k"), exclude: &exclude }, at(0)).unwrap();
+            let pick = balancer.pick(&Request { key: Some(b"k"), ..Request::excluding(&exclude) }, at(0)).unwrap();
             assert!(tier.contains(&stage.id(pick.handle)), "{policy:?}");
             exclude.push(pick.handle);
         }
@@ -153,7 +155,7 @@ fn shares_among_the_rest_follow_the_weights() {
         let (mut balancer, _, handles) = stage(policy, 42, &weights);
         let mut hits = [0u32; 4];
         for key in 0..60_000u32 {
-            let request = Request { key: Some(&key.to_le_bytes()), exclude: &handles[3..] };
+            let request = Request { key: Some(&key.to_le_bytes()), ..Request::excluding(&handles[3..]) };
             let pick = balancer.pick(&request, at(0)).unwrap();
             hits[handles.iter().position(|handle| *handle == pick.handle).unwrap()] += 1;
             balancer.finish(pick.token, Outcome::default(), at(0));
@@ -215,7 +217,7 @@ fn a_key_moves_only_with_its_instance() {
     let retries: Vec<Handle> = keys
         .iter()
         .zip(&before)
-        .map(|(key, owner)| balancer.pick(&Request { key: Some(key), exclude: &[*owner] }, at(0)).unwrap().handle)
+        .map(|(key, owner)| balancer.pick(&Request { key: Some(key), ..Request::excluding(&[*owner]) }, at(0)).unwrap().handle)
         .collect();
 
     stage.remove(&mut balancer, "b001");

@@ -1,0 +1,174 @@
+//! The groups of instances that requests ask for by labels, each with pools and a policy's state of its own.
+//!
+//! Which instances belong to a group is written down for all groups; the rest is made when a group is asked for, and is
+//! forgotten when too many others were since.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::mem::take;
+
+use super::labels::{Labels, Target, check};
+use super::members::Members;
+use super::pick::Request;
+use super::policy::{Look, Policy};
+use super::tiers::Tiers;
+use crate::error::{Code, Error};
+use crate::rng::Rng;
+
+#[derive(Clone, Debug)]
+pub(super) struct Groups {
+    rules: Labels,
+    /// By name; none is empty.
+    groups: BTreeMap<Box<str>, Group>,
+    /// Those that are ready, by when they were asked for last.
+    ready: BTreeMap<u64, Box<str>>,
+    /// Counts the questions.
+    clock: u64,
+    /// Groups of instances that were touched since they were settled.
+    touched: Vec<Box<str>>,
+    /// The name of the group that is asked for.
+    name: String,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Group {
+    /// In no order.
+    slots: Vec<u32>,
+    /// None until it is asked for.
+    tiers: Option<Box<Tiers>>,
+    asked: u64,
+}
+
+impl Groups {
+    /// None when the policy has no labels.
+    pub(super) fn new(policy: &Policy) -> Option<Self> {
+        let rules = policy.before.labels.clone()?;
+        let (groups, ready) = (BTreeMap::new(), BTreeMap::new());
+        Some(Self { rules, groups, ready, clock: 0, touched: Vec::new(), name: String::new() })
+    }
+
+    /// Told before an instance changes.
+    pub(super) fn touch(&mut self, members: &mut Members, slot: u32) {
+        for name in members.groups(slot).to_vec() {
+            if let Some(group) = self.groups.get_mut(&name) {
+                if let Some(place) = group.slots.iter().position(|other| *other == slot) {
+                    group.slots.swap_remove(place);
+                }
+                if let Some(tiers) = &mut group.tiers {
+                    tiers.touch(members, slot);
+                }
+            }
+            self.touched.push(name);
+        }
+    }
+
+    /// Told after instances have changed, with their slots sorted by service and id.
+    pub(super) fn settle(&mut self, members: &mut Members, slots: &[u32]) {
+        let mut names = take(&mut self.touched);
+        for slot in slots.iter().filter(|slot| members.availability(**slot).is_some()) {
+            for name in members.groups(*slot) {
+                self.groups.entry(name.clone()).or_default().slots.push(*slot);
+                names.push(name.clone());
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let Some(group) = self.groups.get_mut(&name) else { continue };
+            if group.slots.is_empty() {
+                self.ready.remove(&group.asked);
+                self.groups.remove(&name);
+            } else if let Some(tiers) = &mut group.tiers {
+                tiers.settle(members, slots);
+            }
+        }
+    }
+
+    /// Who is asked for by these labels, and whether anybody will do when there is nobody; the name of a group is in `name`.
+    fn resolve(&self, labels: &[(&str, &str)], name: &mut String) -> (Target, bool) {
+        if check(labels).is_err() {
+            return (Target::Nobody, false);
+        }
+        self.rules.resolve(labels, name, |name| self.groups.contains_key(name))
+    }
+
+    /// The choice in the group that is asked for, or among all of `any`.
+    pub(super) fn choose(
+        &mut self,
+        any: &mut Tiers,
+        members: &mut Members,
+        request: &Request<'_>,
+        rng: &mut Rng,
+        now: u64,
+        log: Option<&RefCell<Vec<Look>>>,
+    ) -> Option<u32> {
+        let mut name = take(&mut self.name);
+        let (target, may_panic) = self.resolve(request.labels, &mut name);
+        let slot = match target {
+            Target::Group => self.prepare(&name, any, members).and_then(|tiers| tiers.walk(members, request, rng, now, log)),
+            Target::Any => any.walk(members, request, rng, now, log),
+            Target::Nobody => None,
+        };
+        self.name = name;
+        if slot.is_none() && may_panic { any.walk(members, request, rng, now, log) } else { slot }
+    }
+
+    /// A group that is ready to pick from.
+    fn prepare(&mut self, name: &str, any: &Tiers, members: &mut Members) -> Option<&mut Tiers> {
+        self.clock = self.clock.wrapping_add(1);
+        let group = self.groups.get_mut(name)?;
+        let asked = core::mem::replace(&mut group.asked, self.clock);
+        if group.tiers.is_some() {
+            let name = self.ready.remove(&asked)?;
+            self.ready.insert(self.clock, name);
+        } else {
+            let mut slots = group.slots.clone();
+            crate::order::sort_slots(&mut slots, &mut |one, other| members.compare(one, other));
+            let mut tiers = Box::new(any.of_group(name));
+            tiers.settle(members, &slots);
+            group.tiers = Some(tiers);
+            self.ready.insert(self.clock, name.into());
+            if self.ready.len() > self.rules.keep as usize
+                && let Some((_, name)) = self.ready.pop_first()
+                && let Some(mut tiers) = self.groups.get_mut(&name).and_then(|group| group.tiers.take())
+            {
+                tiers.retire(members);
+            }
+        }
+        self.groups.get_mut(name)?.tiers.as_deref_mut()
+    }
+
+    /// The pools of the group that is asked for; none when it is not ready or there is none.
+    pub(super) fn find(&self, request: &Request<'_>) -> Option<&Tiers> {
+        let mut name = String::new();
+        match self.resolve(request.labels, &mut name).0 {
+            Target::Group => self.groups.get(name.as_str())?.tiers.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Says of an instance whether it is among those that are asked for.
+    pub(super) fn scope<'a>(&self, members: &'a Members, request: &Request<'_>) -> impl Fn(u32) -> bool + 'a + use<'a> {
+        let mut name = String::new();
+        let target = self.resolve(request.labels, &mut name).0;
+        move |slot| match target {
+            Target::Group => members.is_in_group(slot, &name),
+            Target::Any => true,
+            Target::Nobody => false,
+        }
+    }
+
+    /// Why nobody was chosen.
+    pub(super) fn refusal(&self, any: &Tiers, request: &Request<'_>) -> Error {
+        match self.resolve(request.labels, &mut String::new()) {
+            (Target::Nobody, false) => {
+                Error::new(Code::NoInstances, "labels").message("no instance has these labels, and there is no other for the call")
+            }
+            (Target::Group, false) => self.find(request).unwrap_or(any).reason(),
+            _ => any.reason(),
+        }
+    }
+}
