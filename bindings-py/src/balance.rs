@@ -3,18 +3,17 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use callboard::balance::{self as core, Options, Outcome, Policy, Request};
-use callboard::model::Handle;
-use callboard::{Error, Timestamp, Value};
-use pyo3::intern;
+use callboard::{Error, Timestamp};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict};
+use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit};
 
+use crate::call::{Call, meant, outcome};
 use crate::clock::{self, Time};
-use crate::convert::{self, Payload, document, pairs, payload, value, whole};
+use crate::convert::{self, document, value, whole};
 use crate::errors::Raise as _;
 use crate::query::{Asked, Query};
-use crate::registry::{Registry, handle_of};
+use crate::registry::Registry;
 use crate::table::Table;
 
 struct State {
@@ -104,67 +103,17 @@ impl Balancer {
     #[inline]
     fn picked(
         slf: &Bound<'_, Self>,
-        key: Option<&Bound<'_, PyAny>>,
-        exclude: Option<&Bound<'_, PyAny>>,
-        labels: Option<&Bound<'_, PyAny>>,
+        call: Call<'_, '_>,
         now: Option<Time>,
         mut choose: impl FnMut(&mut core::Balancer, &Request<'_>, Timestamp) -> Result<core::Pick, Error>,
     ) -> PyResult<Pick> {
-        let key = key.map(|key| payload(key, "key")).transpose()?;
-        let (exclude, at) = (excluded(exclude)?, clock::at(now));
-        let labels = labels.map(|labels| value(labels, "labels")).transpose()?;
-        let labels = labels.as_ref().map_or_else(|| Ok(Vec::new()), Request::read_labels).raise(slf.py())?;
-        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude, labels: &labels };
-        let (instance, token) = slf.get().choose(slf.py(), Some(at), |core, now| choose(core, &request, now))?;
+        let (py, at) = (slf.py(), clock::at(now));
+        let (instance, token) = call.answer(py, |request| slf.get().choose(py, Some(at), |core, now| choose(core, request, now)))?;
         Ok(Pick { balancer: slf.clone().unbind(), instance, token, at, timed: now.is_none() })
     }
 
     fn settle(&self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
         self.lock().core.finish(token, outcome, now)
-    }
-}
-
-/// Handles to exclude: numbers, instances or picks, in any iterable.
-fn excluded(exclude: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Handle>> {
-    let Some(exclude) = exclude else { return Ok(Vec::new()) };
-    let py = exclude.py();
-    let items = exclude
-        .try_iter()
-        .or_else(|_| Err(convert::expected(py, "handles or instances", &exclude.get_type().name()?.to_string(), "exclude")))?;
-    let mut handles = Vec::new();
-    for item in items {
-        handles.push(meant(item?)?);
-        // One more than the core takes: it says which limit that is.
-        if handles.len() > callboard::limits::EXCLUDED {
-            break;
-        }
-    }
-    Ok(handles)
-}
-
-/// The handle of an instance or a pick, or the handle itself.
-fn meant(one: Bound<'_, PyAny>) -> PyResult<Handle> {
-    let py = one.py();
-    let handle = match one.cast::<Pick>() {
-        Ok(pick) => pick.get().instance.bind(py).getattr(intern!(py, "handle"))?,
-        Err(_) => one.getattr_opt(intern!(py, "handle"))?.unwrap_or(one),
-    };
-    handle_of(&handle)
-}
-
-fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>, rest: Option<&Bound<'_, PyDict>>) -> PyResult<Outcome> {
-    if let Some(rest) = rest {
-        let (Value::Map(mut all), Value::Map(more)) = (pairs([("ok", ok), ("latency", latency)])?, document([], Some(rest))?) else {
-            return Ok(Outcome::default());
-        };
-        all.extend(more.into_iter().filter(|(_, value)| *value != Value::Null));
-        return Outcome::from_value(&Value::Map(all)).raise(rest.py());
-    }
-    let truth = ok.map_or(Some(true), |ok| ok.cast::<PyBool>().ok().map(|ok| ok.is_true()));
-    match (truth, ok, latency) {
-        (Some(ok), _, None) => Ok(Outcome::new(ok, None)),
-        (_, Some(any), _) | (_, _, Some(any)) => Outcome::from_value(&pairs([("ok", ok), ("latency", latency)])?).raise(any.py()),
-        (None, None, None) => Ok(Outcome::default()),
     }
 }
 
@@ -264,12 +213,7 @@ impl Balancer {
         labels: Option<&Bound<'py, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let key = key.map(|key| payload(key, "key")).transpose()?;
-        let exclude = excluded(exclude)?;
-        let labels = labels.map(|labels| value(labels, "labels")).transpose()?;
-        let labels = labels.as_ref().map_or_else(|| Ok(Vec::new()), Request::read_labels).raise(py)?;
-        let request = Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude, labels: &labels };
-        let told = self.current().core.explain(&request, clock::at(now));
+        let told = Call { key, exclude, labels }.answer(py, |request| Ok(self.current().core.explain(request, clock::at(now))))?;
         convert::object(py, &told.to_value())
     }
 
@@ -304,7 +248,7 @@ impl Balancer {
         labels: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Pick> {
-        Self::picked(slf, key, exclude, labels, now, core::Balancer::pick)
+        Self::picked(slf, Call { key, exclude, labels }, now, core::Balancer::pick)
     }
 
     /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
@@ -346,7 +290,7 @@ impl Balancer {
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Pick> {
         let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency, more)?);
-        Self::picked(slf, key, exclude, labels, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
+        Self::picked(slf, Call { key, exclude, labels }, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
     }
 
     /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.
@@ -437,7 +381,7 @@ pub struct Pick {
     balancer: Py<Balancer>,
     /// The instance.
     #[pyo3(get)]
-    instance: Py<PyAny>,
+    pub instance: Py<PyAny>,
     /// Names the pick to `Balancer.finish`.
     #[pyo3(get)]
     token: u64,

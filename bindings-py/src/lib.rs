@@ -5,6 +5,7 @@
 
 mod balance;
 mod cache;
+mod call;
 mod clock;
 mod convert;
 mod errors;

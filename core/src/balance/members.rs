@@ -1,11 +1,12 @@
 //! Who can be picked, and what is known of each: the state that survives a change of the others.
 
+mod arrival;
 mod learnt;
 mod standstill;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
+pub(super) use arrival::{Arrival, Site};
 use core::cmp::Ordering;
 pub(super) use standstill::Standstill;
 
@@ -113,15 +114,6 @@ impl Host {
     }
 }
 
-/// What an instance is to the levels and localities; nothing when the policy has none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Site<'a> {
-    pub(super) level: u8,
-    /// The path of its locality.
-    pub(super) locality: &'a str,
-    pub(super) standstill: Standstill,
-}
-
 /// Outlier detection took it out.
 pub(super) const EJECTED: u8 = 1;
 /// It asked to be spared.
@@ -136,22 +128,6 @@ enum Standing {
     Leaving,
     /// Nobody's.
     Free,
-}
-
-/// What the view says of an instance that is in it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival<'a> {
-    pub(super) service: &'a str,
-    pub(super) id: &'a str,
-    /// What the policy hashes of it; empty when that is its id, or nothing.
-    pub(super) hash_key: &'a str,
-    /// The names of the groups it belongs to.
-    pub(super) groups: &'a [String],
-    pub(super) handle: Handle,
-    /// In thousandths.
-    pub(super) weight: u32,
-    pub(super) availability: Availability,
-    pub(super) site: Site<'a>,
 }
 
 /// Calls that may end before the median of the latencies is taken again.
