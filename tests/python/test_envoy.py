@@ -1,4 +1,4 @@
-"""A real Envoy as the judge: it reads the endpoints that callboard reads or writes, and sends every key where callboard sends it."""
+"""A real Envoy as the judge: it follows the endpoints that callboard writes, and sends every key where callboard sends it."""
 
 import contextlib
 import http.client
@@ -15,7 +15,7 @@ from collections import Counter
 
 import pytest
 
-from callboard import Balancer, Feed, Registry
+from callboard import Balancer, Feed, Registry, encode
 
 KEYS = [f"user-{number}" for number in range(2_000)]
 HTTP = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -57,20 +57,14 @@ def backends(count):
 
 
 def endpoints(weights):
-    """A discovery response for these ports, with their weights."""
-    one = [
-        {
-            "endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}},
-            "load_balancing_weight": weight,
-        }
-        for port, weight in weights.items()
-    ]
-    assignment = {
-        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
-        "cluster_name": "api",
-        "endpoints": [{"lb_endpoints": one}],
-    }
-    return json.dumps({"version_info": str(time.monotonic_ns()), "resources": [assignment]}).encode()
+    """The discovery response that callboard writes for these ports, with their weights."""
+    return encode(
+        "envoy",
+        [
+            {"service": "api", "id": f"i{port}", "endpoints": [f"http://127.0.0.1:{port}"], "weight": weight}
+            for port, weight in weights.items()
+        ],
+    )
 
 
 class Envoy:
