@@ -29,7 +29,11 @@ export type Format =
   | "eureka-apps"
   | "eureka-vips"
   | "eureka-xml"
-  | "kubernetes";
+  | "kubernetes"
+  | "curator"
+  | "dubbo"
+  | "dubbo-metadata"
+  | "nacos";
 
 /** Whose payload it is. */
 export interface FeedOptions {

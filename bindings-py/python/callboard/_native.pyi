@@ -15,7 +15,8 @@ __VERSION__: Final[str]
 _Document: TypeAlias = Mapping[str, Any]
 _Asked: TypeAlias = Query | str | _Document
 _Format: TypeAlias = Literal["callboard", "consul-health", "consul-query", "consul-catalog", "consul-services", "consul-agent", "prometheus",
-    "dns", "envoy", "etcd-grpc", "etcd-kratos", "etcd-micro", "etcd-zero", "eureka-app", "eureka-apps", "eureka-vips", "eureka-xml", "kubernetes",
+    "curator", "dns", "dubbo", "dubbo-metadata", "envoy", "etcd-grpc", "etcd-kratos", "etcd-micro", "etcd-zero", "eureka-app", "eureka-apps", "eureka-vips", "eureka-xml", "kubernetes",
+    "nacos",
 ]
 _PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
     "envoy.round-robin", "envoy.least-request", "envoy.random", "grpc.pick-first", "grpc.round-robin",

@@ -7,10 +7,14 @@ mod apply;
 mod callboard;
 #[cfg(feature = "consul")]
 mod consul;
+#[cfg(feature = "curator")]
+mod curator;
 mod decoded;
 #[cfg(feature = "dns")]
 mod dns;
 mod document;
+#[cfg(feature = "dubbo")]
+mod dubbo;
 #[cfg(feature = "envoy")]
 mod envoy;
 #[cfg(feature = "etcd")]
@@ -22,6 +26,8 @@ mod fit;
 mod json;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
+#[cfg(feature = "nacos")]
+mod nacos;
 mod next;
 mod pace;
 mod parts;
@@ -134,6 +140,18 @@ formats! {
         /// Prometheus' `http_sd` and `file_sd`: groups of targets.
         #[cfg(feature = "prometheus")]
         Prometheus = "prometheus", prometheus::decode, Services, Poll, prometheus::encode;
+        /// Curator's service instances, and Dubbo's applications, as ZooKeeper has them.
+        #[cfg(feature = "curator")]
+        Curator = "curator", curator::decode, Services, Poll;
+        /// Dubbo's providers by interface, as ZooKeeper has them.
+        #[cfg(feature = "dubbo")]
+        Dubbo = "dubbo", dubbo::decode, Services, Poll;
+        /// What an application of Dubbo tells of a revision: the interfaces it offers.
+        #[cfg(feature = "dubbo")]
+        DubboMetadata = "dubbo-metadata", dubbo::metadata, Names, Poll;
+        /// Nacos' lists of instances: of its APIs v1, v2 and v3, pushed over gRPC, in failover files.
+        #[cfg(feature = "nacos")]
+        Nacos = "nacos", nacos::decode, Service, Poll, nacos::encode;
         /// Answers of DNS: SRV records with addresses, bare addresses, the service discovery of RFC 6763.
         #[cfg(feature = "dns")]
         Dns = "dns", dns::decode, Service, Poll, dns::encode;

@@ -184,11 +184,15 @@ fn what_is_written_is_read_back() {
         .zone("z1")
         .health(Health::Starting);
     let cart = Registration::new("CART", "c-1").endpoint("http://cart.example:80").unwrap().health(Health::Healthy);
+    // Nacos knows one address and two states.
+    let nacos = Registration::new("web", "10.0.0.1#80").endpoint("http://10.0.0.1:80").and_then(|own| own.weight(0.5)).unwrap();
+    let nacos = nacos.metadata([("version", "1.4.2")]).and_then(|own| own.version("1.4.2")).unwrap().zone("c1").health(Health::Unhealthy);
     for (format, all) in [
         (Format::ConsulHealth, std::vec![full.clone(), v6.clone()]),
         (Format::Envoy, std::vec![v6.clone(), rich.clone(), full.clone()]),
         (Format::EurekaApps, std::vec![cart.clone(), shop.clone()]),
         (Format::EurekaXml, std::vec![cart, shop]),
+        (Format::Nacos, std::vec![nacos]),
         (Format::Prometheus, std::vec![full, v6, rich, bare]),
     ] {
         let bytes = encode(format, &all).unwrap();
