@@ -4,6 +4,7 @@
 
 pub mod apt;
 pub mod chromium;
+pub mod engines;
 pub mod node;
 pub mod python;
 pub mod wasm_target;
@@ -36,10 +37,11 @@ pub enum Part {
     Python,
     Node,
     Chromium,
+    Engines,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::WasmTarget, Self::Python, Self::Node, Self::Chromium];
+    const ALL: [Self; 5] = [Self::WasmTarget, Self::Python, Self::Node, Self::Chromium, Self::Engines];
 
     /// Sets it up when it is missing, and says what it did.
     pub fn ensure(self) -> Result {
@@ -48,6 +50,7 @@ impl Part {
             Self::Python => ("python", python::ensure()),
             Self::Node => ("npm packages", node::ensure()),
             Self::Chromium => ("chromium", chromium::ensure().map(|(_, ready)| ready)),
+            Self::Engines => ("engines", engines::ensure()),
         };
         match ready {
             Ok(Ready { what, took: None }) => println!("setup: {name:<13} ready: {what}"),

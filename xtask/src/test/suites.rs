@@ -117,7 +117,7 @@ pub const SUITES: &[Suite] = &[
         name: "python",
         what: "the Python package in target/venv",
         format: Format::Pytest,
-        needs: &[Need::Part(Part::Python), Need::PythonPackage, Need::Lives],
+        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage, Need::Lives],
         command: || venv("pytest", &["--quiet", "tests/python", "--ignore", "tests/python/test_package.py"]),
         skip: never,
     },

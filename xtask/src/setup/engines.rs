@@ -1,0 +1,34 @@
+//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::{Ready, apt};
+use crate::{Result, sh};
+
+/// Each program, and the Debian package that has it.
+const ENGINES: [(&str, &str); 2] = [("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils")];
+
+/// The programs, installed from Debian where they are missing.
+pub fn ensure() -> Result<Ready> {
+    let names: Vec<&str> = ENGINES.iter().map(|(name, _)| *name).collect();
+    let packages: Vec<&str> = missing().map(|(_, package)| package).collect();
+    if packages.is_empty() {
+        return Ok(Ready::found(names.join(", ")));
+    }
+    let started = Instant::now();
+    apt::install("engines", &packages)?;
+    if let Some((name, package)) = missing().next() {
+        return Err(format!("apt-get installed {package}, but there is no {name}").into());
+    }
+    Ok(Ready::installed(names.join(", "), started.elapsed()))
+}
+
+fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ENGINES.into_iter().filter(|(name, _)| find(name).is_none())
+}
+
+/// Debian keeps servers where the path of a user may not lead.
+fn find(name: &str) -> Option<PathBuf> {
+    sh::which(name).or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()))
+}
