@@ -202,8 +202,8 @@ impl Balancer {
     /// What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is counted,
     /// drawn or learnt.
     #[pyo3(
-        signature = (key=None, *, exclude=None, labels=None, now=None),
-        text_signature = "($self, key=None, *, exclude=(), labels={}, now=None)"
+        signature = (key=None, *, exclude=None, labels=None, prefer=None, now=None),
+        text_signature = "($self, key=None, *, exclude=(), labels={}, prefer=(), now=None)"
     )]
     fn explain<'py>(
         &self,
@@ -211,9 +211,10 @@ impl Balancer {
         key: Option<&Bound<'py, PyAny>>,
         exclude: Option<&Bound<'py, PyAny>>,
         labels: Option<&Bound<'py, PyAny>>,
+        prefer: Option<&Bound<'py, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let told = Call { key, exclude, labels }.answer(py, |request| Ok(self.current().core.explain(request, clock::at(now))))?;
+        let told = Call { key, exclude, labels, prefer }.answer(py, |request| Ok(self.current().core.explain(request, clock::at(now))))?;
         convert::object(py, &told.to_value())
     }
 
@@ -236,19 +237,21 @@ impl Balancer {
     /// Chooses the instance a call should go to and counts the call as in flight there until the pick is finished.
     ///
     /// The same `key` goes to the same instance under a hashing policy. `exclude` has the instances, picks or
-    /// handles it must not be, because they were tried; `labels` those that it must have, under a policy with labels.
+    /// handles it must not be, because they were tried; `labels` those that it must have, under a policy with
+    /// labels; `prefer` the names of those to try first, under a policy with sticky requests.
     #[pyo3(
-        signature = (key=None, *, exclude=None, labels=None, now=None),
-        text_signature = "($self, key=None, *, exclude=(), labels={}, now=None)"
+        signature = (key=None, *, exclude=None, labels=None, prefer=None, now=None),
+        text_signature = "($self, key=None, *, exclude=(), labels={}, prefer=(), now=None)"
     )]
     fn pick(
         slf: &Bound<'_, Self>,
         key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
         labels: Option<&Bound<'_, PyAny>>,
+        prefer: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
     ) -> PyResult<Pick> {
-        Self::picked(slf, Call { key, exclude, labels }, now, core::Balancer::pick)
+        Self::picked(slf, Call { key, exclude, labels, prefer }, now, core::Balancer::pick)
     }
 
     /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
@@ -274,8 +277,8 @@ impl Balancer {
 
     /// `finish`, then `pick`, in one call.
     #[pyo3(
-        signature = (token, ok=None, latency=None, *, key=None, exclude=None, labels=None, now=None, **more),
-        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), labels={}, now=None, kind=None, retry_after=None, load=None)"
+        signature = (token, ok=None, latency=None, *, key=None, exclude=None, labels=None, prefer=None, now=None, **more),
+        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), labels={}, prefer=(), now=None, kind=None, retry_after=None, load=None)"
     )]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn finish_and_pick(
@@ -286,11 +289,14 @@ impl Balancer {
         key: Option<&Bound<'_, PyAny>>,
         exclude: Option<&Bound<'_, PyAny>>,
         labels: Option<&Bound<'_, PyAny>>,
+        prefer: Option<&Bound<'_, PyAny>>,
         now: Option<Time>,
         more: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Pick> {
         let (token, outcome) = (whole(Some(token), "token")?.unwrap_or_default(), outcome(ok, latency, more)?);
-        Self::picked(slf, Call { key, exclude, labels }, now, |core, request, now| core.finish_and_pick(token, outcome, request, now))
+        Self::picked(slf, Call { key, exclude, labels, prefer }, now, |core, request, now| {
+            core.finish_and_pick(token, outcome, request, now)
+        })
     }
 
     /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.

@@ -18,6 +18,7 @@ pub struct Call<'a, 'py> {
     pub key: Option<&'a Bound<'py, PyAny>>,
     pub exclude: Option<&'a Bound<'py, PyAny>>,
     pub labels: Option<&'a Bound<'py, PyAny>>,
+    pub prefer: Option<&'a Bound<'py, PyAny>>,
 }
 
 impl Call<'_, '_> {
@@ -28,7 +29,9 @@ impl Call<'_, '_> {
         let exclude = excluded(self.exclude)?;
         let labels = self.labels.map(|labels| value(labels, "labels")).transpose()?;
         let labels = labels.as_ref().map_or_else(|| Ok(Vec::new()), Request::read_labels).raise(py)?;
-        answer(&Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude, labels: &labels })
+        let prefer = self.prefer.map(|prefer| value(prefer, "prefer")).transpose()?;
+        let prefer = prefer.as_ref().map_or_else(|| Ok(Vec::new()), Request::read_prefer).raise(py)?;
+        answer(&Request { key: key.as_ref().map(Payload::as_bytes), exclude: &exclude, labels: &labels, prefer: &prefer })
     }
 }
 

@@ -102,12 +102,12 @@ export class Balancer {
     const time = timeOf(request);
     const key = keyOf(request);
     const exclude = excludeOf(request);
-    const labels = labelsOf(request);
+    const more = moreOf(request);
     const balancer = this.#ready(time);
     let token: number;
     try {
-      const plainly = key === undefined && exclude === undefined && labels === undefined;
-      token = plainly ? balancer.pick(time) : balancer.pick_for(key, exclude, labels, time);
+      const plainly = key === undefined && exclude === undefined && more === undefined;
+      token = plainly ? balancer.pick(time) : balancer.pick_for(key, exclude, more, time);
     } catch (thrown) {
       throw caught(thrown);
     }
@@ -123,22 +123,22 @@ export class Balancer {
     return call(() => settle(balancer, token, told, time));
   }
 
-  /** `finish`, then `pick`; one crossing unless the request has a key, exclusions or labels. When the pick throws, the finish has happened. */
+  /** `finish`, then `pick`; one crossing unless the request has more than a time. When the pick throws, the finish has happened. */
   finishAndPick(pick: Pick | number, outcome?: Outcome, request?: PickRequest): Pick {
     const time = timeOf(request);
     const token = tokenOf(pick);
     const key = keyOf(request);
     const exclude = excludeOf(request);
-    const labels = labelsOf(request);
+    const more = moreOf(request);
     const told = toldOf(outcome);
     const balancer = this.#ready(time);
     let next: number;
     try {
-      if (key === undefined && exclude === undefined && labels === undefined && !("document" in told)) {
+      if (key === undefined && exclude === undefined && more === undefined && !("document" in told)) {
         next = balancer.finish_and_pick(token, told.ok ?? true, told.latency, time);
       } else {
         settle(balancer, token, told, time);
-        next = balancer.pick_for(key, exclude, labels, time);
+        next = balancer.pick_for(key, exclude, more, time);
       }
     } catch (thrown) {
       throw caught(thrown);
@@ -273,7 +273,7 @@ export class Balancer {
 }
 
 const NOW = ["now"];
-const REQUEST = ["key", "exclude", "labels", "now"];
+const REQUEST = ["key", "exclude", "labels", "prefer", "now"];
 
 /** @internal */
 export function timeOf(request: PickRequest | undefined): number {
@@ -296,9 +296,10 @@ export function excludeOf(request: PickRequest | undefined): Float64Array | unde
   return Float64Array.from(exclude as readonly (number | Instance)[], (one, place) => handleOf(one, `exclude[${place}]`));
 }
 
-/** @internal */
-export function labelsOf(request: PickRequest | undefined): unknown {
-  return request?.labels === undefined ? undefined : plain(request.labels, "labels");
+/** What a request rarely has, as the core reads it; undefined when it has none of it. @internal */
+export function moreOf(request: PickRequest | undefined): unknown {
+  if (request === undefined || (request.labels === undefined && request.prefer === undefined)) return undefined;
+  return plain({ labels: request.labels, prefer: request.prefer });
 }
 
 function handleOf(one: number | Instance, field: string): number {

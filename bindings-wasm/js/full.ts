@@ -1,6 +1,6 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
-import { Balancer as CoreBalancer, excludeOf, keyOf, labelsOf, ready, timeOf } from "./balancer.ts";
+import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
 import { expected, frozen, frozenCamel, known, plain } from "./document.ts";
 import { call } from "./errors.ts";
 import { at } from "./meta.ts";
@@ -192,9 +192,9 @@ export class Balancer extends CoreBalancer {
 
   /** What `pick` would choose for this request now, and why. Nothing is counted, drawn or learnt. */
   explain(request?: PickRequest): Explanation {
-    const [time, key, exclude, labels] = [timeOf(request), keyOf(request), excludeOf(request), labelsOf(request)];
+    const [time, key, exclude, more] = [timeOf(request), keyOf(request), excludeOf(request), moreOf(request)];
     const balancer = ready(this, time);
-    return frozenCamel(call(() => balancer.explain(key, exclude, labels, time))) as unknown as Explanation;
+    return frozenCamel(call(() => balancer.explain(key, exclude, more, time))) as unknown as Explanation;
   }
 
   /** What it was told and what it answered since it was made; undefined unless `trace` said how many events to keep. */

@@ -339,6 +339,8 @@ export interface PickRequest extends Timed {
   readonly exclude?: readonly (number | Instance)[];
   /** The metadata that the instance must have, for policies with `labels`. */
   readonly labels?: Readonly<Record<string, string>> | ReadonlyMap<string, string>;
+  /** What the instances to try first are called by, in order, for policies with `sticky`. */
+  readonly prefer?: readonly string[];
 }
 
 /** What a probe brought. */

@@ -50,9 +50,9 @@ impl Balancer {
         self.note(pick)
     }
 
-    /// `pick` for a request with a key, exclusions or labels.
-    pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, labels: JsValue, now: f64) -> f64 {
-        let pick = asked(key, exclude, labels, |request| Ok(self.inner.pick(request, time(now)?)?));
+    /// `pick` for a request with a key, exclusions or more: `{labels?, prefer?}`.
+    pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, more: JsValue, now: f64) -> f64 {
+        let pick = asked(key, exclude, more, |request| Ok(self.inner.pick(request, time(now)?)?));
         self.note(pick)
     }
 
@@ -175,8 +175,8 @@ impl Balancer {
         self.inner.metrics()
     }
 
-    pub fn explain(&self, key: Option<String>, exclude: Option<Vec<f64>>, labels: JsValue, now: f64) -> Result<JsValue> {
-        let told = asked(key, exclude, labels, |request| Ok(self.inner.explain(request, time(now)?)))?;
+    pub fn explain(&self, key: Option<String>, exclude: Option<Vec<f64>>, more: JsValue, now: f64) -> Result<JsValue> {
+        let told = asked(key, exclude, more, |request| Ok(self.inner.explain(request, time(now)?)))?;
         convert::object(&told.to_value())
     }
 
@@ -193,11 +193,12 @@ pub fn replay(trace: JsValue) -> Result<JsValue> {
 }
 
 /// Answers a request made of its parts.
-fn asked<T>(key: Option<String>, exclude: Option<Vec<f64>>, labels: JsValue, answer: impl FnOnce(&Request<'_>) -> Result<T>) -> Result<T> {
+fn asked<T>(key: Option<String>, exclude: Option<Vec<f64>>, more: JsValue, answer: impl FnOnce(&Request<'_>) -> Result<T>) -> Result<T> {
     let exclude = handles(exclude)?;
-    let labels = if labels.is_undefined() { Value::Null } else { convert::value(labels)? };
-    let labels = if labels == Value::Null { Vec::new() } else { Request::read_labels(&labels)? };
-    answer(&Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude, labels: &labels })
+    let more = if more.is_undefined() { Value::Null } else { convert::value(more)? };
+    let labels = more.get("labels").map_or(Ok(Vec::new()), Request::read_labels)?;
+    let prefer = more.get("prefer").map_or(Ok(Vec::new()), Request::read_prefer)?;
+    answer(&Request { key: key.as_ref().map(String::as_bytes), exclude: &exclude, labels: &labels, prefer: &prefer })
 }
 
 fn handles(bits: Option<Vec<f64>>) -> Result<Vec<Handle>> {

@@ -81,10 +81,10 @@ class Host {
   }
 
   /** The handles of the ids in an `exclude`, in the service that the balancer's query names. */
-  request({ key, exclude, labels }, balancer, now) {
+  request({ key, exclude, labels, prefer }, balancer, now) {
     const { namespace, service } = balancer.query.toJSON();
     const handles = exclude?.map((id) => this.registry.lookup({ namespace, service, id })?.handle).filter((handle) => handle !== undefined);
-    return { ...defined({ key, labels }), ...(handles ? { exclude: handles } : {}), now };
+    return { ...defined({ key, labels, prefer }), ...(handles ? { exclude: handles } : {}), now };
   }
 }
 

@@ -217,7 +217,8 @@ class Host:
         balancer = self.balancer(args)
         query = balancer.query
         found = (self.registry.lookup(query.service, id, namespace=query.namespace) for id in args.get("exclude", ()))
-        return {"key": args.get("key"), "exclude": [instance for instance in found if instance], "labels": args.get("labels", {})}
+        return {"key": args.get("key"), "exclude": [instance for instance in found if instance], "labels": args.get("labels", {}),
+                "prefer": args.get("prefer", ())}
 
     def do_pick(self, args, keep, now):
         return picked(self.balancer(args).pick(**self.request(args), now=now))

@@ -395,6 +395,7 @@ class Balancer(Iterator[Instance]):
         *,
         exclude: Iterable[Instance | Pick | int] = (),
         labels: Mapping[str, str] = {},
+        prefer: Sequence[str] = (),
         now: int | None = None,
     ) -> dict[str, Any]:
         """What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is
@@ -415,12 +416,14 @@ class Balancer(Iterator[Instance]):
         *,
         exclude: Iterable[Instance | Pick | int] = (),
         labels: Mapping[str, str] = {},
+        prefer: Sequence[str] = (),
         now: int | None = None,
     ) -> Pick:
         """Chooses the instance a call should go to and counts the call as in flight there until the pick is finished.
 
         The same `key` goes to the same instance under a hashing policy. `exclude` has the instances, picks or
-        handles it must not be, because they were tried; `labels` those that it must have, under a policy with labels.
+        handles it must not be, because they were tried; `labels` those that it must have, under a policy with
+        labels; `prefer` the names of those to try first, under a policy with sticky requests.
         """
 
     def finish(
@@ -450,6 +453,7 @@ class Balancer(Iterator[Instance]):
         key: str | bytes | None = None,
         exclude: Iterable[Instance | Pick | int] = (),
         labels: Mapping[str, str] = {},
+        prefer: Sequence[str] = (),
         now: int | None = None,
         kind: _OutcomeKind | None = None,
         retry_after: float | None = None,

@@ -9,10 +9,12 @@ use super::levels::Levels;
 use super::members::{PART, WARM};
 use super::settings::{optional, part};
 use super::slow_start::SlowStart;
+use super::sticky::Sticky;
 use super::subset::Subset;
 use super::zones::Localities;
 use crate::error::Error;
-use crate::model::Registration;
+use crate::model::{Handle, Registration};
+use crate::registry::Registry;
 use crate::value::{Fields, Value};
 
 /// Among whom a policy chooses. Every part is off by default, and then costs nothing.
@@ -24,6 +26,8 @@ pub struct Before {
     pub slow_start: Option<SlowStart>,
     /// Which instances a request asks for by labels.
     pub labels: Option<Labels>,
+    /// Whether a request may say who is tried first.
+    pub sticky: Option<Sticky>,
     /// Who is a reserve for whom, and when all are called, well or not.
     pub levels: Option<Levels>,
     /// How much goes to which locality.
@@ -32,7 +36,7 @@ pub struct Before {
 
 impl Before {
     /// The keys of the policy's document that are read here.
-    pub(super) const KEYS: [&str; 5] = ["subset", "slow_start", "labels", "levels", "localities"];
+    pub(super) const KEYS: [&str; 6] = ["subset", "slow_start", "labels", "sticky", "levels", "localities"];
 
     /// Reads what the document changes.
     pub(super) fn read(self, fields: &Fields<'_>) -> Result<Self, Error> {
@@ -40,16 +44,18 @@ impl Before {
             subset: part(fields, "subset", self.subset, Subset::from_value)?,
             slow_start: part(fields, "slow_start", self.slow_start, SlowStart::from_value)?,
             labels: part(fields, "labels", self.labels, Labels::from_value)?,
+            sticky: part(fields, "sticky", self.sticky, Sticky::from_value)?,
             levels: part(fields, "levels", self.levels, Levels::from_value)?,
             localities: part(fields, "localities", self.localities, Localities::from_value)?,
         })
     }
 
-    pub(super) fn pairs(&self) -> [(&'static str, Value); 5] {
+    pub(super) fn pairs(&self) -> [(&'static str, Value); 6] {
         [
             ("subset", optional(self.subset.as_ref(), Subset::to_value)),
             ("slow_start", optional(self.slow_start.as_ref(), SlowStart::to_value)),
             ("labels", optional(self.labels.as_ref(), Labels::to_value)),
+            ("sticky", optional(self.sticky.as_ref(), Sticky::to_value)),
             ("levels", optional(self.levels.as_ref(), Levels::to_value)),
             ("localities", optional(self.localities.as_ref(), Localities::to_value)),
         ]
@@ -69,9 +75,16 @@ impl Before {
         self.levels.is_some() || self.localities.is_some()
     }
 
+    /// Whether it matters which groups an instance belongs to.
+    pub(super) fn wants_groups(&self) -> bool {
+        self.labels.is_some() || self.sticky.is_some()
+    }
+
     /// The names of the groups of an instance.
-    pub(super) fn groups(&self, registration: &Registration) -> Vec<String> {
-        self.labels.as_ref().map_or_else(Vec::new, |labels| labels.groups(&registration.metadata))
+    pub(super) fn groups(&self, registry: &Registry, handle: Handle, registration: &Registration) -> Vec<String> {
+        let mut names = self.labels.as_ref().map_or_else(Vec::new, |labels| labels.groups(&registration.metadata));
+        names.extend(self.sticky.as_ref().map(|sticky| sticky.group_of(registry, handle, registration)));
+        names
     }
 
     /// The level and the locality of an instance.

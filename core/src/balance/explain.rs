@@ -281,7 +281,8 @@ mod tests {
             for step in 0..300u64 {
                 let exclude = [handles[rng.below(5) as usize]];
                 let key = std::format!("key-{step}");
-                let request = Request { key: Some(key.as_bytes()), exclude: if step % 3 == 0 { &exclude } else { &[] }, labels: &[] };
+                let request =
+                    Request { key: Some(key.as_bytes()), exclude: if step % 3 == 0 { &exclude } else { &[] }, ..Request::default() };
                 let told = balancer.explain(&request, at(step));
                 assert_eq!(told, balancer.explain(&request, at(step)), "{policy}");
                 let pick = balancer.pick(&request, at(step)).unwrap();

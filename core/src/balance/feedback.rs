@@ -188,6 +188,9 @@ impl Balancer {
     #[inline(never)]
     pub(super) fn divert(&mut self, request: &Request<'_>) -> Option<u32> {
         let (members, now, most) = (&self.members, self.now.as_micros(), self.breaker.instance);
+        if self.tiers.is_bound(members, request) {
+            return None;
+        }
         let feedback = self.feedback.as_mut()?;
         let scope = self.tiers.scope(members, request);
         let can = |slot| {

@@ -37,8 +37,8 @@ impl Balancer {
             if delta.reset { self.view.handles().collect() } else { delta.added.iter().chain(&delta.updated).copied().collect() };
         let before = &self.policy().before;
         // Only what the policy looks at is read.
-        let wants = before.wants_sites() || before.labels.is_some();
-        let place = |handle| registry.registration(handle).map(|one| (before.site(&one), before.groups(&one)));
+        let wants = before.wants_sites() || before.wants_groups();
+        let place = |handle| registry.registration(handle).map(|one| (before.site(&one), before.groups(registry, handle, &one)));
         // What a policy hashes of an instance is read only for one that does.
         let hash_key = self.policy().generator.hash_key().cloned();
         let text = |handle| hash_key.as_ref().and_then(|key| key.text(registry, handle)).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The groups of instances that requests ask for by labels, each with pools and a policy's state of its own.
+//! The groups of instances that requests ask for by labels, each with pools and a policy's state of its own; and by what
+//! name they prefer one.
 //!
 //! Which instances belong to a group is written down for all groups; the rest is made when a group is asked for, and is
 //! forgotten when too many others were since.
@@ -14,13 +15,15 @@ use super::labels::{Labels, Target, check};
 use super::members::Members;
 use super::pick::Request;
 use super::policy::{Look, Policy};
+use super::sticky::{self, Sticky};
 use super::tiers::Tiers;
 use crate::error::{Code, Error};
 use crate::rng::Rng;
 
 #[derive(Clone, Debug)]
 pub(super) struct Groups {
-    rules: Labels,
+    rules: Option<Labels>,
+    sticky: Option<Sticky>,
     /// By name; none is empty.
     groups: BTreeMap<Box<str>, Group>,
     /// Those that are ready, by when they were asked for last.
@@ -43,11 +46,14 @@ struct Group {
 }
 
 impl Groups {
-    /// None when the policy has no labels.
+    /// None when the policy has neither labels nor sticky requests.
     pub(super) fn new(policy: &Policy) -> Option<Self> {
-        let rules = policy.before.labels.clone()?;
+        if !policy.before.wants_groups() {
+            return None;
+        }
+        let (rules, sticky) = (policy.before.labels.clone(), policy.before.sticky.clone());
         let (groups, ready) = (BTreeMap::new(), BTreeMap::new());
-        Some(Self { rules, groups, ready, clock: 0, touched: Vec::new(), name: String::new() })
+        Some(Self { rules, sticky, groups, ready, clock: 0, touched: Vec::new(), name: String::new() })
     }
 
     /// Told before an instance changes.
@@ -89,10 +95,35 @@ impl Groups {
 
     /// Who is asked for by these labels, and whether anybody will do when there is nobody; the name of a group is in `name`.
     fn resolve(&self, labels: &[(&str, &str)], name: &mut String) -> (Target, bool) {
+        let Some(rules) = &self.rules else { return (Target::Any, false) };
         if check(labels).is_err() {
             return (Target::Nobody, false);
         }
-        self.rules.resolve(labels, name, |name| self.groups.contains_key(name))
+        rules.resolve(labels, name, |name| self.groups.contains_key(name))
+    }
+
+    /// The instance that the request prefers, if it may be given the call; of those of one name the first by service and id.
+    fn preferred(&self, members: &Members, request: &Request<'_>) -> Option<u32> {
+        let sticky = self.sticky.as_ref().filter(|_| !request.prefer.is_empty())?;
+        let scope = self.scope(members, request);
+        let is_open = |slot: &u32| {
+            let is_tried = members.handle(*slot).is_none_or(|handle| request.exclude.contains(&handle));
+            !is_tried && sticky.admits(members, *slot) && scope(*slot)
+        };
+        request.prefer.iter().find_map(|name| {
+            let group = self.groups.get(Sticky::group(name).as_str())?;
+            group.slots.iter().copied().filter(is_open).min_by(|one, other| members.compare(*one, *other))
+        })
+    }
+
+    /// Whether the request is for those it prefers, and no others.
+    fn is_strict(&self, request: &Request<'_>) -> bool {
+        !request.prefer.is_empty() && self.sticky.as_ref().is_some_and(|sticky| sticky.strict)
+    }
+
+    /// Whether the request goes where it prefers, or nowhere.
+    pub(super) fn is_bound(&self, members: &Members, request: &Request<'_>) -> bool {
+        self.is_strict(request) || self.preferred(members, request).is_some()
     }
 
     /// The choice in the group that is asked for, or among all of `any`.
@@ -105,6 +136,13 @@ impl Groups {
         now: u64,
         log: Option<&RefCell<Vec<Look>>>,
     ) -> Option<u32> {
+        if sticky::check(request.prefer).is_err() {
+            return None;
+        }
+        let preferred = self.preferred(members, request);
+        if preferred.is_some() || self.is_strict(request) {
+            return preferred;
+        }
         let mut name = take(&mut self.name);
         let (target, may_panic) = self.resolve(request.labels, &mut name);
         let slot = match target {
@@ -131,7 +169,7 @@ impl Groups {
             tiers.settle(members, &slots);
             group.tiers = Some(tiers);
             self.ready.insert(self.clock, name.into());
-            if self.ready.len() > self.rules.keep as usize
+            if self.ready.len() > self.rules.as_ref().map_or(0, |rules| rules.keep as usize)
                 && let Some((_, name)) = self.ready.pop_first()
                 && let Some(mut tiers) = self.groups.get_mut(&name).and_then(|group| group.tiers.take())
             {
@@ -163,6 +201,9 @@ impl Groups {
 
     /// Why nobody was chosen.
     pub(super) fn refusal(&self, any: &Tiers, request: &Request<'_>) -> Error {
+        if self.is_strict(request) {
+            return Error::new(Code::NoneAvailable, "prefer").message("none of the instances that the request is for may be given it");
+        }
         match self.resolve(request.labels, &mut String::new()) {
             (Target::Nobody, false) => {
                 Error::new(Code::NoInstances, "labels").message("no instance has these labels, and there is no other for the call")

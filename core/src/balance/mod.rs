@@ -8,7 +8,7 @@
 //! | view | `members` | the instances that match the query, sorted by service and id; changes are merged in, so that survivors keep their counters and their turn |
 //! | subset, slow start | `subset`, `slow_start` | which of them this client uses, and how much of their weight those have that are new |
 //! | filter | `filter` | leaves out what the request excludes |
-//! | labels | `labels`, `groups` | the instances that have the labels the request asks for, or who serves it instead |
+//! | labels, sticky | `labels`, `sticky`, `groups` | the instances that have the labels the request asks for, or who serves it instead; of them who is to be tried first |
 //! | prioritise | `tiers`, `levels`, `zones` | available, else degraded, else draining; how much goes to which level and locality; never disabled, never of weight 0 |
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
@@ -42,6 +42,7 @@ mod settings;
 mod signals;
 mod slow_start;
 mod stats;
+mod sticky;
 mod subset;
 #[cfg(test)]
 mod tests;
@@ -75,6 +76,7 @@ pub use policy::{
 pub use retry::{Budget, Retry};
 pub use slow_start::{Ramp, SlowStart};
 pub use stats::{InstanceStats, Stats, Tally};
+pub use sticky::{Status, Sticky};
 pub use subset::{Subset, SubsetKind};
 pub use trace::Replay;
 pub use zones::{Localities, LocalityMode, LocalityScope};

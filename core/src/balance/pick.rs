@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::labels;
+use super::{labels, sticky};
 use crate::error::Error;
 use crate::limits;
 use crate::model::Handle;
@@ -18,17 +18,19 @@ pub struct Request<'a> {
     pub exclude: &'a [Handle],
     /// The labels that the instance must have, for policies with `labels`: keys, each once, and values; at most 64.
     pub labels: &'a [(&'a str, &'a str)],
+    /// The instances to try first, in order, for policies with `sticky`: ids, or what else they are to be called by; at most 64.
+    pub prefer: &'a [&'a str],
 }
 
 impl<'a> Request<'a> {
     /// A request about `key`.
     pub const fn keyed(key: &'a [u8]) -> Self {
-        Self { key: Some(key), exclude: &[], labels: &[] }
+        Self { key: Some(key), exclude: &[], labels: &[], prefer: &[] }
     }
 
     /// A request that must not go to `exclude`.
     pub const fn excluding(exclude: &'a [Handle]) -> Self {
-        Self { key: None, exclude, labels: &[] }
+        Self { key: None, exclude, labels: &[], prefer: &[] }
     }
 
     /// Reads labels as a document has them: a map from keys to strings.
@@ -37,6 +39,14 @@ impl<'a> Request<'a> {
     /// [`Code::InvalidArgument`](crate::Code::InvalidArgument), [`Code::LimitExceeded`](crate::Code::LimitExceeded).
     pub fn read_labels(value: &'a Value) -> Result<Vec<(&'a str, &'a str)>, Error> {
         labels::pairs(value).map_err(|error| error.within("labels"))
+    }
+
+    /// Reads what is preferred as a document has it: a list of strings.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`](crate::Code::InvalidArgument), [`Code::LimitExceeded`](crate::Code::LimitExceeded).
+    pub fn read_prefer(value: &'a Value) -> Result<Vec<&'a str>, Error> {
+        sticky::names(value)
     }
 
     /// Labels that are too many or too long fit nobody, so they are not looked at here.
@@ -52,6 +62,7 @@ impl<'a> Request<'a> {
         if self.exclude.len() > limits::EXCLUDED {
             return Err(Error::too_large("exclude", limits::EXCLUDED as u64));
         }
+        sticky::check(self.prefer)?;
         labels::check(self.labels).map_err(|error| error.within("labels"))
     }
 }

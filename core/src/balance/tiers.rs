@@ -54,7 +54,7 @@ pub(super) struct Tiers {
     first: usize,
     /// The same when nothing else stands between a request and the pool.
     plain: usize,
-    /// The groups that requests may ask for; none when the policy has no labels.
+    /// The groups that requests may ask for; none when the policy has neither labels nor sticky requests.
     groups: Option<Box<Groups>>,
     /// The group whose instances these are; none when they are all.
     group: Option<Box<str>>,
@@ -88,7 +88,7 @@ impl Tiers {
     /// The same for the instances of a group, none of whom it knows yet.
     pub(super) fn of_group(&self, name: &str) -> Self {
         let mut policy = self.policy.clone();
-        policy.before.labels = None;
+        (policy.before.labels, policy.before.sticky) = (None, None);
         Self { group: Some(name.into()), ..Self::new(policy, self.seed) }
     }
 
@@ -385,6 +385,11 @@ impl Tiers {
     /// The pools that serve a request.
     pub(super) fn serving(&self, request: &Request<'_>) -> &Self {
         self.groups.as_ref().and_then(|groups| groups.find(request)).unwrap_or(self)
+    }
+
+    /// Whether the request goes where it prefers, or nowhere.
+    pub(super) fn is_bound(&self, members: &Members, request: &Request<'_>) -> bool {
+        self.groups.as_ref().is_some_and(|groups| groups.is_bound(members, request))
     }
 
     /// Says of an instance whether it is among those that a request asks for; none when that is all.

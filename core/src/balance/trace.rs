@@ -42,6 +42,7 @@ enum What {
         key: Option<Vec<u8>>,
         exclude: Vec<Handle>,
         labels: Vec<(String, String)>,
+        prefer: Vec<String>,
         answer: Result<Pick, Code>,
     },
     Finish {
@@ -117,7 +118,8 @@ impl Trace {
         if request.is_within_limits() {
             let labels = request.labels.iter().take(limits::METADATA_PAIRS.saturating_add(1));
             let labels = labels.map(|(key, value)| (String::from(*key), String::from(*value))).collect();
-            self.note(at, || What::Pick { key: request.key.map(Vec::from), exclude: request.exclude.into(), labels, answer });
+            let prefer = request.prefer.iter().take(limits::EXCLUDED.saturating_add(1)).map(|name| String::from(*name)).collect();
+            self.note(at, || What::Pick { key: request.key.map(Vec::from), exclude: request.exclude.into(), labels, prefer, answer });
         }
     }
 
@@ -222,7 +224,7 @@ impl Event {
                 let lists = [("remove", remove.iter().map(name).collect()), ("put", put.iter().map(Row::to_value).collect())];
                 ("change", lists.map(|(name, list)| (name, Value::List(list))).into())
             }
-            What::Pick { key, exclude, labels, answer } => {
+            What::Pick { key, exclude, labels, prefer, answer } => {
                 let mut pairs = Vec::new();
                 pairs.extend(key.as_ref().map(|key| ("key", Value::from(hex(key)))));
                 if !exclude.is_empty() {
@@ -230,6 +232,9 @@ impl Event {
                 }
                 if !labels.is_empty() {
                     pairs.push(("labels", Value::map(labels.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str()))))));
+                }
+                if !prefer.is_empty() {
+                    pairs.push(("prefer", Value::List(prefer.iter().map(|name| name.as_str().into()).collect())));
                 }
                 match answer {
                     Ok(pick) => pairs.extend([("handle", pick.handle.to_bits().into()), ("token", pick.token.into())]),
@@ -316,7 +321,7 @@ impl Balancer {
         let verb = event.get("do").and_then(Value::as_str).ok_or_else(|| Error::new(Code::MissingField, "do"))?;
         let known: &[&str] = match verb {
             "change" => &["at", "do", "remove", "put"],
-            "pick" => &["at", "do", "key", "exclude", "labels", "handle", "token", "error"],
+            "pick" => &["at", "do", "key", "exclude", "labels", "prefer", "handle", "token", "error"],
             "finish" => &["at", "do", "token", "outcome"],
             "probed" => &["at", "do", "handle", "rif", "latency"],
             "advance" | "probe_requests" => &["at", "do"],
@@ -342,7 +347,8 @@ impl Balancer {
                 let exclude = fields.value("exclude").and_then(Value::as_list).unwrap_or_default();
                 let exclude: Vec<Handle> = exclude.iter().map(|bits| handle(bits.as_u64())).collect::<Result<_, _>>()?;
                 let labels = fields.value("labels").map(Request::read_labels).transpose()?.unwrap_or_default();
-                let answer = self.pick(&Request { key: key.as_deref(), exclude: &exclude, labels: &labels }, at);
+                let prefer = fields.value("prefer").map(Request::read_prefer).transpose()?.unwrap_or_default();
+                let answer = self.pick(&Request { key: key.as_deref(), exclude: &exclude, labels: &labels, prefer: &prefer }, at);
                 return Ok(Some(match (answer, fields.text("error")?) {
                     (Ok(pick), None) => pick == Pick { handle: handle(fields.u64("handle")?)?, token: token()? },
                     (Err(error), Some(code)) => error.code().as_str() == code,

@@ -26,7 +26,8 @@ impl Host {
         let exclude: Vec<Handle> = ids.filter_map(|id| registry.lookup(&namespace, &service, id)).collect();
         let key = args.get("key").map(|_| text(args, "key")).transpose()?;
         let labels = args.get("labels").map(Request::read_labels).transpose()?.unwrap_or_default();
-        let request = Request { key: key.map(str::as_bytes), exclude: &exclude, labels: &labels };
+        let prefer = args.get("prefer").map(Request::read_prefer).transpose()?.unwrap_or_default();
+        let request = Request { key: key.map(str::as_bytes), exclude: &exclude, labels: &labels, prefer: &prefer };
         let outcome = |field: &str| args.get(field).map(Outcome::from_value).transpose();
         let document = |pick: Pick| {
             let instance = registry.instance(pick.handle).expect("a pick is of an instance on record");

@@ -56,21 +56,26 @@ impl HashKey {
     }
 
     pub(super) fn from_fields(fields: &Fields<'_>) -> Result<Self, Error> {
-        Ok(match fields.text("hash_key")? {
-            None | Some("address") => Self::Address,
-            Some("id") => Self::Id,
-            Some("hostname") => Self::Hostname,
-            Some(text) => match text.strip_prefix(Self::METADATA) {
-                Some(key) if !key.is_empty() => Self::Metadata(key.to_owned()),
-                _ => {
-                    let error = fields.error(Code::InvalidArgument, "hash_key");
-                    return Err(error.message("`address`, `id`, `hostname` or `metadata.KEY`"));
-                }
-            },
-        })
+        let text = fields.text("hash_key")?;
+        text.map_or(Ok(Self::Address), |text| Self::parse(text).ok_or_else(|| Self::wrong("hash_key")))
     }
 
-    pub(super) fn to_value(&self) -> Value {
+    /// Reads `address`, `id`, `hostname` or `metadata.KEY`.
+    pub(in crate::balance) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "address" => Some(Self::Address),
+            "id" => Some(Self::Id),
+            "hostname" => Some(Self::Hostname),
+            text => text.strip_prefix(Self::METADATA).filter(|key| !key.is_empty()).map(|key| Self::Metadata(key.to_owned())),
+        }
+    }
+
+    /// What is said of a text that is none.
+    pub(in crate::balance) fn wrong(field: &str) -> Error {
+        Error::new(Code::InvalidArgument, field).message("`address`, `id`, `hostname` or `metadata.KEY`")
+    }
+
+    pub(in crate::balance) fn to_value(&self) -> Value {
         match self {
             Self::Address => "address".into(),
             Self::Id => "id".into(),

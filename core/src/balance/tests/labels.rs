@@ -8,6 +8,7 @@ use crate::value::Value;
 
 fn policy(name: &str, labels: &str) -> Policy {
     let mut policy = Policy::named(name).unwrap();
+    policy.before.sticky = Some(Sticky::default());
     policy.before.labels = Some(Labels::from_value(&Value::from_json(labels.as_bytes()).unwrap()).unwrap());
     policy
 }
@@ -25,7 +26,7 @@ fn life(name: &str) -> Balancer {
     let mut balancer = Balancer::new(Query::service("s"), policy, Options { trace: 10_000, ..Options::seeded(2) }).unwrap();
     let mut rng = Rng::new(9);
     let mut open = vec![];
-    for step in 0..600u64 {
+    for step in 0..200u64 {
         let (id, team) = (rng.below(20).to_string(), rng.below(4).to_string());
         match rng.below(6) {
             0 => register(&mut registry, &id, &team, if rng.below(4) == 0 { Health::Unhealthy } else { Health::Healthy }),
@@ -36,7 +37,12 @@ fn life(name: &str) -> Balancer {
             _ => {
                 balancer.follow(&registry);
                 let labels = [("team", team.as_str())];
-                let request = Request { key: Some(id.as_bytes()), labels: &labels, ..Request::default() };
+                let request = Request {
+                    key: Some(id.as_bytes()),
+                    labels: &labels,
+                    prefer: if step % 3 == 0 { &["3", "7"] } else { &[] },
+                    ..Request::default()
+                };
                 let told = balancer.explain(&request, at(step)).choice;
                 let pick = balancer.pick(&request, at(step));
                 assert_eq!(told.as_ref().ok(), pick.as_ref().ok().map(|pick| &pick.handle), "{name} {step}");
@@ -55,7 +61,7 @@ fn a_group_has_its_calls_under_every_policy() {
     for name in Policy::presets() {
         let trace = life(name).trace().unwrap();
         let replay = Balancer::replay(&trace).unwrap();
-        assert!(replay.picks > 300 && replay.difference.is_none(), "{name} {replay:?}");
+        assert!(replay.picks > 80 && replay.difference.is_none(), "{name} {replay:?}");
     }
 }
 

@@ -119,7 +119,7 @@ impl Engine<'_> {
         let (client, number) = (open.client, open.number);
         let balancer = &mut self.balancers[client];
         balancer.follow(&self.fleet.registry);
-        let request = Request { key: (self.scenario.keys > 0).then_some(&open.key[..]), exclude: &open.tried, labels: &[] };
+        let request = Request { key: (self.scenario.keys > 0).then_some(&open.key[..]), exclude: &open.tried, ..Request::default() };
         let picked = balancer.pick(&request, timestamp(self.now)).ok().and_then(|pick| Some((pick, self.fleet.server(pick.handle)?)));
         let Some((pick, server)) = picked else {
             let refused = open.tried.is_empty();
