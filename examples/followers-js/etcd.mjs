@@ -21,6 +21,7 @@ async function* lines(answer) {
     rest = whole.pop();
     yield* whole;
   }
+  if (rest) yield rest;
 }
 
 follow: for (;;) {
@@ -29,7 +30,7 @@ follow: for (;;) {
     const watch = feed.next.ask === "watch";
     const body = JSON.stringify(watch ? { create_request: { ...keys, ...Object.fromEntries(new URLSearchParams(feed.next.query)) } } : keys);
     const answer = await fetch(server + (watch ? "/v3/watch" : "/v3/kv/range"), { method: "POST", body, signal: AbortSignal.timeout(watch ? 600e3 : 30e3) });
-    for await (const part of watch ? lines(answer) : [await answer.text()]) {
+    for await (const part of watch && answer.ok ? lines(answer) : [await answer.text()]) {
       const fed = feed.push(registry, part, { status: answer.status, headers: Object.fromEntries(answer.headers) });
       console.log(JSON.stringify({ urls: registry.query(service).instances.map(({ url }) => url), ...fed }));
       if (fed.problem || fed.next.resync) continue follow;

@@ -18,6 +18,7 @@ async function* lines(answer) {
     rest = whole.pop();
     yield* whole;
   }
+  if (rest) yield rest;
 }
 
 follow: for (;;) {
@@ -25,7 +26,7 @@ follow: for (;;) {
   try {
     const watch = feed.next.ask === "watch";
     const answer = await fetch(`${slices}&${feed.next.query}`, { signal: AbortSignal.timeout(watch ? 600e3 : 30e3) });
-    for await (const part of watch ? lines(answer) : [await answer.text()]) {
+    for await (const part of watch && answer.ok ? lines(answer) : [await answer.text()]) {
       const fed = feed.push(registry, part, { status: answer.status, headers: Object.fromEntries(answer.headers) });
       console.log(JSON.stringify({ urls: registry.query(service).instances.map(({ url }) => url), ...fed }));
       if (fed.problem || fed.next.resync) continue follow;

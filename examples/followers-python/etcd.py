@@ -29,7 +29,7 @@ while True:
         watch = feed.next.ask == "watch"
         question = {"create_request": {**keys, **dict(parse_qsl(feed.next.query))}} if watch else keys
         with http.stream("POST", "/v3/watch" if watch else "/v3/kv/range", json=question) as answer:
-            for part in answer.iter_lines() if watch else [answer.read()]:
+            for part in answer.iter_lines() if watch and answer.is_success else [answer.read()]:
                 fed = feed.push(registry, part, status=answer.status_code)
                 print(json.dumps({"urls": [instance.url for instance in registry.query(service).instances], **fed.to_dict()}), flush=True)
                 if fed.problem or fed.next.resync:

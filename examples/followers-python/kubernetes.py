@@ -22,7 +22,7 @@ while True:
     try:
         watch = feed.next.ask == "watch"
         with http.stream("GET", f"{slices}&{feed.next.query}") as answer:
-            for part in answer.iter_lines() if watch else [answer.read()]:
+            for part in answer.iter_lines() if watch and answer.is_success else [answer.read()]:
                 fed = feed.push(registry, part, status=answer.status_code, headers=dict(answer.headers))
                 print(json.dumps({"urls": [instance.url for instance in registry.query(service).instances], **fed.to_dict()}), flush=True)
                 if fed.problem or fed.next.resync:

@@ -1,4 +1,4 @@
-//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers.
+//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, and an etcd.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use super::{Ready, apt};
 use crate::{Result, sh};
 
 /// Each program, and the Debian package that has it.
-const ENGINES: [(&str, &str); 2] = [("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils")];
+const ENGINES: [(&str, &str); 3] = [("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils"), ("etcd", "etcd-server")];
 
 /// The programs, installed from Debian where they are missing.
 pub fn ensure() -> Result<Ready> {

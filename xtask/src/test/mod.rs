@@ -80,6 +80,12 @@ fn meet(need: Need) -> Result {
         Need::Lives => crate::lives::command(&[]),
         Need::NpmPackage => crate::wasm::command(&[]),
         Need::PythonPackage => crate::setup::python::install_package(),
+        Need::RustFollower => {
+            let mut cargo = sh::cargo();
+            cargo.args(["build", "--locked", "--profile", "demo", "--package", "follower-rust"]);
+            sh::must("test: the follower in Rust", &mut cargo)?;
+            Ok(())
+        }
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Need {
     NpmPackage,
     /// The Python package in `target/venv`.
     PythonPackage,
+    /// The follower in Rust in `target/demo`.
+    RustFollower,
 }
 
 const PYTHON_PACKAGE: &[Need] = &[Need::Part(Part::Python), Need::PythonPackage];
@@ -24,6 +26,15 @@ const PYTHON_PACKAGE: &[Need] = &[Need::Part(Part::Python), Need::PythonPackage]
 const NPM_PACKAGE: &[Need] = &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage];
 const NPM_TARBALL: &[Need] =
     &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage, Need::Part(Part::Chromium), Need::Lives];
+const FOLLOWERS: &[Need] = &[
+    Need::Part(Part::WasmTarget),
+    Need::Part(Part::Node),
+    Need::NpmPackage,
+    Need::Part(Part::Python),
+    Need::PythonPackage,
+    Need::Part(Part::Engines),
+    Need::RustFollower,
+];
 
 /// One suite.
 pub struct Suite {
@@ -118,7 +129,20 @@ pub const SUITES: &[Suite] = &[
         what: "the Python package in target/venv",
         format: Format::Pytest,
         needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage, Need::Lives],
-        command: || venv("pytest", &["--quiet", "tests/python", "--ignore", "tests/python/test_package.py"]),
+        command: || {
+            venv(
+                "pytest",
+                &["--quiet", "tests/python", "--ignore", "tests/python/test_package.py", "--ignore", "tests/python/test_followers.py"],
+            )
+        },
+        skip: never,
+    },
+    Suite {
+        name: "followers",
+        what: "the followers of examples, of a real etcd and of servers that break down",
+        format: Format::Pytest,
+        needs: FOLLOWERS,
+        command: || venv("pytest", &["--quiet", "tests/python/test_followers.py"]),
         skip: never,
     },
     Suite {
