@@ -19,7 +19,7 @@ _Format: TypeAlias = Literal["callboard", "consul-health", "consul-query", "cons
     "nacos",
 ]
 _PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
-    "envoy.round-robin", "envoy.least-request", "envoy.random", "grpc.pick-first", "grpc.round-robin",
+    "envoy.round-robin", "envoy.least-request", "envoy.client-side-wrr", "envoy.random", "grpc.pick-first", "grpc.round-robin",
     "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
     "linkerd.peak-ewma", "prequal", "envoy.ring-hash", "envoy.maglev", "grpc.ring-hash", "nginx.hash", "ring-hash", "maglev", "ketama", "jump",
 ]

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use super::Balancer;
 use super::labels::Labels;
 use super::levels::Levels;
-use super::members::{PART, WARM};
+use super::members::{PART, REPORT, WARM};
+use super::reports::{FINE, Weights};
 use super::settings::{optional, part};
 use super::slow_start::SlowStart;
 use super::sticky::Sticky;
@@ -107,17 +108,37 @@ impl Balancer {
         self.reweigh(&parts, PART);
     }
 
-    /// Lets the weights of instances that are new grow.
+    /// Lets the weights of instances that are new grow, and weighs instances by what they reported.
     #[cold]
     #[inline(never)]
     pub(super) fn warm_up(&mut self) {
         let now = self.now.as_micros();
-        let Some(warmup) = &mut self.warmup else { return };
-        let slots = warmup.step_on(now);
-        self.wake = warmup.wake();
-        let factor = |slot: &u32| (*slot, warmup.factor(*slot, self.members.own_weight(*slot), now));
-        let factors: Vec<(u32, f64)> = slots.iter().map(factor).collect();
-        self.reweigh(&factors, WARM);
+        if let Some(warmup) = self.warmup.as_mut().filter(|warmup| now >= warmup.wake()) {
+            let slots = warmup.step_on(now);
+            let factor = |slot: &u32| (*slot, warmup.factor(*slot, self.members.own_weight(*slot), now));
+            let factors: Vec<(u32, f64)> = slots.iter().map(factor).collect();
+            self.reweigh(&factors, WARM);
+        }
+        // A circle has so many points for a weight of 1.
+        let scale = if self.policy().generator.hash_key().is_some() { 1.0 } else { FINE };
+        let members = &self.members;
+        if let Some(reports) = self.feedback.as_mut().and_then(|feedback| feedback.reports.as_mut())
+            && now >= reports.wake()
+        {
+            let own = |slot: &u32| (*slot, members.own_weight(*slot));
+            let here = |(slot, own): &(u32, u32)| *own > 0 && members.availability(*slot).is_some();
+            let slots: Vec<(u32, u32)> = members.order().iter().map(own).filter(here).collect();
+            let factors = reports.factors(&slots, scale, now);
+            self.reweigh(&factors, REPORT);
+        }
+        self.rewake();
+    }
+
+    /// Notes when weights change next.
+    pub(super) fn rewake(&mut self) {
+        let warmup = self.warmup.as_ref().map_or(u64::MAX, |warmup| warmup.wake());
+        let reports = self.feedback.as_ref().and_then(|feedback| feedback.reports.as_ref()).map_or(u64::MAX, Weights::wake);
+        self.wake = warmup.min(reports);
     }
 
     /// Sets a factor of some instances.
@@ -146,7 +167,7 @@ impl Balancer {
             _ => {}
         }
         let factor = warmup.factor(slot, self.members.own_weight(slot), now);
-        self.wake = warmup.wake();
+        self.wake = self.wake.min(warmup.wake());
         self.members.set_factor(slot, WARM, factor);
     }
 }

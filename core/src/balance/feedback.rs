@@ -12,6 +12,7 @@ use super::outcome::{Outcome, OutcomeKind};
 use super::outlier::Detector;
 use super::pick::Request;
 use super::policy::Policy;
+use super::reports::Weights;
 use super::retry::{Purse, Retry};
 use crate::model::Availability;
 use crate::rng::Rng;
@@ -25,6 +26,7 @@ pub(super) struct Feedback {
     retry: Option<(Retry, Purse)>,
     hedge: Option<Hedger>,
     limit: Option<Limiter>,
+    pub(super) reports: Option<Weights>,
     /// How many calls were paid for from a budget and have not ended: they earn nothing.
     paid: u32,
     /// What is drawn here has no influence on picks, so it has a generator of its own; so has outlier detection.
@@ -45,11 +47,12 @@ impl Feedback {
             retry: policy.after.retry.map(|retry| (retry, Purse::new(retry.budget))),
             hedge: policy.after.hedge.map(Hedger::new),
             limit: policy.after.limit.map(|limit| Limiter::new(limit, &mut rng)),
+            reports: policy.after.reports.map(Weights::new),
             paid: 0,
             rng,
         };
-        let Self { outliers, holds, retry, hedge, limit, .. } = &feedback;
-        let is_on = outliers.is_some() || holds.is_some() || retry.is_some() || hedge.is_some() || limit.is_some();
+        let Self { outliers, holds, retry, hedge, limit, reports, .. } = &feedback;
+        let is_on = reports.is_some() || outliers.is_some() || holds.is_some() || retry.is_some() || hedge.is_some() || limit.is_some();
         is_on.then_some(feedback)
     }
 
@@ -72,6 +75,9 @@ impl Feedback {
         }
         if let Some(holds) = &mut self.holds {
             holds.forget(slot);
+        }
+        if let Some(reports) = &mut self.reports {
+            reports.forget(slot);
         }
     }
 
@@ -125,6 +131,10 @@ impl Balancer {
         let Some(feedback) = &mut self.feedback else { return };
         let latency = outcome.latency.map_or_else(|| now.saturating_sub(began), micros);
         feedback.learn(outcome, latency, in_flight, now);
+        if let (Some(reports), Some(load), true) = (&mut feedback.reports, &outcome.load, is_here) {
+            reports.learn(slot, load, now);
+            self.wake = self.wake.min(reports.wake());
+        }
         let mut is_moved = false;
         if let Some(outliers) = &mut feedback.outliers {
             outliers.learn(slot, outcome, latency, began, now);

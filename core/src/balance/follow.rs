@@ -75,7 +75,7 @@ impl Balancer {
             && !self.members.order().iter().any(|slot| self.members.serves(*slot))
         {
             warmup.begin_anew();
-            self.wake = warmup.wake();
+            self.wake = self.wake.min(warmup.wake());
         }
         for change in changes {
             match change {
@@ -133,7 +133,11 @@ impl Balancer {
         if is_crowd_new && self.policy().before.subset.is_some() {
             self.reselect();
         }
-        if let Some(feedback) = &self.feedback {
+        if let Some(feedback) = &mut self.feedback {
+            if let Some(reports) = feedback.reports.as_mut().filter(|_| !moved.is_empty()) {
+                reports.hurry();
+                self.wake = self.wake.min(reports.wake());
+            }
             (self.alarm, self.probe_at) = feedback.timers();
         }
     }

@@ -14,6 +14,7 @@ use super::outcome::Outcome;
 use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
 use super::stats::Tally;
+use crate::limits;
 use crate::model::{Availability, Handle};
 
 /// The instances of the view, in columns by slot, with those that left it while picks of them were out.
@@ -70,28 +71,30 @@ struct Host {
     level: u8,
     locality: Box<str>,
     standstill: Standstill,
-    /// Its own weight, and what it is multiplied by: [`PART`], [`WARM`].
+    /// Its own weight, and what it is multiplied by: [`PART`], [`WARM`], [`REPORT`].
     weight: u32,
-    factors: [f64; 2],
+    factors: [f64; 3],
 }
 
 /// The part of an instance that this client uses.
 pub(super) const PART: usize = 0;
 /// How warm it is.
 pub(super) const WARM: usize = 1;
+/// What it reported.
+pub(super) const REPORT: usize = 2;
 
 impl Host {
     /// The weight times the factors, to the nearest thousandth; 0 only if one of them is.
     fn effective(&self) -> u32 {
-        let [part, warm] = self.factors;
-        let factor = part * warm;
+        let [part, warm, report] = self.factors;
+        let factor = part * warm * report;
         if factor == 1.0 || self.weight == 0 {
             self.weight
         } else if factor <= 0.0 {
             0
         } else {
-            // Rounds; the factors are at most 1.
-            ((f64::from(self.weight) * factor + 0.5) as u32).max(1)
+            // Rounds.
+            ((f64::from(self.weight) * factor + 0.5) as u32).clamp(1, limits::WEIGHT_THOUSANDTHS)
         }
     }
 
@@ -109,7 +112,7 @@ impl Host {
             locality: Box::default(),
             standstill: Standstill::Sick,
             weight: 0,
-            factors: [1.0; 2],
+            factors: [1.0; 3],
         }
     }
 }
@@ -215,7 +218,7 @@ impl Members {
         self.hosts.get(slot as usize).and_then(|host| host.factors.get(which)).copied().unwrap_or(1.0)
     }
 
-    /// Sets [`PART`] or [`WARM`]. Between `touch` and `settle` of the [`Tiers`](super::tiers::Tiers) while it is in the view.
+    /// Sets [`PART`], [`WARM`] or [`REPORT`]. Between `touch` and `settle` of the [`Tiers`](super::tiers::Tiers) while it is in the view.
     pub(super) fn set_factor(&mut self, slot: u32, which: usize, factor: f64) {
         if let (Some(host), Some(weight)) = (self.hosts.get_mut(slot as usize), self.weights.get_mut(slot as usize)) {
             if let Some(old) = host.factors.get_mut(which) {

@@ -13,7 +13,7 @@
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
 //! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
-//! | after | `feedback`, `outlier`, `hold`, `breaker`, `retry`, `hedge`, `limit` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in |
+//! | after | `feedback`, `outlier`, `hold`, `breaker`, `retry`, `hedge`, `limit`, `reports` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in, what an instance weighs by its own report |
 
 mod after;
 mod before;
@@ -37,6 +37,7 @@ mod outcome;
 mod outlier;
 mod pick;
 mod policy;
+mod reports;
 mod retry;
 mod settings;
 mod signals;
@@ -73,6 +74,7 @@ pub use policy::{
     Cost, Edf, First, Generator, HashKey, Jump, Ketama, KetamaLayout, Layout, Maglev, Policy, Prequal, Preset, Rendezvous, Ring, RingHash,
     Sample, Score, Stride, Unknown,
 };
+pub use reports::{Reports, Silent};
 pub use retry::{Budget, Retry};
 pub use slow_start::{Ramp, SlowStart};
 pub use stats::{InstanceStats, Stats, Tally};

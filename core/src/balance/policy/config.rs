@@ -101,7 +101,7 @@ impl Policy {
         &self.name
     }
 
-    /// Reads a preset's name, or `{preset?, pick?, subset?, slow_start?, labels?, sticky?, levels?, localities?, outliers?, hold?, breaker?, retry?, hedge?, limit?}`: a preset (default
+    /// Reads a preset's name, or `{preset?, pick?, subset?, slow_start?, labels?, sticky?, levels?, localities?, outliers?, hold?, breaker?, retry?, hedge?, reports?, limit?}`: a preset (default
     /// `adaptive`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
     ///
     /// # Errors
@@ -120,7 +120,7 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Writes `{preset, pick, subset, slow_start, labels, sticky, levels, localities, outliers, hold, breaker, retry, hedge, limit}`.
+    /// Writes `{preset, pick, subset, slow_start, labels, sticky, levels, localities, outliers, hold, breaker, retry, hedge, reports, limit}`.
     pub fn to_value(&self) -> Value {
         let own = [("preset", self.name.as_str().into()), ("pick", self.generator.to_value())];
         Value::map(own.into_iter().chain(self.before.pairs()).chain(self.after.pairs()))

@@ -15,6 +15,7 @@ use super::ring::{Layout, Ring};
 use super::sample::Sample;
 use super::score::{Cost, Score, Unknown};
 use super::stride::Stride;
+use crate::balance::reports::{Reports, Silent};
 use crate::error::{Code, Error};
 use crate::limits;
 
@@ -39,6 +40,13 @@ fn only(generator: Generator) -> Policy {
 
 fn sample(score: Score) -> Policy {
     only(Generator::Sample(Sample::two(score)))
+}
+
+/// By weights that instances report.
+fn reporting(generator: Generator, unknown: Silent) -> Policy {
+    let mut policy = only(generator);
+    policy.after.reports = Some(Reports { unknown, ..Reports::default() });
+    policy
 }
 
 /// Every preset, callboard's own first.
@@ -145,6 +153,13 @@ const PRESETS: &[Preset] = &[
         },
     },
     Preset {
+        name: "envoy.client-side-wrr",
+        about: "earliest deadline first over the weights that instances report",
+        source: "Envoy client_side_weighted_round_robin",
+        deviation: "an instance's own weight counts too; turns outlive changes",
+        make: || reporting(Generator::Edf(Edf { bias: 0.0 }), Silent::Median),
+    },
+    Preset {
         name: "envoy.random",
         about: "at random",
         source: "Envoy RANDOM",
@@ -188,10 +203,10 @@ const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "grpc.weighted-round-robin",
-        about: "static stride over the weights",
+        about: "static stride over the weights, which are those that instances report",
         source: "gRPC weighted_round_robin, A58",
-        deviation: "",
-        make: || only(Generator::Stride(Stride { clamp: true })),
+        deviation: "an instance's own weight counts too",
+        make: || reporting(Generator::Stride(Stride { clamp: true }), Silent::Mean),
     },
     Preset {
         name: "grpc.least-request",
