@@ -12,7 +12,9 @@
 //! | metadata | the other parameters |
 //!
 //! A parameter `default.x` stands for an `x` that is not there. URLs of other categories (consumers, routers, configurators) say nothing here. `empty://`
-//! says that there is nobody, for certain. User names and passwords are dropped.
+//! of the providers, and nothing beside it, says that there is nobody, for certain. User names and passwords are dropped.
+//!
+//! A name of a node is escaped once, as a whole; within a URL nothing is escaped, so `+` and `%` in a value are themselves.
 //!
 //! [`metadata`] reads what an application tells of its revision: the interfaces that it offers.
 
@@ -40,6 +42,15 @@ const PARAMETERS: usize = 256;
 /// # Errors
 /// [`Code::Malformed`] for what is no list and no URL a line; and those of the document.
 pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
+    let mut decoded = listed(bytes, context)?;
+    // Who names somebody does not say that there is nobody.
+    if !decoded.instances.is_empty() || decoded.skipped_total > 0 {
+        decoded.extent = Extent::Whole;
+    }
+    Ok(decoded)
+}
+
+fn listed(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     let mut decoded = Decoded::default();
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         let document = Document::json(bytes)?;
@@ -65,7 +76,6 @@ fn take(index: usize, name: &str, context: &Context<'_>, decoded: &mut Decoded) 
     if name.len() > limits::DOCUMENT_STRING_BYTES {
         return decoded.skip(index, String::new(), String::new(), Error::too_large("url", limits::DOCUMENT_STRING_BYTES as u64));
     }
-    // Of an escaped name the question mark is escaped as well; what it hides was escaped twice.
     let whole = if name.contains("://") { Ok(Cow::Borrowed(name)) } else { unescape(name) };
     let whole = match whole {
         Ok(whole) => whole,
@@ -76,9 +86,12 @@ fn take(index: usize, name: &str, context: &Context<'_>, decoded: &mut Decoded) 
         return decoded.skip(index, String::new(), String::new(), error);
     };
     let category = url.parameter("category");
+    if !category.is_empty() && !category.split(',').any(|one| one == "providers") {
+        return;
+    }
     if url.protocol == "empty" {
         decoded.extent = Extent::Certain;
-    } else if !OTHERS.contains(&url.protocol) && (category.is_empty() || category.split(',').any(|one| one == "providers")) {
+    } else if !OTHERS.contains(&url.protocol) {
         let service = context.service.map_or_else(|| url.service(), str::to_string);
         let id = url.id();
         decoded.take(index, url.entry(&service, &id, context), || (service.clone(), id.clone()));
@@ -91,7 +104,7 @@ struct Url<'a> {
     host: &'a str,
     port: &'a str,
     path: &'a str,
-    parameters: Vec<(&'a str, Cow<'a, str>)>,
+    parameters: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Url<'a> {
@@ -103,23 +116,18 @@ impl<'a> Url<'a> {
         let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
         let (host, port) = match authority.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
             Some((host, port)) => (host, port.strip_prefix(':').unwrap_or("")),
-            // Without brackets, an address of many colons has no port.
-            None if authority.matches(':').count() > 1 => (authority, ""),
-            None => authority.split_once(':').unwrap_or((authority, "")),
+            // Dubbo writes IPv6 without brackets: the last colon stands before the port when what is before it is an address.
+            None => authority.rsplit_once(':').filter(|(host, port)| splits(host, port)).unwrap_or((authority, "")),
         };
-        // A scope means something on one host only.
-        let host = host.split_once('%').map_or(host, |(host, _)| host);
-        let pair = |part: &'a str| {
-            let (key, value) = part.split_once('=').unwrap_or((part, part));
-            (!key.is_empty()).then(|| (key, unescape(value).unwrap_or(Cow::Borrowed(value))))
-        };
-        let parameters = query.split(['&', ';']).filter_map(pair).take(PARAMETERS).collect();
+        let host = unscoped(host);
+        let pair = |part: &'a str| part.split_once('=').unwrap_or((part, part));
+        let parameters = query.split(['&', ';']).map(pair).filter(|(key, _)| !key.is_empty()).take(PARAMETERS).collect();
         Some(Self { protocol, host, port, path, parameters })
     }
 
     /// A parameter, or its default; empty when there is none.
     fn parameter(&self, name: &str) -> &str {
-        let find = |name: &str| self.parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| &**value);
+        let find = |name: &str| self.parameters.iter().find(|(key, _)| *key == name).map(|(_, value)| *value);
         find(name).or_else(|| find(&alloc::format!("default.{name}"))).unwrap_or_default()
     }
 
@@ -148,13 +156,24 @@ impl<'a> Url<'a> {
         let [region, zone] = ["region", "zone"].map(|name| fit::place(self.parameter(name)));
         own.locality = Locality { region, zone, ..Locality::default() };
         own.version = fit::version([self.parameter("version")]);
-        let told = self.parameters.iter().filter(|(key, _)| !READ.contains(key)).map(|(key, value)| (*key, Cow::Borrowed(&**value)));
+        let told = self.parameters.iter().filter(|(key, _)| !READ.contains(key)).map(|(key, value)| (*key, Cow::Borrowed(*value)));
         own.metadata = fit::metadata(told);
         own.validate()?;
         let out = self.parameter("enabled") == "false" || self.parameter("disabled") == "true";
         let admin = if out { AdminState::Disabled } else { AdminState::Enabled };
         Ok(Entry { admin, ..Entry::new(0, own) })
     }
+}
+
+/// Whether a colon stands between a host and a port, not within an IPv6 address.
+fn splits(host: &str, port: &str) -> bool {
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    !host.contains(':') || (digits && Host::parse(unscoped(host)).is_ok())
+}
+
+/// A scope means something on one host only.
+fn unscoped(host: &str) -> &str {
+    host.split_once('%').map_or(host, |(host, _)| host)
 }
 
 /// Takes percent escapes out.
