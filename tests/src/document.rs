@@ -13,6 +13,11 @@ pub fn unhex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | *digit as u8)).collect()
 }
 
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether `actual` has everything that `expected` names; else where and how they differ.
 ///
 /// Maps match by the keys of `expected`, lists element by element at the same length; null matches absence; numbers

@@ -6,6 +6,7 @@ use callboard::Value;
 use callboard::formats::Format;
 
 use crate::dice::Dice;
+use crate::document::{hex, unhex};
 use crate::host::Host;
 use crate::vector::describe;
 
@@ -13,10 +14,12 @@ use crate::vector::describe;
 pub struct Sample {
     format: Format,
     service: Option<String>,
-    body: String,
+    body: Vec<u8>,
+    /// Whether the vector has it in hexadecimal.
+    binary: bool,
 }
 
-/// The payloads that are text.
+/// The payloads.
 pub fn samples() -> Vec<Sample> {
     let steps = crate::vector::load().into_iter().flat_map(|file| {
         let cases = file.document.get("cases").and_then(Value::as_list).unwrap_or_default().to_vec();
@@ -27,9 +30,12 @@ pub fn samples() -> Vec<Sample> {
         let Some(args) = step.get("args") else { continue };
         let text = |name: &str| args.get(name).and_then(Value::as_str);
         let Some(format) = text("format").and_then(|name| Format::parse(name).ok()) else { continue };
-        let Some(body) = args.get("body") else { continue };
-        let body = body.as_str().map_or_else(|| String::from_utf8(body.to_json()).expect("JSON is text"), str::to_owned);
-        found.push(Sample { format, service: text("service").map(str::to_owned), body });
+        let (body, binary) = match (text("hex"), args.get("body")) {
+            (Some(hex), _) => (unhex(hex), true),
+            (None, Some(body)) => (body.as_str().map_or_else(|| body.to_json(), |text| text.as_bytes().to_vec()), false),
+            (None, None) => continue,
+        };
+        found.push(Sample { format, service: text("service").map(str::to_owned), body, binary });
     }
     found
 }
@@ -74,12 +80,16 @@ pub fn stream(samples: &[Sample], seed: u64, answers: u32) -> Value {
 
 fn answer(dice: &mut Dice, own: &[&Sample]) -> Value {
     let sample = own[dice.below(own.len() as u64) as usize];
-    let mut body = sample.body.as_str();
+    let mut body = sample.body.as_slice();
     if dice.percent(15) {
         let cut = dice.below(body.len() as u64 + 1) as usize;
-        body = (0..=cut).rev().find_map(|at| body.get(..at)).unwrap_or_default();
+        // Text ends where a character does.
+        body = (0..=cut).rev().map(|at| &body[..at]).find(|cut| sample.binary || std::str::from_utf8(cut).is_ok()).unwrap_or_default();
     }
-    let mut args = vec![("body", Value::from(body))];
+    let mut args = vec![match std::str::from_utf8(body) {
+        Ok(text) if !sample.binary => ("body", Value::from(text)),
+        _ => ("hex", Value::from(hex(body))),
+    }];
     if dice.percent(15) {
         args.push(("status", u64::from(dice.of(&[200u16, 206, 304, 404, 410, 429, 500, 503])).into()));
     }

@@ -223,6 +223,19 @@ fn bombs() {
     }
 }
 
+#[test]
+fn every_byte_of_what_is_no_text_replaced() {
+    for sample in samples().into_iter().filter(|sample| sample.format == Format::Dns) {
+        for at in 0..sample.body.len() {
+            for by in [0, 1, 0x3f, 0x40, 0x80, 0xc0, 0xff, sample.body[at] ^ 1, sample.body[at] ^ 0x80] {
+                let mut bytes = sample.body.clone();
+                bytes[at] = by;
+                suffer(&sample, &bytes);
+            }
+        }
+    }
+}
+
 /// A record of DNS with this owner, type and data.
 fn record(owner: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
     [owner, &[0, kind, 0, 1, 0, 0, 0, 9], &(data.len() as u16).to_be_bytes(), data].concat()

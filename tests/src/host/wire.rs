@@ -7,7 +7,7 @@ use callboard::serve::{Reply, Request};
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, part, text, text_or};
-use crate::document::unhex;
+use crate::document::{hex, unhex};
 
 impl Host {
     pub(super) fn wire(&mut self, verb: &str, args: &Value, keep: Option<&str>, now: Timestamp) -> Result<Value, Error> {
@@ -20,8 +20,7 @@ impl Host {
             }
             "encode" => {
                 let bytes = encode_value(Format::parse(text(args, "format")?)?, part(args, "instances")?)?;
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                Ok(Value::map([("body", Value::from(String::from_utf8_lossy(&bytes).into_owned())), ("hex", hex.into())]))
+                Ok(Value::map([("body", Value::from(String::from_utf8_lossy(&bytes).into_owned())), ("hex", hex(&bytes).into())]))
             }
             "feed" => {
                 let scope = args.as_map().unwrap_or_default().iter().filter(|(key, _)| key != "body" && key != "hex").cloned();
