@@ -50,6 +50,8 @@ pub const SOURCES: usize = 32;
 pub const BATCH_OPS: usize = 10_000;
 /// Bytes of one payload or request body.
 pub const PAYLOAD_BYTES: usize = 8 * 1_024 * 1_024;
+/// Instances that one payload of another registry names: a listing of short names costs much more than its bytes.
+pub const PAYLOAD_INSTANCES: usize = 65_536;
 /// Nesting of a document.
 pub const DOCUMENT_DEPTH: usize = 64;
 /// Values in one document.
@@ -124,6 +126,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("sources", SOURCES as u64),
     ("batch-ops", BATCH_OPS as u64),
     ("payload-bytes", PAYLOAD_BYTES as u64),
+    ("payload-instances", PAYLOAD_INSTANCES as u64),
     ("document-depth", DOCUMENT_DEPTH as u64),
     ("document-nodes", DOCUMENT_NODES as u64),
     ("document-string-bytes", DOCUMENT_STRING_BYTES as u64),

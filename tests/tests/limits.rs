@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use callboard::balance::{Balancer, Options, Policy, Request};
-use callboard::formats::{Feed, FeedConfig, Format};
+use callboard::formats::{Context, Feed, FeedConfig, Format, decode};
 use callboard::limits;
 use callboard::model::{AdminState, Endpoint, Handle, Host, Lease, Metadata, Override, Registration, Tags, Version, Weight};
 use callboard::query::{Query, Selector, VersionRange};
@@ -64,6 +64,11 @@ const PROBES: &[(&str, Probe)] = &[
         registry().apply(&vec![op; n as usize], Timestamp::ZERO).map(drop)
     }),
     ("payload-bytes", |n| Value::from_json(format!("{}1", " ".repeat(n as usize - 1)).as_bytes()).map(drop)),
+    ("payload-instances", |n| {
+        let targets = vec!["\"a\""; n as usize].join(",");
+        let context = Context { service: Some("s"), ..Context::new("default") };
+        decode(Format::Prometheus, format!("[{{\"targets\":[{targets}]}}]").as_bytes(), &context).map(drop)
+    }),
     ("document-depth", |n| Value::from_json(format!("{}{}", "[".repeat(n as usize), "]".repeat(n as usize)).as_bytes()).map(drop)),
     // The list itself is one of the values.
     ("document-nodes", |n| Value::from_json(format!("[{}]", vec!["1"; n as usize - 1].join(",")).as_bytes()).map(drop)),

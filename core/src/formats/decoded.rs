@@ -107,11 +107,18 @@ impl Decoded {
     /// Takes an entry, or tells why not. `name` is asked for service and id only when it is needed.
     pub(super) fn take(&mut self, index: usize, read: Result<Entry, Error>, name: impl FnOnce() -> (String, String)) {
         match read {
-            Ok(entry) => self.instances.push(Entry { index, ..entry }),
+            Ok(entry) => self.put(Entry { index, ..entry }),
             Err(error) => {
                 let (service, id) = name();
                 self.skip(index, service, id, error);
             }
+        }
+    }
+
+    /// Takes an entry, while there is room; one above the limit only counts, for the payload as a whole to be refused.
+    pub(super) fn put(&mut self, entry: Entry) {
+        if self.instances.len() <= limits::PAYLOAD_INSTANCES {
+            self.instances.push(entry);
         }
     }
 

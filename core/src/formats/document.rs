@@ -42,7 +42,7 @@ impl<'a> Document<'a> {
     /// A document without anything in it yet, with room for so many things, of a payload of so many bytes.
     pub(super) fn with_room(marks: usize, bytes: usize) -> Self {
         // No two things are less than two bytes apart, save brackets.
-        let room = marks.saturating_add(1).min((bytes / 2).saturating_add(limits::DOCUMENT_DEPTH)).min(limits::DOCUMENT_NODES);
+        let room = marks.saturating_add(16).min((bytes / 2).saturating_add(limits::DOCUMENT_DEPTH)).min(limits::DOCUMENT_NODES);
         Self { items: Vec::with_capacity(room), unescaped: String::new(), root: 0 }
     }
 

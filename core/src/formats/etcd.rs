@@ -204,7 +204,7 @@ fn value(kv: Node<'_>, gone: bool, context: &Context<'_>, read: Read, decoded: &
         match bytes("value").and_then(|value| read(&key, &value, context)).and_then(checked) {
             Ok(all) => {
                 for (more, own) in all.into_iter().enumerate() {
-                    decoded.instances.push(Entry { part, ..Entry::new(index.saturating_add(more), own) });
+                    decoded.put(Entry { part, ..Entry::new(index.saturating_add(more), own) });
                 }
             }
             Err(error) => {

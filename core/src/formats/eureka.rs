@@ -113,7 +113,7 @@ impl<'a> Reading<'a> {
         }
         for (name, entry) in self.changes {
             match entry {
-                Some(entry) => self.decoded.instances.push(entry),
+                Some(entry) => self.decoded.put(entry),
                 None => self.decoded.removed.push(name),
             }
         }

@@ -45,6 +45,7 @@ pub use next::{Ask, Fed, Next, Payload, Transport};
 use alloc::vec::Vec;
 
 use crate::error::{Code, Error};
+use crate::limits;
 use crate::model::{AdminState, Health, Registration};
 use crate::value::Value;
 
@@ -210,7 +211,11 @@ impl Format {
 pub fn decode(format: Format, bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     crate::model::check_name("namespace", context.namespace)?;
     context.service.map_or(Ok(()), |service| crate::model::check_name("service", service))?;
-    format.reader()(bytes, context)
+    let decoded = format.reader()(bytes, context)?;
+    if decoded.instances.len() > limits::PAYLOAD_INSTANCES {
+        return Err(Error::too_large("instances", limits::PAYLOAD_INSTANCES as u64));
+    }
+    Ok(decoded)
 }
 
 /// Writes instances as a system says them, as far as it can.

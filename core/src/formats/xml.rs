@@ -13,6 +13,8 @@ use super::document::{Document, Item, text};
 use crate::error::{Code, Error};
 use crate::value::Value;
 
+/// The most `=` between one `<` and the next: attributes of one element are compared each with each.
+const ATTRIBUTES: usize = 256;
 /// The most bytes of the tree for one `<` or `=`.
 const NODE: usize = 64;
 
@@ -31,6 +33,10 @@ impl<'a> Document<'a> {
         let marks = bytes.iter().filter(|byte| matches!(byte, b'<' | b'=')).count();
         if marks.saturating_mul(NODE) > bytes.len().saturating_mul(12).saturating_add(16_384) {
             return Err(Error::new(Code::LimitExceeded, "body").limit(12).message("more marks than text"));
+        }
+        let crowded = |piece: &[u8]| piece.iter().filter(|byte| **byte == b'=').count() > ATTRIBUTES;
+        if bytes.split(|byte| *byte == b'<').any(crowded) {
+            return Err(Error::too_large("attributes", ATTRIBUTES as u64));
         }
         let roomy = bytes.len().saturating_mul(14).div_euclid(3 * NODE);
         let nodes_limit = u32::try_from(marks.max(roomy).saturating_add(128)).unwrap_or(u32::MAX);
@@ -192,6 +198,8 @@ mod tests {
         }
         assert_eq!(value(&"<a/>".repeat(100_000)).unwrap_err().code(), Code::LimitExceeded);
         assert_eq!(value(&"<".repeat(100_000)).unwrap_err().code(), Code::LimitExceeded);
+        let many = |count| format!("<a {}/>", (0..count).map(|at| format!("a{at}='x' ")).collect::<String>());
+        assert_eq!((value(&many(256)).is_ok(), value(&many(257)).unwrap_err().field()), (true, "attributes"));
         for depth in [limits::DOCUMENT_DEPTH, limits::DOCUMENT_DEPTH + 1, 2_000] {
             let text = format!("{}text{}", "<aaaaaaaaaa>".repeat(depth), "</aaaaaaaaaa>".repeat(depth));
             assert_eq!(value(&text).is_ok(), depth <= limits::DOCUMENT_DEPTH, "{depth}");

@@ -8,7 +8,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use saphyr_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::document::{Document, Item, text};
 use crate::error::{Code, Error};
@@ -39,9 +39,9 @@ impl<'a> Document<'a> {
                 Error::new(Code::Malformed, "body").detail(alloc::format!("not YAML at line {}", error.marker().line()))
             })?;
             match event {
-                Event::DocumentStart(_) => documents = documents.saturating_add(1),
-                Event::SequenceStart(0, _) => open.push((document.open(open.len())?, false)),
-                Event::MappingStart(0, _) => open.push((document.open(open.len())?, true)),
+                Event::DocumentStart(..) => documents = documents.saturating_add(1),
+                Event::SequenceStart(_, 0, _) => open.push((document.open(open.len())?, false)),
+                Event::MappingStart(_, 0, _) => open.push((document.open(open.len())?, true)),
                 Event::SequenceEnd | Event::MappingEnd => match open.pop() {
                     Some((at, true)) => document.close_map(at)?,
                     Some((at, false)) => document.close_list(at),
@@ -52,7 +52,7 @@ impl<'a> Document<'a> {
                     let here = alloc::format!("an anchor or alias at line {}, which is not taken", span.start.line());
                     return Err(Error::new(Code::Malformed, "body").detail(here));
                 }
-                Event::StreamStart | Event::StreamEnd | Event::DocumentEnd | Event::Nothing => {}
+                _ => {}
             }
         }
         document.close_list(all);
