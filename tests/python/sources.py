@@ -186,6 +186,33 @@ class Eureka(Source):
         return 200, {"Content-Type": "application/json"}, json.dumps({"applications": apps}).encode()
 
 
+class Nacos(Source):
+    """The lists of instances of API v2. One that protects itself calls everybody healthy."""
+
+    hosts, ill, protects, missing = (), (), False, False
+
+    def answer(self, path, query, headers, body):
+        assert (path, query) == ("/nacos/v2/ns/instance/list", {"serviceName": "web"}), (path, query)
+        if self.missing:
+            return 200, {}, json.dumps({"code": 20004, "message": "resource not found", "data": None}).encode()
+        hosts = [
+            {
+                "instanceId": f"{host}#80#DEFAULT#DEFAULT_GROUP@@web",
+                "ip": host,
+                "port": 80,
+                "weight": 1.0,
+                "healthy": self.protects or host not in self.ill,
+                "enabled": True,
+                "clusterName": "DEFAULT",
+                "serviceName": "DEFAULT_GROUP@@web",
+                "metadata": {},
+            }
+            for host in self.hosts
+        ]
+        told = {"name": "DEFAULT_GROUP@@web", "cacheMillis": 1_000, "hosts": hosts, "reachProtectionThreshold": self.protects}
+        return 200, {}, json.dumps({"code": 0, "message": "success", "data": told}).encode()
+
+
 class Kubernetes(Source):
     """EndpointSlices of the service `web`: a list, and a watch that forgets and ends when it is told to."""
 

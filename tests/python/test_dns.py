@@ -55,9 +55,9 @@ def over_tcp(port, message):
 
 
 @contextlib.contextmanager
-def dnsmasq(*settings):
+def dnsmasq(*settings, port=None):
     """A dnsmasq that knows these records and nobody else to ask."""
-    port = free_port()
+    port = port or free_port()
     command = [program("dnsmasq"), "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--local=/example/", "--local-ttl=7"]
     command += [f"--port={port}", "--listen-address=127.0.0.1", "--bind-interfaces", *settings]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:

@@ -16,7 +16,8 @@ from base64 import b64encode
 
 import httpx
 import pytest
-from sources import Board, Consul, Envoy, Eureka, Kubernetes, Prometheus, serve
+from sources import Board, Consul, Envoy, Eureka, Kubernetes, Nacos, Prometheus, serve
+from test_dns import WEB, dnsmasq, host, service
 
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -235,6 +236,41 @@ def test_eureka(followers):
         source.change(no_delta=404)
         source.add("10.0.0.5")
         all.see_hosts("10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5")
+
+
+def test_nacos(followers):
+    source = Nacos()
+    source.change(hosts=("10.0.0.1", "10.0.0.2", "10.0.0.3"))
+    with serve(source) as url:
+        all = followers("nacos", url, "web")
+        all.see_hosts("10.0.0.1", "10.0.0.2", "10.0.0.3")
+        source.change(ill=("10.0.0.1", "10.0.0.2"))
+        all.see_hosts("10.0.0.3")
+        # With so many ill it protects itself, and calls all of them healthy: nobody is taken in by it.
+        source.change(protects=True, hosts=("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"))
+        all.see_hosts("10.0.0.3", "10.0.0.4")
+        source.change(protects=False, missing=True)
+        all.hear_problem()
+        all.see_hosts("10.0.0.3", "10.0.0.4")
+        source.change(missing=False, ill=())
+        all.see_hosts("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
+
+
+def test_a_real_dnsmasq(followers):
+    few, many = [[f"10.0.0.{number}" for number in range(1, most)] for most in (3, 61)]
+
+    def records(hosts):
+        return [record for at, address in enumerate(hosts) for record in (service(f"h{at}", 80), host(f"h{at}", address))]
+
+    with dnsmasq(*records(few)) as port:
+        all = followers("dns", "127.0.0.1", str(port), WEB, "web")
+        all.see_hosts(*few)
+    # It is gone for a while, and comes back with more than goes into a datagram.
+    time.sleep(8)
+    all.see_hosts(*few)
+    with dnsmasq(*records(many), port=port):
+        all.see_hosts(*many)
+        all.hear_resync("TCP")
 
 
 def test_kubernetes(followers):
