@@ -24,7 +24,11 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 type Command = (&'static str, &'static str, fn(&[String]) -> Result);
 
 const COMMANDS: &[Command] = &[
-    ("setup", "set up whatever is missing: wasm target, Python venv, npm packages, Chromium, dnsmasq, dig, etcd", setup::command),
+    (
+        "setup",
+        "set up whatever is missing: wasm target, Python venv, npm packages, Chromium, dnsmasq, dig, etcd, ZooKeeper",
+        setup::command,
+    ),
     ("purity", "build the core for wasm and check that it imports nothing", purity::command),
     ("wasm", "build the npm package into bindings-wasm/dist", wasm::command),
     #[cfg(unix)]

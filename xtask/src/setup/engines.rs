@@ -1,4 +1,4 @@
-//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, and an etcd.
+//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, an etcd, a ZooKeeper.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,7 +7,8 @@ use super::{Ready, apt};
 use crate::{Result, sh};
 
 /// Each program, and the Debian package that has it.
-const ENGINES: [(&str, &str); 3] = [("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils"), ("etcd", "etcd-server")];
+const ENGINES: [(&str, &str); 4] =
+    [("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils"), ("etcd", "etcd-server"), ("zkServer.sh", "zookeeper")];
 
 /// The programs, installed from Debian where they are missing.
 pub fn ensure() -> Result<Ready> {
@@ -30,5 +31,6 @@ fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
 
 /// Debian keeps servers where the path of a user may not lead.
 fn find(name: &str) -> Option<PathBuf> {
-    sh::which(name).or_else(|| Some(Path::new("/usr/sbin").join(name)).filter(|path| path.is_file()))
+    let folders = ["/usr/sbin", "/usr/share/zookeeper/bin"].map(Path::new);
+    sh::which(name).or_else(|| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()))
 }
