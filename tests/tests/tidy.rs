@@ -13,6 +13,7 @@ const OURS: &[&str] = &[
     "tests/tests",
     "tests/lab/src",
     "tests/bench/src",
+    "tests/fuzz/src",
     "examples",
 ];
 
@@ -147,9 +148,9 @@ fn no_file_is_a_drawer() {
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// The bench is a workspace of its own, and nothing else builds it: a new dependency of the core would break it unseen.
+/// The bench and the fuzzer are workspaces of their own, and nothing else builds them: a new dependency of the core would break them unseen.
 #[test]
-fn the_lockfile_of_the_bench_knows_what_the_core_needs() {
+fn the_lockfiles_of_bench_and_fuzzer_know_what_the_core_needs() {
     let manifest = read("core/Cargo.toml");
     let section = manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
     let needed: Vec<&str> = section
@@ -157,13 +158,15 @@ fn the_lockfile_of_the_bench_knows_what_the_core_needs() {
         .filter(|line| line.contains('=') && !line.starts_with('#') && !line.contains("optional = true"))
         .filter_map(|line| line.split(['.', ' ', '=']).next())
         .collect();
-    let lock = read("tests/bench/Cargo.lock");
-    let core = lock.split("[[package]]").find(|part| part.contains("name = \"callboard\"\n")).unwrap_or_default();
     assert!(needed.len() > 5, "{needed:?}");
-    for name in needed {
-        // A lockfile adds the version where it has several of one name.
-        let known = core.contains(&format!("\"{name}\"")) || core.contains(&format!("\"{name} "));
-        assert!(known, "{name} is not there: run `cargo update --package callboard` in tests/bench");
+    for folder in ["tests/bench", "tests/fuzz"] {
+        let lock = read(&format!("{folder}/Cargo.lock"));
+        let core = lock.split("[[package]]").find(|part| part.contains("name = \"callboard\"\n")).unwrap_or_default();
+        for name in &needed {
+            // A lockfile adds the version where it has several of one name.
+            let known = core.contains(&format!("\"{name}\"")) || core.contains(&format!("\"{name} "));
+            assert!(known, "{name} is not there: run `cargo update --package callboard` in {folder}");
+        }
     }
 }
 

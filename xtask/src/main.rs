@@ -5,6 +5,7 @@
 mod bench;
 #[cfg(unix)]
 mod demo;
+mod fuzz;
 mod lab;
 mod lives;
 mod purity;
@@ -34,6 +35,7 @@ const COMMANDS: &[Command] = &[
     #[cfg(unix)]
     ("demo [--ci]", "run the main job: a registry, providers, consumers in four runtimes, a crash, a drain", demo::command),
     ("sim [--seeds N]", "compare the registry with a naive model on random operations (--help)", sim::command),
+    ("fuzz [TARGET..] [--smoke]", "fuzz readers, snapshots, requests and calls with libFuzzer (--help)", fuzz::command),
     ("lives [--count N]", "write random lives of balancers, which the tests hold every language to", lives::command),
     ("lab [SCENARIO..]", "simulate policies under loads and faults; tables, drawings (--help)", lab::command),
     ("bench NAME.. [--quick]", "measure ours beside the peers: registry, pick", bench::command),

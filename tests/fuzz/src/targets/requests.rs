@@ -1,0 +1,42 @@
+//! Requests to the HTTP API: a first line `METHOD PATH?QUERY`, then the body. A byte of 0x1e stands between two requests.
+
+use callboard::serve::{Reply, Request, rest};
+use callboard::{Timestamp, Value};
+
+use super::{registry, state};
+use crate::bounds;
+
+/// Between two requests.
+pub const BETWEEN: u8 = 0x1e;
+
+pub fn run(bytes: &[u8]) {
+    let mut registry = registry();
+    for (number, part) in bytes.split(|byte| *byte == BETWEEN).take(32).enumerate() {
+        let end = part.iter().position(|byte| *byte == b'\n').unwrap_or(part.len());
+        let Ok(line) = std::str::from_utf8(&part[..end]) else { continue };
+        let (method, target) = line.split_once(' ').unwrap_or((line, ""));
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = Request { method, path, query, body: part.get(end + 1..).unwrap_or_default() };
+        let now = Timestamp::from_secs(number as u64);
+        registry.advance(now);
+        let before = state(&registry);
+        // What takes long is tried again, and then on a registry that has been changed.
+        let reply = bounds::within(bounds::HEAP, || rest::handle(&mut registry, &request, now));
+        let response = match reply {
+            Reply::Response(response) => response,
+            Reply::Wait(wait) => match rest::resume(&mut registry, wait.clone(), wait.until) {
+                Reply::Response(response) => response,
+                Reply::Wait(_) => panic!("it waits for longer than it said"),
+            },
+        };
+        for (name, value) in &response.headers {
+            assert!(value.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{name}: {value:?}");
+        }
+        if response.status >= 400 {
+            assert_eq!(state(&registry), before, "{}", response.status);
+            let document = Value::from_json(&response.body).expect("JSON");
+            assert!(document.get("error").and_then(|error| error.get("code")).is_some());
+        }
+        assert!(response.status < 500, "{}", response.status);
+    }
+}
