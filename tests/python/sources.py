@@ -94,9 +94,12 @@ class Board(Source):
 
     def answer(self, path, query, headers, body):
         text = "&".join(f"{name}={value}" for name, value in query.items())
-        reply = self.registry.handle("GET", path, text)
+        registry = self.registry
+        reply = registry.handle("GET", path, text)
         while isinstance(reply, Wait):
             self.changed.wait(0.05)
+            if self.registry is not registry:  # it was started anew
+                return 503, {}, b"going down"
             reply = reply.resume()
         return reply.status, dict(reply.headers), reply.body
 
