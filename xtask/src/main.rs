@@ -38,7 +38,7 @@ const COMMANDS: &[Command] = &[
     ("fuzz [TARGET..] [--smoke]", "fuzz readers, snapshots, requests and calls with libFuzzer (--help)", fuzz::command),
     ("lives [--count N]", "write random lives of balancers, which the tests hold every language to", lives::command),
     ("lab [SCENARIO..]", "simulate policies under loads and faults; tables, drawings (--help)", lab::command),
-    ("bench NAME.. [--quick]", "measure ours beside the peers: registry, pick", bench::command),
+    ("bench NAME.. [--quick]", "measure ours beside the peers: registry, formats, pick", bench::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
 ];
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench registry|pick [--quick]`: ours beside the peers.
+//! `cargo xtask bench registry|formats|pick [--quick]`: ours beside the peers.
 //!
 //! The programs of `tests/bench` measure and print one row a line; here they are built, run, and their rows put in a table
 //! and in `target/bench/NAME.json`. A goal that is not met is a result, not a failure.
@@ -16,6 +16,11 @@ type Bench = (&'static str, &'static str, &'static [Program]);
 
 const BENCHES: &[Bench] = &[
     ("registry", "memory, renewal, selection and snapshots at scale", &[programs::REGISTRY]),
+    (
+        "formats",
+        "an answer of another registry taken in, in each language",
+        &[programs::FORMATS, programs::FORMATS_PYTHON, programs::FORMATS_NODE],
+    ),
     ("pick", "one pick, in each language", &[programs::PICK, programs::PYTHON, programs::NODE]),
 ];
 

@@ -14,8 +14,11 @@ pub struct Program {
 
 pub const REGISTRY: Program = Program { name: "registry", prepare: || rust("registry", "registry") };
 pub const PICK: Program = Program { name: "pick in Rust", prepare: pick };
-pub const PYTHON: Program = Program { name: "pick in Python", prepare: pick_in_python };
+pub const PYTHON: Program = Program { name: "pick in Python", prepare: || in_python("tests/bench/pick.py") };
 pub const NODE: Program = Program { name: "pick in Node", prepare: pick_in_node };
+pub const FORMATS: Program = Program { name: "formats", prepare: || rust("formats", "formats") };
+pub const FORMATS_PYTHON: Program = Program { name: "formats in Python", prepare: || in_python("tests/bench/formats.py") };
+pub const FORMATS_NODE: Program = Program { name: "formats in Node", prepare: || in_node("tests/bench/formats.mjs") };
 
 /// A program of `tests/bench`, built on first use.
 fn rust(name: &str, features: &str) -> Result<Command> {
@@ -38,24 +41,30 @@ fn pick() -> Result<Command> {
 }
 
 /// In the virtual environment, with the package that `pip` builds.
-fn pick_in_python() -> Result<Command> {
+fn in_python(path: &str) -> Result<Command> {
     Part::Python.ensure()?;
     let mut pip = sh::command(python::program("python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "./bindings-py"]);
     sh::must("bench: build the Python package", &mut pip)?;
     let mut script = sh::command(python::program("python"));
-    script.arg("tests/bench/pick.py");
+    script.arg(path);
     Ok(script)
 }
 
-/// With the npm package as it is packed, and the peer from npm.
-fn pick_in_node() -> Result<Command> {
+/// With the npm package as it is packed.
+fn in_node(path: &str) -> Result<Command> {
     Part::Node.ensure()?;
     crate::wasm::command(&[])?;
+    let mut script = sh::command("node");
+    script.arg(path);
+    Ok(script)
+}
+
+/// With the peer from npm.
+fn pick_in_node() -> Result<Command> {
+    let script = in_node("tests/bench/pick.mjs")?;
     let mut npm = sh::command("npm");
     npm.current_dir(sh::root().join("tests/bench")).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
     sh::must("bench: npm ci", &mut npm)?;
-    let mut script = sh::command("node");
-    script.arg("tests/bench/pick.mjs");
     Ok(script)
 }
