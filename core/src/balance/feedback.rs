@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Balancer;
+use super::breaker::Breaker;
 use super::hedge::Hedger;
 use super::hold::Holds;
 use super::limit::Limiter;
@@ -14,6 +15,7 @@ use super::pick::Request;
 use super::policy::Policy;
 use super::reports::Weights;
 use super::retry::{Purse, Retry};
+use super::trip::Circuit;
 use crate::model::Availability;
 use crate::rng::Rng;
 use crate::time::{Timestamp, micros};
@@ -27,6 +29,7 @@ pub(super) struct Feedback {
     hedge: Option<Hedger>,
     limit: Option<Limiter>,
     pub(super) reports: Option<Weights>,
+    circuit: Option<Circuit>,
     /// How many calls were paid for from a budget and have not ended: they earn nothing.
     paid: u32,
     /// What is drawn here has no influence on picks, so it has a generator of its own; so has outlier detection.
@@ -48,11 +51,18 @@ impl Feedback {
             hedge: policy.after.hedge.map(Hedger::new),
             limit: policy.after.limit.map(|limit| Limiter::new(limit, &mut rng)),
             reports: policy.after.reports.map(Weights::new),
+            circuit: policy.after.breaker.and_then(|breaker| breaker.trip).map(Circuit::new),
             paid: 0,
             rng,
         };
-        let Self { outliers, holds, retry, hedge, limit, reports, .. } = &feedback;
-        let is_on = reports.is_some() || outliers.is_some() || holds.is_some() || retry.is_some() || hedge.is_some() || limit.is_some();
+        let Self { outliers, holds, retry, hedge, limit, reports, circuit, .. } = &feedback;
+        let is_on = circuit.is_some()
+            || reports.is_some()
+            || outliers.is_some()
+            || holds.is_some()
+            || retry.is_some()
+            || hedge.is_some()
+            || limit.is_some();
         is_on.then_some(feedback)
     }
 
@@ -84,11 +94,20 @@ impl Feedback {
     /// When something happens that no call brings about.
     fn alarm(&self) -> u64 {
         let compared = self.outliers.as_ref().map_or(u64::MAX, Detector::compare_at);
-        compared.min(self.holds.as_ref().and_then(Holds::wake).unwrap_or(u64::MAX))
+        let trial = self.circuit.as_ref().map_or(u64::MAX, Circuit::wake);
+        compared.min(self.holds.as_ref().and_then(Holds::wake).unwrap_or(u64::MAX)).min(trial)
     }
 
     fn probe_at(&self) -> u64 {
+        if self.circuit.as_ref().is_some_and(Circuit::is_half_open) {
+            return 0;
+        }
         self.outliers.as_ref().map_or(u64::MAX, Detector::probe_at)
+    }
+
+    /// Whether every pick is refused, because the service fails.
+    pub(super) fn is_open(&self) -> bool {
+        self.circuit.as_ref().is_some_and(Circuit::is_open)
     }
 
     /// When it has something to do, and when it wants a call sent to an instance that is out.
@@ -99,7 +118,8 @@ impl Feedback {
     /// When an instance comes back by itself.
     pub(super) fn deadline(&self) -> Option<u64> {
         let back = self.outliers.as_ref().and_then(Detector::deadline);
-        [back, self.holds.as_ref().and_then(Holds::wake)].into_iter().flatten().min()
+        let trial = self.circuit.as_ref().map(Circuit::wake).filter(|wake| *wake < u64::MAX);
+        [back, self.holds.as_ref().and_then(Holds::wake), trial].into_iter().flatten().min()
     }
 
     /// Learns from a call that took so long, in microseconds; as many as `in_flight` were out, itself included.
@@ -140,6 +160,7 @@ impl Balancer {
             outliers.learn(slot, outcome, latency, began, now);
             is_moved = outliers.has_moves();
         }
+        let is_switched = feedback.circuit.as_mut().is_some_and(|circuit| circuit.learn(outcome, began, now));
         let is_held = is_here && feedback.holds.as_mut().is_some_and(|holds| holds.learn(slot, outcome, now));
         if is_moved || is_held {
             let held = is_held.then_some((slot, true));
@@ -150,6 +171,19 @@ impl Balancer {
                 self.probe_at = feedback.probe_at();
             }
         }
+        if is_switched {
+            self.switch();
+        }
+    }
+
+    /// Lets no pick through while the circuit is open, and the first when it is half open.
+    #[cold]
+    #[inline(never)]
+    fn switch(&mut self) {
+        let Some(feedback) = &self.feedback else { return };
+        let breaker = self.policy().after.breaker.unwrap_or(Breaker::NONE).clamped();
+        self.breaker.total = if feedback.is_open() { 0 } else { breaker.total };
+        (self.alarm, self.probe_at) = feedback.timers();
     }
 
     /// Does what is due without a call: rates are compared, and who was held is let go.
@@ -165,8 +199,12 @@ impl Balancer {
             if let Some(holds) = &mut feedback.holds {
                 freed.extend(core::iter::from_fn(|| holds.release(now)).map(|slot| (slot, false)));
             }
+            if let Some(circuit) = &mut feedback.circuit {
+                circuit.advance(now);
+            }
         }
         self.relocate(&freed);
+        self.switch();
     }
 
     /// Tells the pools who is held or let go, and whom outlier detection has taken out or brought back.
@@ -198,6 +236,11 @@ impl Balancer {
     #[inline(never)]
     pub(super) fn divert(&mut self, request: &Request<'_>) -> Option<u32> {
         let (members, now, most) = (&self.members, self.now.as_micros(), self.breaker.instance);
+        if let Some(circuit) = self.feedback.as_mut()?.circuit.as_mut().filter(|circuit| circuit.is_half_open()) {
+            circuit.attempt(now);
+            self.switch();
+            return None;
+        }
         if self.tiers.is_bound(members, request) {
             return None;
         }

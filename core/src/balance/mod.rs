@@ -13,7 +13,7 @@
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
 //! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
-//! | after | `feedback`, `outlier`, `hold`, `breaker`, `retry`, `hedge`, `limit`, `reports` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in, what an instance weighs by its own report |
+//! | after | `feedback`, `outlier`, `hold`, `breaker`, `trip`, `retry`, `hedge`, `limit`, `reports` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in, what an instance weighs by its own report |
 
 mod after;
 mod before;
@@ -50,6 +50,7 @@ mod tests;
 mod tickets;
 mod tiers;
 mod trace;
+mod trip;
 mod zones;
 
 use alloc::boxed::Box;
@@ -81,6 +82,7 @@ pub use stats::{InstanceStats, Stats, Tally};
 pub use sticky::{Status, Sticky};
 pub use subset::{Subset, SubsetKind};
 pub use trace::Replay;
+pub use trip::Trip;
 pub use zones::{Localities, LocalityMode, LocalityScope};
 
 use crate::error::{Code, Error};
@@ -310,6 +312,8 @@ impl Balancer {
             error
         } else if self.tickets.is_full() {
             Error::too_large("picks", limits::PICKS_IN_FLIGHT as u64)
+        } else if self.feedback.as_ref().is_some_and(|feedback| feedback.is_open()) {
+            Error::new(Code::NoneAvailable, "breaker.trip").message("the service failed too often, and is left alone for a while")
         } else if self.is_full() {
             Error::too_large("breaker.total", u64::from(self.breaker.total))
         } else if self.is_empty() {
