@@ -10,6 +10,7 @@ use std::future::Future;
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use callboard::Timestamp;
 use callboard::balance::{Balancer, Options, Outcome, Policy, Request};
@@ -17,7 +18,7 @@ use callboard::model::Registration;
 use callboard::query::Query;
 use callboard::registry::{Config, Put, Registry};
 use callboard_bench::Random;
-use callboard_bench::measure::{Figures, Rounds};
+use callboard_bench::measure::{Figures, Rounds, time};
 use callboard_bench::report::{alone, compare};
 use poise_core::Policy as _;
 use rand::distr::Distribution as _;
@@ -67,6 +68,16 @@ fn report(n: usize, figures: &Figures) {
     let what = "least-request of two";
     row(what, "least-request", "tower p2c PendingRequests", by_size([40.0, 40.0, 40.0, 300.0, 300.0]));
     row(what, "least-request", "poise-core PowerOfTwoChoices", as_fast);
+    let what = "peak EWMA of two";
+    row(what, "peak-ewma", "tower p2c PeakEwma", (n == 1_000).then_some(20.0));
+    let what = "adaptive with outliers, holds, breaker, slow start";
+    row(what, "adaptive", "our least-request", (n == 1_000).then_some(1.0 / 3.0));
+    let what = "ring hash, keys of 20 bytes";
+    row(what, "ring-hash", "hashring HashRing, a point a host", (n == 1_000).then_some(8.0));
+    row(what, "ring-hash", "pingora Consistent (ketama)", (n == 1_000).then_some(30.0));
+    row("maglev, keys of 20 bytes", "maglev", "pingora Consistent (ketama)", None);
+    let what = "one host leaves or comes, ring of 160 points a host";
+    row(what, "ring change", "our whole new ring", (n == 1_000).then_some(20.0));
     let what = "rendezvous, keys of 20 bytes";
     row(what, "rendezvous", "poise-core Rendezvous", as_fast);
     row(what, "rendezvous", "pingora Consistent (ketama)", None);
@@ -79,7 +90,9 @@ fn run(n: usize, rounds: usize) -> Figures {
     let keys = keys();
     let mut cases = Rounds::new();
     callboard(&mut cases, &equal, &weights, &keys);
-    plain(&mut cases, &weights);
+    learning(&mut cases, &equal);
+    change(&mut cases, n);
+    plain(&mut cases, &weights, &keys);
     poise(&mut cases, &equal, &weights, &keys);
     tower(&mut cases, n);
     #[cfg(feature = "pingora")]
@@ -98,13 +111,24 @@ fn keys() -> Vec<[u8; 20]> {
     (0..1_024).map(key).collect()
 }
 
-fn balancer(policy: &str, weights: &[u32]) -> Balancer {
+/// A policy by its name or document.
+fn policy(text: &str) -> Policy {
+    let document = if text.starts_with('{') { callboard::Value::from_json(text.as_bytes()).unwrap() } else { text.into() };
+    Policy::from_value(&document).unwrap()
+}
+
+fn registry(weights: &[u32]) -> Registry {
     let mut registry = Registry::new(Config::default()).unwrap();
     for (at, weight) in weights.iter().enumerate() {
         let registration = Registration::new("billing", format!("billing-{at:06}")).weight(f64::from(*weight)).unwrap();
         registry.register(&registration, Put::default(), Timestamp::ZERO).unwrap();
     }
-    let mut balancer = Balancer::new(Query::service("billing"), Policy::named(policy).unwrap(), Options::seeded(1)).unwrap();
+    registry
+}
+
+fn balancer(named: &str, weights: &[u32]) -> Balancer {
+    let registry = registry(weights);
+    let mut balancer = Balancer::new(Query::service("billing"), policy(named), Options::seeded(1)).unwrap();
     balancer.follow(&registry);
     assert_eq!(balancer.len(), weights.len());
     balancer
@@ -128,19 +152,76 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
             }
         });
     }
-    let mut balancer = balancer("rendezvous", equal);
-    cases.operation("rendezvous", SAMPLE, move |count| {
-        for at in 0..count as usize {
-            let request = Request { key: Some(&keys[at % keys.len()]), ..Request::default() };
-            let pick = balancer.pick(&request, Timestamp::ZERO).unwrap();
-            black_box(pick.handle);
-            balancer.finish(pick.token, Outcome::default(), Timestamp::ZERO);
+    for name in ["rendezvous", "ring-hash", "maglev"] {
+        let mut balancer = balancer(name, equal);
+        cases.operation(name, SAMPLE, move |count| {
+            for at in 0..count as usize {
+                let request = Request { key: Some(&keys[at % keys.len()]), ..Request::default() };
+                let pick = balancer.pick(&request, Timestamp::ZERO).unwrap();
+                black_box(pick.handle);
+                balancer.finish(pick.token, Outcome::default(), Timestamp::ZERO);
+            }
+        });
+    }
+}
+
+/// The policies that learn from outcomes: each pick is finished with a latency, and time goes on.
+fn learning(cases: &mut Rounds<'_>, equal: &[u32]) {
+    const ALL: &str = r#"{"preset":"adaptive","outliers":"adaptive","hold":{},"breaker":{},"slow_start":{"window":60}}"#;
+    for (name, policy) in [("peak-ewma", "peak-ewma"), ("adaptive", ALL), ("our least-request", "least-request")] {
+        let mut balancer = balancer(policy, equal);
+        let (mut now, outcome) = (0, Outcome::success(Duration::from_micros(900)));
+        cases.operation(name, SAMPLE, move |count| {
+            for _ in 0..count {
+                now += 1;
+                let now = Timestamp::from_micros(now).unwrap();
+                let pick = balancer.pick(&Request::default(), now).unwrap();
+                black_box(pick.handle);
+                balancer.finish(pick.token, outcome, now);
+            }
+        });
+    }
+}
+
+/// A ring that one host leaves or comes to, beside one that is made anew.
+fn change(cases: &mut Rounds<'_>, n: usize) {
+    const FIXED: &str = r#"{"preset":"ring-hash","pick":{"kind":"ring-hash","points":160}}"#;
+    if n > 1_000 {
+        return;
+    }
+    let mut registry = registry(&vec![1; n]);
+    let balancer = || Balancer::new(Query::service("billing"), policy(FIXED), Options::seeded(1)).unwrap();
+    let mut own = balancer();
+    own.follow(&registry);
+    let request = Request { key: Some(b"key"), ..Request::default() };
+    cases.add(move |samples| {
+        for _ in 0..2 {
+            match registry.lookup("default", "billing", "billing-000000") {
+                Some(_) => drop(registry.deregister("default", "billing", "billing-000000", None, Timestamp::ZERO).unwrap()),
+                None => drop(registry.register(&Registration::new("billing", "billing-000000"), Put::default(), Timestamp::ZERO).unwrap()),
+            }
+            let mut settle = |balancer: &mut Balancer| {
+                balancer.follow(&registry);
+                black_box(balancer.pick(&request, Timestamp::ZERO).unwrap());
+            };
+            let (taken, ()) = time(|| settle(&mut own));
+            samples.note("ring change", taken);
+            let mut new = balancer();
+            let (taken, ()) = time(|| settle(&mut new));
+            samples.note("our whole new ring", taken);
         }
     });
 }
 
 /// The crates that choose from a list.
-fn plain(cases: &mut Rounds<'_>, weights: &[u32]) {
+fn plain<'a>(cases: &mut Rounds<'a>, weights: &[u32], keys: &'a [[u8; 20]]) {
+    let mut ring = hashring::HashRing::new();
+    (0..weights.len() as u32).for_each(|at| ring.add(at));
+    cases.operation("hashring HashRing, a point a host", SAMPLE, move |count| {
+        for at in 0..count as usize {
+            black_box(ring.get(&keys[at % keys.len()]));
+        }
+    });
     let mut rng = SmallRng::seed_from_u64(1);
     let slots: Vec<u32> = (0..weights.len() as u32).collect();
     cases.operation("rand slice[random_range]", SAMPLE, move |count| {
@@ -195,18 +276,25 @@ fn poise<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &'a [
 }
 
 fn tower(cases: &mut Rounds<'_>, n: usize) {
+    use tower::load::{CompleteOnResponse, PeakEwma, PendingRequests};
     let service = || tower::service_fn(|(): ()| std::future::ready(Ok::<(), Infallible>(())));
-    let services = (0..n).map(|_| tower::load::PendingRequests::new(service(), tower::load::CompleteOnResponse::default()));
-    let discover = tower::discover::ServiceList::new(services.collect::<Vec<_>>());
-    let mut balance = tower::balance::p2c::Balance::new(discover);
-    cases.operation("tower p2c PendingRequests", SAMPLE, move |count| {
-        let mut context = Context::from_waker(Waker::noop());
-        for _ in 0..count {
-            assert!(matches!(balance.poll_ready(&mut context), Poll::Ready(Ok(()))));
-            let mut call = pin!(balance.call(()));
-            assert!(call.as_mut().poll(&mut context).is_ready());
-        }
-    });
+    macro_rules! add {
+        ($name:literal, $load:expr) => {
+            let discover = tower::discover::ServiceList::new((0..n).map(|_| $load).collect::<Vec<_>>());
+            let mut balance = tower::balance::p2c::Balance::new(discover);
+            cases.operation($name, SAMPLE, move |count| {
+                let mut context = Context::from_waker(Waker::noop());
+                for _ in 0..count {
+                    assert!(matches!(balance.poll_ready(&mut context), Poll::Ready(Ok(()))));
+                    let mut call = pin!(balance.call(()));
+                    assert!(call.as_mut().poll(&mut context).is_ready());
+                }
+            });
+        };
+    }
+    add!("tower p2c PendingRequests", PendingRequests::new(service(), CompleteOnResponse::default()));
+    let (rtt, decay) = (Duration::from_millis(30), 10e9);
+    add!("tower p2c PeakEwma", PeakEwma::new(service(), rtt, decay, CompleteOnResponse::default()));
 }
 
 #[cfg(feature = "pingora")]
