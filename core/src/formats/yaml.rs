@@ -8,10 +8,14 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{Event, Options, Parser, ScalarStyle};
 
 use super::document::{Document, Item, text};
 use crate::error::{Code, Error};
+use crate::limits;
+
+/// The longest key, characters: for so long the parser keeps what might still be one. Kubernetes' longest have 317.
+const KEY: usize = 512;
 
 impl<'a> Document<'a> {
     /// Reads JSON where the payload begins with a bracket, else YAML: one document, or the list of several.
@@ -34,7 +38,7 @@ impl<'a> Document<'a> {
         let all = document.open(0)?;
         let mut documents = 0usize;
         let mut open: Vec<(usize, bool)> = Vec::new();
-        for event in Parser::new_from_str(text) {
+        for event in Parser::new_from_str_with_options(text, options()) {
             let (event, span) = event.map_err(|error| {
                 Error::new(Code::Malformed, "body").detail(alloc::format!("not YAML at line {}", error.marker().line()))
             })?;
@@ -63,6 +67,15 @@ impl<'a> Document<'a> {
         }
         Ok(document)
     }
+}
+
+/// The parser reads ahead of its events, so it must know itself how deep a document may be.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.simple_key_max_lookahead = KEY;
+    options.flow_nesting_limit = limits::DOCUMENT_DEPTH;
+    options.block_nesting_limit = limits::DOCUMENT_DEPTH;
+    options
 }
 
 fn scalar<'a>(document: &mut Document<'a>, text: Cow<'a, str>, style: ScalarStyle) -> Result<(), Error> {
@@ -95,7 +108,6 @@ fn plain(text: &str) -> Option<Item<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits;
     use crate::value::Value;
     use std::format;
     use std::string::String;
