@@ -7,8 +7,15 @@ use callboard::registry::{Config, Registry};
 use callboard_bench::measure::{Figure, time};
 use callboard_bench::report;
 
-/// What is written, and so can be measured without payloads of others.
-const FORMATS: &[Format] = &[Format::ConsulHealth, Format::Envoy, Format::EurekaApps, Format::EurekaXml, Format::Nacos, Format::Prometheus];
+/// What is written, and so can be measured without payloads of others, and what it is read as: an answer to a question for all.
+const FORMATS: &[(Format, Format)] = &[
+    (Format::ConsulHealth, Format::ConsulHealth),
+    (Format::Envoy, Format::Envoy),
+    (Format::EurekaApps, Format::EurekaVips),
+    (Format::EurekaXml, Format::EurekaVips),
+    (Format::Nacos, Format::Nacos),
+    (Format::Prometheus, Format::Prometheus),
+];
 
 /// Instances of one service, the first `changed` of them of another weight and health.
 fn instances(n: usize, changed: usize) -> Vec<Registration> {
