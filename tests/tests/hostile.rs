@@ -55,6 +55,7 @@ fn rich() -> Registry {
         namespace: "default".into(),
         service: Some("web".into()),
         instances,
+        same: Vec::new(),
         removed: Vec::new(),
         kept: Vec::new(),
         unread: Vec::new(),

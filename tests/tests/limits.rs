@@ -163,6 +163,7 @@ fn listing(source: &str) -> Listing {
         namespace: "default".into(),
         service: None,
         instances: Vec::new(),
+        same: Vec::new(),
         removed: Vec::new(),
         kept: Vec::new(),
         unread: Vec::new(),

@@ -4,27 +4,46 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::parts::Parts;
+use super::recall::{Read, Rest, Taken};
 use super::{Coverage, Decoded, Entry, FeedConfig};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{AdminState, Health, Override};
-use crate::registry::{Listing, Reconciled, Registry, Skipped};
+use crate::registry::{Extent, Listing, Reconciled, Registry, Skipped};
 use crate::time::Timestamp;
 
-/// Makes the records of the source what a payload says.
+/// Makes the records of the source what a payload says: what was read of it, and the rest that was known. Tells what has become of what was read.
 pub(super) fn apply(
     registry: &mut Registry,
     feed: &FeedConfig,
     parts: &mut Parts,
     mut decoded: Decoded,
+    rest: &mut Rest,
     now: Timestamp,
-) -> Result<Reconciled, Error> {
+) -> Result<(Reconciled, Read), Error> {
     let service = match feed.format.coverage() {
         Coverage::Service => Some(service(feed, &decoded)?),
         Coverage::Services => feed.service.clone(),
-        Coverage::Names => return Ok(Reconciled { skipped: decoded.skipped, revision: registry.revision(), ..Reconciled::default() }),
+        Coverage::Names => {
+            let done = Reconciled { skipped: decoded.skipped, revision: registry.revision(), ..Reconciled::default() };
+            return Ok((done, Read::default()));
+        }
     };
-    parts.merge(&mut decoded);
+    let mut read = Read {
+        clean: decoded.extent != Extent::Part && decoded.skipped_total == 0 && decoded.removed.is_empty() && !decoded.fake_health,
+        parts: decoded.parts.iter().map(|part| part.key.clone()).collect(),
+        ..Read::default()
+    };
+    let places: Vec<(usize, usize)> = decoded.instances.iter().map(|entry| (entry.index, entry.part)).collect();
+    rest.place(&mut decoded.instances);
+    let mut same = core::mem::take(&mut rest.same);
+    let plain = parts.is_empty() && decoded.parts.is_empty();
+    for name in parts.merge(&mut decoded, &rest.parts) {
+        match registry.lookup(&feed.namespace, &name.0, &name.1).filter(|handle| registry.stands(*handle, rest.revision)) {
+            Some(handle) => same.push(handle),
+            None => decoded.instances.extend(parts.best(&name)),
+        }
+    }
     let asked = |entry: &Entry| {
         feed.format.coverage() == Coverage::Service || service.as_ref().is_none_or(|own| *own == entry.registration.service)
     };
@@ -38,6 +57,7 @@ pub(super) fn apply(
         namespace: feed.namespace.clone(),
         service,
         instances: entries.into_iter().map(|entry| entry.registration).collect(),
+        same,
         removed: decoded.removed,
         kept: decoded.kept,
         unread: Vec::new(),
@@ -55,7 +75,14 @@ pub(super) fn apply(
     outcome.skipped.extend(decoded.skipped);
     outcome.skipped.sort_by_key(|skipped| skipped.index);
     outcome.revision = registry.revision();
-    Ok(outcome)
+    read.clean &= outcome.skipped.is_empty() && listing.instances.iter().all(|own| own.lease.is_none());
+    if plain && read.clean && places.len() == listing.instances.len() {
+        for ((index, part), own) in places.into_iter().zip(&listing.instances) {
+            let handle = registry.lookup(&listing.namespace, &own.service, &own.id);
+            read.instances.extend(handle.map(|handle| Taken { index, part, handle }));
+        }
+    }
+    Ok((outcome, read))
 }
 
 /// The service that the payload of a format of one service is about.

@@ -42,7 +42,8 @@ pub struct Entry {
     pub admin: AdminState,
     /// Its place among all that the payload names, from 0, those that were not taken counted too.
     pub index: usize,
-    /// The part of the payload that names it, as a place in [`Decoded::parts`]; without a meaning when there are none.
+    /// The part of the payload that names it, as a place in [`Decoded::parts`]; when there are none, the place of the group it stands in
+    /// (Prometheus).
     pub part: usize,
     /// The source's own word for its state, where a hash over such words is part of the protocol (Eureka's `UP`); else empty.
     pub state: &'static str,

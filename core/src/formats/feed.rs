@@ -18,6 +18,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::next::{Ask, Fed, Next, Payload};
 use super::pace::Pace;
 use super::parts::Parts;
+use super::recall::{Recall, Rest};
 use super::{Asking, Context, Decoded, Format, apply, decode};
 use crate::error::{Code, Error};
 use crate::limits;
@@ -117,6 +118,7 @@ pub struct Feed {
     config: FeedConfig,
     pace: Pace,
     parts: Parts,
+    recall: Recall,
     /// The hash of the last whole payload that was taken, and where the registry stood then.
     seen: Option<(u64, Position, Option<u64>)>,
     /// Where the source stands.
@@ -142,6 +144,7 @@ impl Feed {
             config,
             pace: Pace::new(seed),
             parts: Parts::default(),
+            recall: Recall::default(),
             seen: None,
             cursor: None,
             etag: None,
@@ -151,6 +154,16 @@ impl Feed {
         };
         feed.ask(Ask::Full, Duration::ZERO, None);
         Ok(feed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn forget(&mut self) {
+        self.recall.forget();
+    }
+
+    #[cfg(test)]
+    pub(super) fn recalls(&self, registry: &Registry, body: &[u8]) -> bool {
+        self.recall.rest(registry, &self.config, body).body.is_some()
     }
 
     /// Who is followed, and how.
@@ -189,12 +202,25 @@ impl Feed {
     /// As [`decode`] and [`Registry::reconcile`]; [`Code::MissingField`] when neither the feed nor the payload names the service. Nothing has changed.
     pub fn take(&mut self, registry: &mut Registry, bytes: &[u8], now: Timestamp) -> Result<Reconciled, Error> {
         let decoded = self.decode(bytes)?;
-        apply::apply(registry, &self.config, &mut self.parts, decoded, now)
+        self.recall.forget();
+        apply::apply(registry, &self.config, &mut self.parts, decoded, &mut Rest::default(), now).map(|(done, _)| done)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Decoded, Error> {
         let context = Context { namespace: &self.config.namespace, service: self.config.service.as_deref(), ask: self.next.ask };
         decode(self.config.format, bytes, &context)
+    }
+
+    /// Reads what is not known of a payload.
+    fn read(&self, registry: &Registry, payload: &Payload<'_>) -> Result<(Decoded, Rest), Error> {
+        let rest = if payload.complete { self.recall.rest(registry, &self.config, payload.body) } else { Rest::default() };
+        if let Some(body) = &rest.body {
+            let decoded = self.decode(body).ok();
+            if let Some(decoded) = decoded.filter(|decoded| rest.fits(registry, &self.config, decoded)) {
+                return Ok((decoded, rest));
+            }
+        }
+        Ok((self.decode(payload.body)?, Rest::default()))
     }
 
     /// An answer that is no answer.
@@ -250,7 +276,7 @@ impl Feed {
             self.go_on(false, None, now);
             return Ok((done, true));
         }
-        let mut decoded = self.decode(payload.body)?;
+        let (mut decoded, mut rest) = self.read(registry, payload)?;
         let cursor = self.cursor.as_ref().and_then(|cursor| cursor.parse().ok());
         if decoded.newest.zip(cursor).is_some_and(|(newest, cursor): (u64, u64)| newest < cursor) {
             let done = same();
@@ -269,7 +295,8 @@ impl Feed {
             self.start_over("the hash of the source does not fit", now);
             return Ok((done, false));
         }
-        let done = apply::apply(registry, &self.config, &mut self.parts, decoded, now)?;
+        let (done, read) = apply::apply(registry, &self.config, &mut self.parts, decoded, &mut rest, now)?;
+        self.recall.remember(registry, &self.config, payload.body, &rest, &read);
         let remember = payload.complete && extent != Extent::Part && done.held == 0 && !leased;
         self.seen = remember.then(|| (hash, registry.position(), self.service_revision(registry)));
         self.etag = payload.header("etag").filter(|_| remember && asking == Asking::Poll).map(String::from);

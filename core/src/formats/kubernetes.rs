@@ -37,7 +37,7 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
     let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).peekable();
     let mut decoded = Decoded::default();
     // A list may be written over many lines, of which the first is no document.
-    let first = lines.next().and_then(|line| Document::json(line).ok()).filter(|_| lines.peek().is_some());
+    let first = lines.next().filter(|_| lines.peek().is_some()).and_then(|line| Document::json(line).ok());
     if let Some(first) = first {
         event(first.root(), context, &mut decoded)?;
         for line in lines {

@@ -33,6 +33,7 @@ mod pace;
 mod parts;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod recall;
 #[cfg(feature = "eureka")]
 mod xml;
 #[cfg(feature = "yaml")]
@@ -245,5 +246,7 @@ pub fn encode_value(format: Format, instances: &Value) -> Result<Vec<u8>, Error>
     encode(format, &documents.map(|one| read(one).map(written)).collect::<Result<Vec<_>, _>>()?)
 }
 
+#[cfg(all(test, feature = "formats"))]
+mod recall_tests;
 #[cfg(all(test, feature = "formats"))]
 mod tests;

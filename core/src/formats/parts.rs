@@ -12,7 +12,8 @@ use crate::registry::Extent;
 /// Pieces that are gone are remembered by their revision, so that an old word does not bring them back: so many more than there are pieces.
 const GONE: usize = 1_024;
 
-type Name = (String, String);
+/// A service and an id.
+pub(super) type Name = (String, String);
 
 #[derive(Clone, Debug, Default)]
 struct Piece {
@@ -54,10 +55,15 @@ impl Parts {
         fits
     }
 
-    /// Turns what the pieces say now into what the instances are now.
-    pub(super) fn merge(&mut self, decoded: &mut Decoded) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Turns what the pieces say now into what the instances are now. Pieces that are known say what they said; whom they alone name
+    /// is told.
+    pub(super) fn merge(&mut self, decoded: &mut Decoded, known: &BTreeSet<String>) -> Vec<Name> {
         if decoded.parts.is_empty() && self.pieces.is_empty() {
-            return;
+            return Vec::new();
         }
         let mut entries: Vec<Vec<Entry>> = decoded.parts.iter().map(|_| Vec::new()).collect();
         for entry in core::mem::take(&mut decoded.instances) {
@@ -66,25 +72,57 @@ impl Parts {
             }
         }
         let pieces = core::mem::take(&mut decoded.parts).into_iter().zip(entries);
-        let touched = if decoded.extent == Extent::Part { self.change(pieces) } else { self.replace(pieces, decoded.cursor.as_deref()) };
+        let part = decoded.extent == Extent::Part;
+        let touched = if part { self.change(pieces) } else { self.replace(pieces, decoded.cursor.as_deref(), known) };
+        let untouched = if part { Vec::new() } else { self.owners.keys().filter(|name| !touched.contains(*name)).cloned().collect() };
         for name in touched {
             match self.best(&name) {
                 Some(entry) => decoded.instances.push(entry),
-                None => decoded.removed.push(name),
+                None if part => decoded.removed.push(name),
+                // That a listing does not name it is for the registry to believe.
+                None => {}
             }
         }
+        untouched
     }
 
-    /// A listing: what it does not name is gone.
-    fn replace(&mut self, pieces: impl Iterator<Item = (Part, Vec<Entry>)>, cursor: Option<&str>) -> BTreeSet<Name> {
-        let mut before = core::mem::take(self);
-        self.states = before.states;
+    /// A listing: what it does not name is gone. Tells whom it is about, save those that only known pieces name.
+    fn replace(
+        &mut self,
+        pieces: impl Iterator<Item = (Part, Vec<Entry>)>,
+        cursor: Option<&str>,
+        known: &BTreeSet<String>,
+    ) -> BTreeSet<Name> {
+        let pieces: Vec<(Part, Vec<Entry>)> = pieces.collect();
+        let mut touched = BTreeSet::new();
+        let keys: Vec<String> = self.pieces.keys().filter(|key| !known.contains(*key)).cloned().collect();
+        let mut old: BTreeMap<String, Piece> = keys.into_iter().map(|key| (key.clone(), self.lift(&key, &mut touched))).collect();
         self.floor = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
         for (part, entries) in pieces {
-            let old = before.pieces.remove(&part.key).unwrap_or_default();
+            let old = old.remove(&part.key).unwrap_or_else(|| self.lift(&part.key, &mut touched));
+            touched.extend(entries.iter().chain(&old.entries).map(name));
             self.put(part, old, entries);
         }
-        self.owners.keys().cloned().collect()
+        touched
+    }
+
+    /// Takes a piece out, and notes whom it named.
+    fn lift(&mut self, key: &str, touched: &mut BTreeSet<Name>) -> Piece {
+        let old = self.pieces.remove(key).unwrap_or_default();
+        if old.entries.is_empty() && old.revision.is_some() {
+            self.gone = self.gone.saturating_sub(1);
+        }
+        for entry in &old.entries {
+            let name = name(entry);
+            if let Some(keys) = self.owners.get_mut(&name) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.owners.remove(&name);
+                }
+            }
+            touched.insert(name);
+        }
+        old
     }
 
     /// Changes, in their order. Tells whom they are about.
@@ -96,20 +134,7 @@ impl Parts {
             if part.revision.is_some_and(|revision| revision <= known) {
                 continue;
             }
-            let old = self.pieces.remove(&part.key).unwrap_or_default();
-            if old.entries.is_empty() && old.revision.is_some() {
-                self.gone = self.gone.saturating_sub(1);
-            }
-            for entry in &old.entries {
-                let name = name(entry);
-                if let Some(keys) = self.owners.get_mut(&name) {
-                    keys.remove(&part.key);
-                    if keys.is_empty() {
-                        self.owners.remove(&name);
-                    }
-                }
-                touched.insert(name);
-            }
+            let old = self.lift(&part.key, &mut touched);
             touched.extend(entries.iter().map(name));
             self.put(part, old, entries);
         }
@@ -145,7 +170,7 @@ impl Parts {
 
     /// What the pieces say of an instance: the best of them, so that one that moves from piece to piece is not taken out on the way. Those that are
     /// equally good each add their endpoints: a pod of two address families is in two slices.
-    fn best(&self, name: &Name) -> Option<Entry> {
+    pub(super) fn best(&self, name: &Name) -> Option<Entry> {
         let keys = self.owners.get(name)?;
         let said = keys.iter().filter_map(|key| self.pieces.get(key)).flat_map(|piece| &piece.entries);
         let said = said.filter(|entry| entry.registration.service == name.0 && entry.registration.id == name.1);

@@ -43,7 +43,7 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
     }
     let mut decoded = Decoded::default();
     let (mut index, mut written) = (0usize, BTreeMap::new());
-    for group in root.items() {
+    for (part, group) in root.items().enumerate() {
         let labels = group.get("labels");
         match labels.and_then(|labels| labels.get("__meta_callboard_id")) {
             Some(id) => {
@@ -57,7 +57,7 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
                         if read.is_ok() {
                             written.insert((service.clone(), id.clone()), decoded.instances.len());
                         }
-                        decoded.take(index, read.map(|own| Entry::new(index, own)), || (service, id));
+                        decoded.take(index, read.map(|own| Entry { part, ..Entry::new(index, own) }), || (service, id));
                     }
                 }
                 index = index.saturating_add(1);
@@ -66,7 +66,7 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
                 for target in group.list("targets") {
                     let read = theirs(target, labels, context);
                     let name = || (service(labels, context).into_owned(), target.scalar().unwrap_or_default().into_owned());
-                    decoded.take(index, read.map(|own| Entry::new(index, own)), name);
+                    decoded.take(index, read.map(|own| Entry { part, ..Entry::new(index, own) }), name);
                     index = index.saturating_add(1);
                 }
             }

@@ -15,7 +15,7 @@ use crate::error::{Code, Error};
 use crate::limits;
 
 /// The longest key, characters: for so long the parser keeps what might still be one. Kubernetes' longest have 317.
-const KEY: usize = 512;
+const KEY: usize = 384;
 
 impl<'a> Document<'a> {
     /// Reads JSON where the payload begins with a bracket, else YAML: one document, or the list of several.

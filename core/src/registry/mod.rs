@@ -219,6 +219,11 @@ impl Registry {
         self.slot(namespace, service, id).map(|slot| self.store.handle(slot))
     }
 
+    /// Whether a record is there and has not changed since a revision.
+    pub(crate) fn stands(&self, handle: Handle, since: u64) -> bool {
+        self.store.resolve(handle).is_some_and(|slot| self.store.revision(slot) <= since)
+    }
+
     /// The record of a handle, if it is still there.
     pub fn instance(&self, handle: Handle) -> Option<Instance> {
         let slot = self.store.resolve(handle)?;

@@ -49,6 +49,8 @@ pub struct Listing {
     pub service: Option<String>,
     /// The instances.
     pub instances: Vec<Registration>,
+    /// Records of the source that it says again just as they are on record. One that is gone, or that another source has, counts for nothing.
+    pub same: Vec<Handle>,
     /// Instances, as service and id, that the source says are gone. It need not be doubted.
     pub removed: Vec<(String, String)>,
     /// Instances, as service and id, that the source names and that could not be read: their records stay as they are.
@@ -75,6 +77,7 @@ impl Listing {
             namespace: namespace.into(),
             service: service.map(String::from),
             instances: Vec::new(),
+            same: Vec::new(),
             removed: Vec::new(),
             kept: Vec::new(),
             unread: Vec::new(),
@@ -285,42 +288,62 @@ impl Registry {
             _ => self.owned(source, &listing.namespace, listing.service.as_deref()),
         };
         let mut outcome = Reconciled::default();
-        let mut named: BTreeSet<(&str, &str)> = BTreeSet::new();
+        let mut named = Slots::default();
+        for handle in &listing.same {
+            if let Some(slot) = self.store.resolve(*handle).filter(|slot| self.store.source(*slot) == source) {
+                self.renew_slot(slot, 0);
+                named.insert(slot);
+            }
+        }
+        // Names without a record that were refused once.
+        let mut refused: BTreeSet<(&str, &str)> = BTreeSet::new();
         for (index, registration) in listing.instances.iter().enumerate() {
-            let fresh = named.insert((registration.service.as_str(), registration.id.as_str()));
+            let name = (registration.service.as_str(), registration.id.as_str());
+            let known = self.slot(&listing.namespace, name.0, name.1);
+            let fresh = known.map_or_else(|| !refused.contains(&name), |slot| named.insert(slot));
             let verdict = self.may_reconcile(listing, registration, fresh, source);
             if let Err(error) = verdict {
+                if known.is_none() {
+                    refused.insert(name);
+                }
                 outcome.skipped.push(Skipped { index, id: registration.id.clone(), error });
                 continue;
             }
             let registered = self.put_record(registration, source, Cause::Reconcile);
+            named.insert(registered.handle.slot());
             match (registered.created, registered.changed) {
                 (true, _) => outcome.added = outcome.added.saturating_add(1),
                 (false, true) => outcome.updated = outcome.updated.saturating_add(1),
                 (false, false) => {}
             }
         }
+        // An entry that could not be read and names no record may have been any of those that are absent.
+        let mut unclear = false;
         for (service, id) in &listing.kept {
-            named.insert((service, id));
+            match self.slot(&listing.namespace, service, id) {
+                Some(slot) => {
+                    named.insert(slot);
+                }
+                None => unclear = true,
+            }
         }
-        let told = names(&listing.removed);
+        let mut told = Slots::default();
+        for (service, id) in &listing.removed {
+            self.slot(&listing.namespace, service, id).map(|slot| told.insert(slot));
+        }
         let mut absent = Vec::new();
         for handle in &before {
-            let Some(slot) = self.store.resolve(*handle) else { continue };
-            let (service, id) = self.name(slot);
-            let name = (service, id.as_str());
-            if told.contains(&name) && !named.contains(&name) {
+            let Some(slot) = self.store.resolve(*handle).filter(|slot| !named.contains(*slot)) else { continue };
+            if told.contains(slot) {
                 self.remove(slot, Cause::Reconcile);
                 outcome.removed = outcome.removed.saturating_add(1);
-            } else if !named.contains(&name) {
+            } else {
                 absent.push(*handle);
             }
         }
         let left = before.len().saturating_sub(outcome.removed as usize);
         // What was held stays doubtful, though what the source added since makes it a smaller part.
         let again = self.sources.held.get(&scope(listing, source)).is_some_and(|held| held.print == self.print(&absent));
-        // An entry that could not be read and names no record may have been any of those that are absent.
-        let unclear = listing.kept.iter().any(|(service, id)| self.slot(&listing.namespace, service, id).is_none());
         let many = absent.len() == left || absent.len().saturating_mul(2) > left;
         let doubtful = listing.extent != Extent::Certain && (again || unclear || many);
         if listing.extent == Extent::Part {
@@ -375,8 +398,11 @@ impl Registry {
     /// The records of a source that a listing says are gone, once each.
     fn told(&self, source: u8, listing: &Listing) -> Vec<Handle> {
         let ours = |service: &str| listing.service.as_ref().is_none_or(|own| own == service);
-        let names = names(&listing.removed).into_iter().filter(|(service, _)| ours(service));
-        let slots = names.filter_map(|(service, id)| self.slot(&listing.namespace, service, id));
+        let mut names = BTreeSet::new();
+        for (service, id) in listing.removed.iter().filter(|(service, _)| ours(service)) {
+            names.insert((service.as_str(), id.as_str()));
+        }
+        let slots = names.into_iter().filter_map(|(service, id)| self.slot(&listing.namespace, service, id));
         slots.filter(|slot| self.store.source(*slot) == source).map(|slot| self.store.handle(slot)).collect()
     }
 
@@ -433,11 +459,24 @@ fn scope(listing: &Listing, source: u8) -> (u8, String, Option<String>) {
     (source, listing.namespace.clone(), listing.service.clone())
 }
 
-/// Names for look-up. Put in one by one: to collect them would bring a sort of its own.
-fn names(list: &[(String, String)]) -> BTreeSet<(&str, &str)> {
-    let mut names = BTreeSet::new();
-    for (service, id) in list {
-        names.insert((service.as_str(), id.as_str()));
+/// A set of slots, one bit for each.
+#[derive(Default)]
+struct Slots(Vec<u64>);
+
+impl Slots {
+    /// Whether it was not in it before.
+    fn insert(&mut self, slot: u32) -> bool {
+        let (word, bit) = (slot as usize / 64, 1u64 << (slot % 64));
+        if word >= self.0.len() {
+            self.0.resize(word.saturating_add(1), 0);
+        }
+        let Some(word) = self.0.get_mut(word) else { return false };
+        let fresh = *word & bit == 0;
+        *word |= bit;
+        fresh
     }
-    names
+
+    fn contains(&self, slot: u32) -> bool {
+        self.0.get(slot as usize / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
+    }
 }

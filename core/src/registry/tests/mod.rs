@@ -247,6 +247,7 @@ fn listing(ids: &[&str]) -> Listing {
         namespace: "default".to_string(),
         service: Some("s".to_string()),
         instances: ids.iter().map(instance).collect(),
+        same: Vec::new(),
         removed: vec![],
         kept: vec![],
         unread: vec![],

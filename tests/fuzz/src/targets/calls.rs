@@ -122,6 +122,7 @@ fn call(source: &mut Source<'_>, registry: &mut Registry, balancer: &mut Balance
                 namespace: "default".into(),
                 service: incarnation.is_none().then(|| "web".into()),
                 instances: (0..source.byte() % 12).map(|_| source.registration()).collect(),
+                same: Vec::new(),
                 removed: (0..source.byte() % 2).map(|_| ("web".into(), source.id())).collect(),
                 kept: (0..source.byte() % 2).map(|_| ("web".into(), source.id())).collect(),
                 unread: Vec::new(),
