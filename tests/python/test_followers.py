@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from base64 import b64encode
 from urllib.parse import quote
 
@@ -95,6 +96,7 @@ def scripts(tmp_path_factory):
     package.mkdir(parents=True)
     shutil.copytree(NPM / "dist", package / "dist")
     shutil.copy(NPM / "package.json", package)
+    (folder / "node_modules/node-zookeeper-client").symlink_to(found("node-zookeeper-client"))
     return folder
 
 
@@ -109,7 +111,7 @@ def followers(scripts):
     """Starts a follower in every language, and stops what it started."""
     started = []
 
-    def start(family, *arguments, only=None):
+    def start(family, *arguments, only=("python", "node", "deno", "bun", "rust")):
         script = str(scripts / f"{family}.mjs")
         commands = {
             "python": [sys.executable, str(EXAMPLES / f"followers-python/{family}.py")],
@@ -120,7 +122,7 @@ def followers(scripts):
         if family == "consul":
             commands["rust"] = [str(ROOT / "target/demo/follower-rust")]
         env = {**ENV, "DENO_DIR": str(scripts.parent / "deno"), "DENO_NO_UPDATE_CHECK": "1"}
-        all = {name: Follower([*command, *arguments], env) for name, command in commands.items() if only in (None, name)}
+        all = {name: Follower([*command, *arguments], env) for name, command in commands.items() if name in only}
         started.extend(all.values())
         return Followers(all)
 
@@ -344,7 +346,8 @@ class Etcd:
         return self.http.post(path, json=question).raise_for_status().json()
 
     def put(self, key, value, **more):
-        return int(self.ask("/v3/kv/put", key=b64(key), value=b64(json.dumps(value)), **more)["header"]["revision"])
+        text = value if isinstance(value, str) else json.dumps(value)
+        return int(self.ask("/v3/kv/put", key=b64(key), value=b64(text), **more)["header"]["revision"])
 
     def delete(self, key):
         self.ask("/v3/kv/deleterange", key=b64(key))
@@ -361,7 +364,7 @@ def free_port():
 
 
 class Writers:
-    """Puts the same instances as Kratos and as Go Micro do, and knows who is there."""
+    """Puts the same instances as Kratos, Go Micro, gRPC's resolver and go-zero do, and knows who is there."""
 
     def __init__(self, etcd):
         self.etcd, self.hosts = etcd, set()
@@ -369,6 +372,8 @@ class Writers:
     def put(self, host, **more):
         name = {"id": f"user-{host}", "name": "user", "version": "v1.2.0", "metadata": {"zone": "a"}}
         self.etcd.put(f"/microservices/user/user-{host}", {**name, "endpoints": [f"grpc://{host}:9000?isSecure=false"]}, **more)
+        self.etcd.put(f"user/{host}:9000", {"Op": 0, "Addr": f"{host}:9000", "Metadata": None}, **more)
+        self.etcd.put(f"user.rpc/{zlib.crc32(host.encode())}", f"{host}:9000", **more)
         node = {"id": f"user-{host}", "address": f"{host}:9000", "metadata": {"zone": "a"}}
         revision = self.etcd.put(f"/micro/registry/user/user-{host}", {"name": "user", "version": "v1.2.0", "nodes": [node]}, **more)
         self.hosts.add(host)
@@ -377,6 +382,8 @@ class Writers:
     def delete(self, host):
         self.etcd.delete(f"/microservices/user/user-{host}")
         self.etcd.delete(f"/micro/registry/user/user-{host}")
+        self.etcd.delete(f"user/{host}:9000")
+        self.etcd.delete(f"user.rpc/{zlib.crc32(host.encode())}")
         self.hosts.discard(host)
 
 
@@ -388,14 +395,19 @@ def test_a_real_etcd(followers, tmp_path):
             writers.put(f"10.0.0.{number}")
         # A service whose name begins alike is another.
         etcd.put("/microservices/user-admin/x", {"id": "x", "name": "user-admin", "endpoints": ["grpc://10.9.9.9:9"]})
-        families = {"grpc": followers("etcd", etcd.url, "kratos", "user"), "http": followers("etcd", etcd.url, "micro", "user")}
+        families = [
+            ("grpc", followers("etcd", etcd.url, "kratos", "user")),
+            ("http", followers("etcd", etcd.url, "micro", "user")),
+            ("grpc", followers("etcd", etcd.url, "grpc", "user", only=("python", "node"))),
+            ("grpc", followers("etcd", etcd.url, "zero", "user.rpc", only=("python", "node"))),
+        ]
 
         def all_see():
-            for scheme, all in families.items():
+            for scheme, all in families:
                 all.see([f"{scheme}://{host}:9000" for host in writers.hosts])
 
         def each(do):
-            for all in families.values():
+            for _, all in families:
                 do(all)
 
         all_see()
@@ -478,8 +490,8 @@ def test_a_real_zookeeper(followers, tmp_path):
         client.start(timeout=60)
         for host in hosts:
             add(host)
-        dubbo = followers("dubbo", servers, "com.example.Orders", only="python")
-        curator = followers("curator", servers, "/services", "web", only="python")
+        dubbo = followers("dubbo", servers, "com.example.Orders", only=("python", "node"))
+        curator = followers("curator", servers, "/services", "web", only=("python", "node"))
         all_see(*hosts)
         add("10.0.0.5")
         all_see(*hosts, "10.0.0.5")
