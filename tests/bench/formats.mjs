@@ -20,7 +20,76 @@ const instances = (n, changed) =>
     locality: { zone: `z${at % 3}`, node: `node-${at % 100}` },
   }));
 
+const base64 = (text) => Buffer.from(text).toString("base64");
+const json = (document) => new TextEncoder().encode(JSON.stringify(document));
+
+/** What is not written by the library itself, as its system writes it. */
+const WRITE = {
+  curator: (listed) =>
+    json(
+      listed.map((one) => {
+        const [address, port] = one.endpoints[0].slice(7).split(":");
+        const payload = { "@class": "a.Payload", metadata: one.metadata };
+        return { name: "WEB", id: one.id, address, port: Number(port), enabled: one.weight === 1, payload };
+      }),
+    ),
+  dubbo: (listed) =>
+    json(
+      listed.map((one) =>
+        encodeURIComponent(`dubbo://${one.endpoints[0].slice(7)}/WEB?application=web&side=provider&weight=${one.weight}&zone=${one.metadata.zone}`),
+      ),
+    ),
+  "etcd-grpc": (listed) =>
+    json({
+      header: { revision: "99999" },
+      kvs: listed.map((one) => {
+        const place = one.endpoints[0].slice(7);
+        const value = { Op: 0, Addr: place, Metadata: { weight: one.weight, ...one.metadata } };
+        return { key: base64(`WEB/${place}`), value: base64(JSON.stringify(value)), mod_revision: String(Number(one.id.slice(-5)) + one.weight) };
+      }),
+      count: String(listed.length),
+    }),
+  kubernetes: (listed) => {
+    const items = [];
+    for (let first = 0; first < listed.length; first += 100) {
+      const endpoints = listed.slice(first, first + 100).map((one, at) => ({
+        addresses: [one.endpoints[0].slice(7, -5)],
+        conditions: { ready: one.health === "healthy", serving: true, terminating: false },
+        targetRef: { kind: "Pod", name: `pod-${one.id.slice(-5)}`, uid: `uid-${one.id.slice(-5)}` },
+        zone: one.locality.zone,
+        nodeName: one.locality.node,
+      }));
+      const metadata = { name: `web-${listed[first].id.slice(-5)}`, namespace: "default", labels: { "kubernetes.io/service-name": "WEB" } };
+      items.push({ metadata, addressType: "IPv4", endpoints, ports: [{ name: "http", port: 8080 }] });
+    }
+    return json({ kind: "EndpointSliceList", apiVersion: "discovery.k8s.io/v1", metadata: { resourceVersion: "7" }, items });
+  },
+};
+
 const READ = {
+  curator: function* (document) {
+    for (const one of document) yield [one.id, `${one.address} ${one.port} ${one.enabled}`];
+  },
+  dubbo: function* (document) {
+    for (const one of document) {
+      const url = new URL(decodeURIComponent(one));
+      yield [url.host, url.search];
+    }
+  },
+  "etcd-grpc": function* (document) {
+    for (const kv of document.kvs) {
+      const value = JSON.parse(Buffer.from(kv.value, "base64").toString());
+      yield [Buffer.from(kv.key, "base64").toString(), `${value.Addr} ${JSON.stringify(value.Metadata)}`];
+    }
+  },
+  kubernetes: function* (document) {
+    for (const item of document.items) {
+      const ports = item.ports.map((port) => port.port).join();
+      for (const one of item.endpoints) {
+        yield [one.targetRef.uid, `${one.addresses[0]} ${ports} ${one.conditions.ready} ${one.zone}`];
+      }
+    }
+  },
   "consul-health": function* (document) {
     for (const { Node, Service, Checks } of document) {
       const worst = Checks.some((check) => check.Status === "critical");
@@ -106,10 +175,16 @@ for (const n of quick ? [1_000] : [1_000, 10_000]) {
   for (const name of Object.keys(READ)) {
     console.error(`${name}, n = ${n}`);
     const bytes = (listed) => {
+      if (WRITE[name]) return WRITE[name](listed);
       const written = encode(name, listed);
       return typeof written === "string" ? new TextEncoder().encode(written) : written;
     };
     const [body, news] = [bytes(instances(n, 0)), bytes(instances(n, n / 100))];
+    // The same listing in other bytes: it begins elsewhere, and has a blank more at the end.
+    const turned = [100, 300, 500].map((cut) => {
+      const same = instances(n, 0);
+      return spaced(bytes([...same.slice(cut), ...same.slice(0, cut)]), 1);
+    });
     const empty = () => ({ ours: [], peer: [] });
     const samples = { first: empty(), whole: empty(), bytes: empty(), news: empty() };
     const pushes = { ours: ours(name), peer: peer(name) };
@@ -119,8 +194,7 @@ for (const n of quick ? [1_000] : [1_000, 10_000]) {
       samples.first.peer.push(timed(peer(name), body));
       for (const [who, push] of Object.entries(pushes)) {
         samples.bytes[who].push(timed(push, body));
-        // The same listing in other bytes: a blank more at the end each time.
-        samples.whole[who].push(timed(push, spaced(body, round)));
+        samples.whole[who].push(timed(push, turned[round % turned.length]));
         samples.news[who].push(timed(push, news));
         push(body);
       }

@@ -3,11 +3,13 @@
 Prints a JSON object a line; see `src/report.rs` for its form. `--quick` takes one size and fewer rounds.
 """
 
+import base64
 import itertools
 import json
 import statistics
 import sys
 import time
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -40,15 +42,64 @@ def slices(listed: list[dict[str, Any]]) -> bytes:
             {
                 "addresses": [one["endpoints"][0][7:-5]],
                 "conditions": {"ready": one["health"] == "healthy", "serving": True, "terminating": False},
-                "targetRef": {"kind": "Pod", "name": f"pod-{first + at}", "uid": f"uid-{first + at:05}"},
+                "targetRef": {"kind": "Pod", "name": f"pod-{one['id'][-5:]}", "uid": f"uid-{one['id'][-5:]}"},
                 "zone": one["locality"]["zone"],
                 "nodeName": one["locality"]["node"],
             }
-            for at, one in enumerate(listed[first : first + 100])
+            for one in listed[first : first + 100]
         ]
-        metadata = {"name": f"web-{first}", "namespace": "default", "labels": {"kubernetes.io/service-name": "WEB"}}
+        metadata = {"name": f"web-{listed[first]['id'][-5:]}", "namespace": "default", "labels": {"kubernetes.io/service-name": "WEB"}}
         items.append({"metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": [{"name": "http", "port": 8080}]})
     return json.dumps({"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1", "metadata": {"resourceVersion": "7"}, "items": items}).encode()
+
+
+def etcd(listed: list[dict[str, Any]]) -> bytes:
+    """The same as etcd holds it for gRPC's resolver."""
+    kvs = []
+    for one in listed:
+        place = one["endpoints"][0][7:]
+        value = {"Op": 0, "Addr": place, "Metadata": {"weight": one["weight"], **one["metadata"]}}
+        pair = {"key": f"WEB/{place}", "value": json.dumps(value)}
+        kvs.append({key: base64.b64encode(text.encode()).decode() for key, text in pair.items()} | {"mod_revision": str(int(one["id"][-5:]) + one["weight"])})
+    return json.dumps({"header": {"revision": "99999"}, "kvs": kvs, "count": str(len(kvs))}).encode()
+
+
+def curators(listed: list[dict[str, Any]]) -> bytes:
+    """The same as Curator's REST server lists it."""
+    instances = []
+    for one in listed:
+        address, port = one["endpoints"][0][7:].split(":")
+        payload = {"@class": "a.Payload", "metadata": one["metadata"]}
+        instances.append(
+            {"name": "WEB", "id": one["id"], "address": address, "port": int(port), "enabled": one["weight"] == 1, "payload": payload}
+        )
+    return json.dumps(instances).encode()
+
+
+def dubbos(listed: list[dict[str, Any]]) -> bytes:
+    """The same as Dubbo's providers name themselves in ZooKeeper."""
+    urls = [f"dubbo://{one['endpoints'][0][7:]}/WEB?application=web&side=provider&weight={one['weight']}&zone={one['metadata']['zone']}" for one in listed]
+    return json.dumps([urllib.parse.quote(url, safe="") for url in urls]).encode()
+
+
+WRITE = {"kubernetes": slices, "etcd-grpc": etcd, "curator": curators, "dubbo": dubbos}
+
+
+def read_etcd(document: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for kv in document["kvs"]:
+        value = json.loads(base64.b64decode(kv["value"]))
+        yield base64.b64decode(kv["key"]).decode(), (value["Addr"], tuple(value["Metadata"].items()))
+
+
+def read_curator(document: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for one in document:
+        yield one["id"], (one["address"], one["port"], one["enabled"])
+
+
+def read_dubbo(document: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for one in document:
+        url = urllib.parse.urlsplit(urllib.parse.unquote(one))
+        yield url.netloc, tuple(urllib.parse.parse_qsl(url.query))
 
 
 def consul(document: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -91,7 +142,17 @@ def kubernetes(document: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
             yield one["targetRef"]["uid"], (one["addresses"][0], ports, one["conditions"]["ready"], one["zone"])
 
 
-READ = {"consul-health": consul, "envoy": envoy, "eureka-apps": eureka, "kubernetes": kubernetes, "nacos": nacos, "prometheus": prometheus}
+READ = {
+    "consul-health": consul,
+    "curator": read_curator,
+    "dubbo": read_dubbo,
+    "envoy": envoy,
+    "etcd-grpc": read_etcd,
+    "eureka-apps": eureka,
+    "kubernetes": kubernetes,
+    "nacos": nacos,
+    "prometheus": prometheus,
+}
 
 
 class Peer:
@@ -149,8 +210,10 @@ def main() -> None:
         for name, read in READ.items():
             print(f"{name}, n = {n}", file=sys.stderr, flush=True)
             same, other = (instances(n, changed) for changed in (0, n // 100))
-            write = slices if name == "kubernetes" else (lambda listed, name=name: callboard.encode(name, listed))
+            write = WRITE.get(name) or (lambda listed, name=name: callboard.encode(name, listed))
             body, news = write(same), write(other)
+            # The same listing in other bytes: it begins elsewhere, and has a blank more at the end.
+            turned = [write(same[cut:] + same[:cut]) + b" " for cut in (100, 300, 500)]
             first = {"ours": [timed(Ours(name).push, body) for _ in range(rounds)], "peer": [timed(Peer(read).push, body) for _ in range(rounds)]}
             samples = {what: {"ours": list[float](), "peer": list[float]()} for what in ("whole", "bytes", "news")}
             pushes = {"ours": Ours(name).push, "peer": Peer(read).push}
@@ -159,8 +222,7 @@ def main() -> None:
             for number in range(rounds):
                 for who, push in pushes.items():
                     samples["bytes"][who].append(timed(push, body))
-                    # The same listing in other bytes: a blank more at the end each time.
-                    samples["whole"][who].append(timed(push, body + b" " * (number + 1)))
+                    samples["whole"][who].append(timed(push, turned[number % len(turned)]))
                     samples["news"][who].append(timed(push, news))
                     push(body)
 

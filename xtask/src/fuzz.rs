@@ -14,7 +14,7 @@ fuzz [TARGET..] [--smoke] [--seconds N] [--minimise]: fuzz every target, or the 
 
   --smoke       2 minutes a target; without it 10 minutes
   --seconds N   N seconds a target instead; 20 are enough to see that all is well
-  --minimise    afterwards, put the smallest inputs that reach the most into tests/fuzz/corpus
+  --minimise    afterwards, replace tests/fuzz/corpus by inputs that together reach the most: 40 a target, of 750 bytes at most
   --list        the targets
 
 An input that breaks something is in target/fuzz/findings, and goes on being tried there:
@@ -186,7 +186,7 @@ fn enter(target: &str, executions: u64, seconds: u64, fine: bool) -> Result {
     Ok(std::fs::write(path, format!("{{\n{}\n}}\n", rows.join(",\n")))?)
 }
 
-/// Puts the smallest inputs that together reach what all of them reach into the committed corpus, as far as there is room.
+/// Replaces the committed corpus by inputs that together reach what all of them reach, as far as there is room.
 fn minimise(program: &Path, target: &str) -> Result {
     let (all, merged) = (folder("target/fuzz/corpus", target)?, folder("target/fuzz/merged", target)?);
     let kept = folder("tests/fuzz/corpus", target)?;

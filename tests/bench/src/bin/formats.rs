@@ -6,8 +6,9 @@ use callboard::model::{Health, Registration};
 use callboard::registry::{Config, Registry};
 use callboard_bench::measure::{Figure, time};
 use callboard_bench::report;
+use serde_json::{Value, json};
 
-/// What is written, and so can be measured without payloads of others, and what it is read as: an answer to a question for all.
+/// What is measured, and what it is read as: an answer to a question for all.
 const FORMATS: &[(Format, Format)] = &[
     (Format::ConsulHealth, Format::ConsulHealth),
     (Format::Envoy, Format::Envoy),
@@ -15,7 +16,62 @@ const FORMATS: &[(Format, Format)] = &[
     (Format::EurekaXml, Format::EurekaVips),
     (Format::Nacos, Format::Nacos),
     (Format::Prometheus, Format::Prometheus),
+    (Format::Curator, Format::Curator),
+    (Format::Dubbo, Format::Dubbo),
+    (Format::EtcdGrpc, Format::EtcdGrpc),
+    (Format::Kubernetes, Format::Kubernetes),
 ];
+
+/// A listing in a format: what the library does not write itself, as its system writes it.
+fn write(format: Format, listed: &[Registration]) -> Vec<u8> {
+    let host = |own: &Registration| own.endpoints[0].host.to_string();
+    let place = |own: &Registration| format!("{}:8080", host(own));
+    let up = |own: &Registration| own.health == Health::Healthy;
+    let document = match format {
+        Format::Curator => Value::Array(listed.iter().map(|own| {
+            let metadata = json!({"zone": own.metadata.get("zone"), "stage": "prod"});
+            json!({"name": "WEB", "id": own.id, "address": host(own), "port": 8080, "enabled": up(own), "payload": {"@class": "a.Payload", "metadata": metadata}})
+        }).collect()),
+        Format::Dubbo => Value::Array(listed.iter().map(|own| {
+            let url = format!("dubbo://{}/WEB?application=web&side=provider&weight={}", place(own), own.weight.as_f64());
+            Value::String(url.replace(':', "%3A").replace('/', "%2F").replace('?', "%3F").replace('=', "%3D").replace('&', "%26"))
+        }).collect()),
+        Format::EtcdGrpc => {
+            let kv = |own: &Registration| {
+                let value = json!({"Op": 0, "Addr": place(own), "Metadata": {"weight": own.weight.as_f64(), "zone": own.metadata.get("zone")}});
+                let number = own.id.bytes().fold(u64::from(up(own)), |sum, byte| sum * 7 % 999_983 + u64::from(byte));
+                json!({"key": base64(&format!("WEB/{}", place(own))), "value": base64(&value.to_string()), "mod_revision": number.to_string()})
+            };
+            json!({"header": {"revision": "9999999"}, "kvs": listed.iter().map(kv).collect::<Vec<_>>(), "count": listed.len().to_string()})
+        }
+        Format::Kubernetes => {
+            let endpoint = |own: &Registration| json!({
+                "addresses": [host(own)],
+                "conditions": {"ready": up(own), "serving": true, "terminating": false},
+                "targetRef": {"kind": "Pod", "name": format!("pod-{}", own.id), "uid": own.id},
+                "zone": own.locality.zone,
+            });
+            let item = |slice: &[Registration]| json!({
+                "metadata": {"name": slice[0].id, "namespace": "default", "labels": {"kubernetes.io/service-name": "WEB"}},
+                "addressType": "IPv4",
+                "endpoints": slice.iter().map(endpoint).collect::<Vec<_>>(),
+                "ports": [{"name": "http", "port": 8080}],
+            });
+            json!({"kind": "EndpointSliceList", "metadata": {"resourceVersion": "7"}, "items": listed.chunks(100).map(item).collect::<Vec<_>>()})
+        }
+        _ => return encode(format, listed).expect("a format that is written"),
+    };
+    document.to_string().into_bytes()
+}
+
+fn base64(text: &str) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let letters = text.as_bytes().chunks(3).flat_map(|chunk| {
+        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        (0..4).map(move |at| if at > chunk.len() { '=' } else { LETTERS[(bits >> (18 - 6 * at) & 63) as usize] as char })
+    });
+    letters.collect()
+}
 
 /// Instances of one service, the first `changed` of them of another weight and health.
 fn instances(n: usize, changed: usize) -> Vec<Registration> {
@@ -61,22 +117,27 @@ fn main() {
     for n in if quick { &[1_000][..] } else { &[1_000, 10_000] } {
         for (format, read) in FORMATS {
             eprintln!("{}, n = {n}", format.name());
-            let body = encode(*format, &instances(*n, 0)).expect("a format that is written");
-            let news = encode(*format, &instances(*n, n / 100)).expect("a format that is written");
+            let body = write(*format, &instances(*n, 0));
+            let news = write(*format, &instances(*n, n / 100));
+            // The same listing in other bytes: it begins elsewhere, and has a blank more at the end.
+            let turned = [100, 300, 500].map(|cut| {
+                let mut same = instances(*n, 0);
+                same.rotate_left(cut);
+                let mut body = write(*format, &same);
+                body.push(b' ');
+                body
+            });
             let mut ours = Ours::new(*read);
             ours.push(&body);
             let [mut first, mut whole, mut bytes, mut changed, mut peer] = [const { Vec::new() }; 5];
             for round in 1..=rounds {
                 first.push(Ours::new(*read).push(&body));
                 bytes.push(ours.push(&body));
-                // The same listing in other bytes: a blank more at the end each time.
-                let mut longer = body.clone();
-                longer.resize(body.len() + round, b' ');
-                whole.push(ours.push(&longer));
+                whole.extend(turned.get(round % turned.len()).map(|body| ours.push(body)));
                 changed.push(ours.push(&news));
                 ours.push(&body);
                 if *format != Format::EurekaXml {
-                    peer.push(time(|| serde_json::from_slice::<serde_json::Value>(&body)).0 / 1e3);
+                    peer.push(time(|| serde_json::from_slice::<Value>(&body)).0 / 1e3);
                 }
             }
             for (what, samples) in
