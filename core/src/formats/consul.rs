@@ -275,7 +275,10 @@ pub(super) fn encode(instances: &[Registration]) -> Vec<u8> {
 fn written(own: &Registration) -> Value {
     let locality = &own.locality;
     let otherwise = if locality.node.is_empty() { "callboard" } else { &locality.node };
-    let (node, id) = own.id.split_once('/').filter(|(node, id)| !node.is_empty() && !id.is_empty()).unwrap_or((otherwise, &own.id));
+    // A node may have a slash in its name.
+    let behind_node = own.id.strip_prefix(locality.node.as_str()).and_then(|rest| rest.strip_prefix('/')).map(|id| (&*locality.node, id));
+    let split = behind_node.or_else(|| own.id.split_once('/')).filter(|(node, id)| !node.is_empty() && !id.is_empty());
+    let (node, id) = split.unwrap_or((otherwise, &own.id));
     let status = match own.health {
         Health::Degraded => "warning",
         Health::Unhealthy | Health::Starting => "critical",
@@ -532,6 +535,15 @@ mod tests {
             ]
         );
         assert_eq!((outcome.added, registry.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_node_with_a_slash_in_its_name_is_written_as_it_was_read() {
+        let entry = r#"[{"Node":{"Node":"/1","Address":"10.0.0.1"},"Service":{"ID":"a","Service":"web"}}]"#;
+        let once = read(entry).unwrap().instances;
+        assert_eq!(once[0].registration.id, "/1/a");
+        let written = encode(&[once[0].registration.clone()]);
+        assert_eq!(read(core::str::from_utf8(&written).unwrap()).unwrap().instances, once);
     }
 
     #[test]

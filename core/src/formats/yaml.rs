@@ -14,8 +14,8 @@ use super::document::{Document, Item, text};
 use crate::error::{Code, Error};
 use crate::limits;
 
-/// The longest key, characters: for so long the parser keeps what might still be one. Kubernetes' longest have 317.
-const KEY: usize = 384;
+/// The longest key, characters: for so long the parser keeps all that might still belong to one, 170 bytes of heap for one of the payload.
+const KEY: usize = limits::METADATA_KEY_BYTES;
 
 impl<'a> Document<'a> {
     /// Reads JSON where the payload begins with a bracket, else YAML: one document, or the list of several.
@@ -136,6 +136,9 @@ mod tests {
     fn what_is_hostile_is_refused() {
         for text in ["a: &x 1\nb: *x", "a: 1\na: 2", "a: [", "a: 'x", "a: b: c"] {
             assert!(value(text).is_err(), "{text}");
+        }
+        for (length, taken) in [(KEY - 1, true), (KEY + 2, false)] {
+            assert_eq!(value(&format!("{}: 1", "k".repeat(length))).is_ok(), taken, "{length}");
         }
         for depth in [limits::DOCUMENT_DEPTH, limits::DOCUMENT_DEPTH + 1, 10_000] {
             let text = format!("- {}{}", "[".repeat(depth - 1), "]".repeat(depth - 1));
