@@ -12,12 +12,13 @@
 //! | [`engine`], [`server`], [`fleet`] | the discrete-event simulation |
 //! | [`record`], [`histogram`] | what is measured |
 //! | [`expect`] | comparing with what is expected |
-//! | [`runner`], [`report`], [`plot`], [`sweep`] | running many, tables, drawings, constants |
+//! | [`runner`], [`report`], [`plot`], [`failures`], [`sweep`] | running many, tables, drawings, constants |
 //! | [`dice`], [`read`] | randomness, strict reading of JSON |
 
 pub mod dice;
 pub mod engine;
 pub mod expect;
+pub mod failures;
 pub mod fault;
 pub mod fleet;
 pub mod gauge;

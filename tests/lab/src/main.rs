@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use callboard_lab::plan::Plan;
 use callboard_lab::policies::Policies;
 use callboard_lab::runner::Outcomes;
-use callboard_lab::{plot, report, runner, sweep};
+use callboard_lab::{failures, plot, report, runner, sweep};
 
 const HELP: &str = "\
 cargo xtask lab [SCENARIO..] [--policy P].. [--quick] [--check] [--list]
+cargo xtask lab failures [--quick] [--check]
 cargo xtask lab sweep [SCENARIO..] [--quick]
 
 Runs the scenarios of tests/lab/scenarios, or those named, under the policies that each names, or under those given. Prints
@@ -22,6 +23,10 @@ a table for each; figures over time go to target/lab/SCENARIO.json, their drawin
   --quick      the short form of each scenario
   --check      compares with what the scenario files expect; a difference names its line and fails
   --list       the scenarios and what they show
+
+failures runs the scenarios in which something fails: success, p50 and p99 of every policy in one table, and whether the p99 of
+`adaptive` is at most 1.05 times that of the best classical policy. The table goes to target/lab/failures.txt, its drawing to
+target/lab/failures.svg.
 
 sweep runs the forms of `adaptive` that tests/lab/sweep.json names instead: each is held to what the scenarios expect of
 `adaptive` (missed), and its tails are compared with the best classical policy's: the geometric mean of the ratios over all
@@ -60,13 +65,22 @@ fn main() -> ExitCode {
     if sweeping {
         asked.scenarios.remove(0);
     }
+    let failing = asked.scenarios.first().is_some_and(|first| first == "failures");
+    if failing {
+        asked.scenarios = failures::SCENARIOS.map(str::to_owned).to_vec();
+        asked.policies.push("*".to_owned());
+    }
     let done = policies().and_then(|policies| {
         let plans = plans(&asked, &policies)?;
         if list {
             plans.iter().for_each(|plan| println!("{:<20} {}", plan.name, plan.what));
             return Ok(true);
         }
-        if sweeping { sweep(plans, &policies) } else { lab(&plans, &policies, &asked) }
+        match (sweeping, failing) {
+            (true, _) => sweep(plans, &policies),
+            (_, true) => fail(&plans, &policies, &asked),
+            _ => lab(&plans, &policies, &asked),
+        }
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -151,6 +165,22 @@ fn lab(plans: &[Plan], policies: &Policies, asked: &Asked) -> Result<bool, Strin
         println!("lab: {} of {made} expectations hold", made - wrong.len());
     }
     Ok(wrong.is_empty())
+}
+
+/// One table of all failures. False when `--check` was asked for and a bound is not held.
+fn fail(plans: &[Plan], policies: &Policies, asked: &Asked) -> Result<bool, String> {
+    let started = Instant::now();
+    let outcomes = runner::run(plans, &progress(started))?;
+    clear();
+    let names = |word| policies.named(word).unwrap_or_default().into_iter().map(|named| named.name).collect::<Vec<String>>();
+    let cases = failures::cases(&outcomes, &names("*"), &names(sweep::PEERS), sweep::SWEPT);
+    let text = failures::text(&cases, sweep::SWEPT);
+    let folder = results_folder()?;
+    std::fs::write(folder.join("failures.txt"), &text).map_err(|error| format!("failures.txt: {error}"))?;
+    failures::draw(&cases, &folder.join("failures.svg")).map_err(|error| format!("failures.svg: {error}"))?;
+    print!("{text}");
+    println!("Times in ms; `never`: more calls failed than the quantile leaves out. {:.1} s", started.elapsed().as_secs_f64());
+    Ok(!asked.check || cases.iter().all(failures::Case::held))
 }
 
 /// The forms of one policy instead.

@@ -13,7 +13,7 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 const SIZE: (u32, u32) = (1100, 980);
 
 /// Colours that are told apart in print and by the colour-blind (Okabe and Ito), and again in a lighter line.
-const COLOURS: [RGBColor; 8] = [
+pub const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),

@@ -14,7 +14,7 @@ use crate::runner::{Outcomes, Row};
 /// The policy whose forms are swept.
 pub const SWEPT: &str = "adaptive";
 /// What it is compared with.
-const PEERS: &str = "@classical";
+pub const PEERS: &str = "@classical";
 /// The tails that are compared.
 const TAILS: [&str; 2] = ["p99", "p99.9"];
 /// A tail counts for no more than so many times its peer's.
