@@ -73,6 +73,7 @@ def outliers():
             timeline += [*calls("a", *["error"] * 5), pick("b")]
     def probed(time, ok):
         return started(time, calls("a", "success" if ok else "error"))
+    ten = "abcdefghij"
     slow, fast = {"latency": 0.09}, {"latency": 0.01}
     return "outliers", "Who is taken out of the picks because it does badly, and how it comes back.", f"{ENVOY}; gRPC A50; callboard's rules of latency and probes worked out by hand: tests/oracles/after.py.", [
         {"name": "envoy: five errors in a row, a success starts again", "steps": [
@@ -133,6 +134,12 @@ def outliers():
         {"name": "envoy: a health check that finds it well brings it back", "steps": [
             *register("a", "b"), balancer(outliers="envoy"), *calls("a", *["error"] * 5), pick("b"),
             {"do": "set_health", "args": {"service": "s", "id": "a", "health": "unhealthy"}}, pick("b"), {"do": "set_health", "args": {"service": "s", "id": "a", "health": "healthy"}}, pick("a")]},
+        {"name": "the preset adaptive has one of ten out, no second, and back after three probes", "steps": [
+            *register(*ten), balancer("adaptive"), *calls("a", *["error"] * 5, hosts=ten), *calls("b", *["error"] * 5, hosts=ten),
+            out(**{id: id == "a" for id in ten}), *started(1, calls("a", "success", "success", "success")), out(**dict.fromkeys(ten, False))]},
+        {"name": "of two the preset adaptive has one out", "steps": [
+            *register("a", "b"), balancer("adaptive"), *calls("a", *["timeout"] * 5, hosts="ab"), pick("b"), out(a=True, b=False),
+            *calls("b", *["timeout"] * 5, hosts="ab"), out(a=True, b=False)]},
         {"name": "what makes no outlier detection", "steps": [
             {**balancer(outliers=document), "expect": {"error": {"code": code, "field": f"policy.outliers.{field}"}}}
             for document, code, field in [({"errors": {"count": 0}}, "invalid-argument", "errors.count"), ({"most": 101}, "invalid-argument", "most"),

@@ -15,6 +15,7 @@ use super::ring::{Layout, Ring};
 use super::sample::Sample;
 use super::score::{Cost, Score, Unknown};
 use super::stride::Stride;
+use crate::balance::outlier::Outliers;
 use crate::balance::reports::{Reports, Silent};
 use crate::error::{Code, Error};
 use crate::limits;
@@ -53,10 +54,15 @@ fn reporting(generator: Generator, unknown: Silent) -> Policy {
 const PRESETS: &[Preset] = &[
     Preset {
         name: "adaptive",
-        about: "two drawn by weight, more while the best has calls in flight; the cheapest by latency x load / success³",
+        about: "two drawn by weight, more while the best has calls in flight; the cheapest by latency x load / success³; outliers are out, a tenth at most and always one",
         source: "callboard; parts of Finagle, linkerd, kratos",
         deviation: "",
-        make: || only(Generator::Sample(Sample { most: 32, ..Sample::two(Score::Cost(Cost::default())) })),
+        // A tenth, as in Envoy: the score alone spares what is bad, and the lab is as well with a tenth as with half.
+        make: || {
+            let mut policy = only(Generator::Sample(Sample { most: 32, ..Sample::two(Score::Cost(Cost::default())) }));
+            policy.after.outliers = Some(Outliers { most: 10, ..Outliers::adaptive() });
+            policy
+        },
     },
     Preset {
         name: "least-request",
