@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use callboard::Value as Document;
-use callboard::balance::Balancer;
+use callboard::balance::{Balancer, OutcomeKind};
 
 use crate::dice::Dice;
 use crate::fleet::Fleet;
@@ -75,6 +75,8 @@ enum Event {
     /// An attempt is over at its server, well or not.
     Over(CallId, bool),
     Timeout(CallId),
+    /// The first attempt of a call has no answer yet, and it is time for another beside it.
+    Hedge(CallId),
     /// An open call is tried again.
     Retry(usize),
     Tick(usize, u32),
@@ -147,7 +149,8 @@ impl<'a> Engine<'a> {
         match event {
             Event::Arrival => self.arrive(),
             Event::Over(call, ok) => self.over(call, ok),
-            Event::Timeout(call) => self.time_out(call),
+            Event::Timeout(call) => self.give_up(call, OutcomeKind::Timeout),
+            Event::Hedge(call) => self.hedge(call),
             Event::Retry(call) => self.attempt(call),
             Event::Tick(server, stamp) => {
                 let mut over = Vec::new();

@@ -32,6 +32,8 @@ pub(super) struct Open {
     arrived: Nanos,
     key: [u8; 8],
     tried: Vec<Handle>,
+    /// The attempts it waits for: two when it was hedged.
+    out: Vec<CallId>,
 }
 
 /// An attempt; its id is good as long as the client or the server holds it.
@@ -108,7 +110,7 @@ impl Engine<'_> {
             Arrivals::Closed { calls, .. } => self.arrived_all = self.arrived >= calls,
         }
         let key = if self.scenario.keys > 0 { self.keys.below(self.scenario.keys) as u64 } else { number };
-        let call = Open { number, client, arrived: self.now, key: key.to_le_bytes(), tried: Vec::new() };
+        let call = Open { number, client, arrived: self.now, key: key.to_le_bytes(), tried: Vec::new(), out: Vec::new() };
         let call = self.calls.open(call);
         self.attempt(call);
     }
@@ -122,12 +124,17 @@ impl Engine<'_> {
         let request = Request { key: (self.scenario.keys > 0).then_some(&open.key[..]), exclude: &open.tried, ..Request::default() };
         let picked = balancer.pick(&request, timestamp(self.now)).ok().and_then(|pick| Some((pick, self.fleet.server(pick.handle)?)));
         let Some((pick, server)) = picked else {
+            // A hedge that finds nobody changes nothing.
+            if !open.out.is_empty() {
+                return;
+            }
             let refused = open.tried.is_empty();
             self.close(call, false, refused);
             return;
         };
         let tried = &mut self.calls.open[call].tried;
         tried.push(pick.handle);
+        let is_first = tried.len() == 1;
         let mut dice = Dice::stream(self.scenario.seed, stream::WORK + 64 * number + tried.len() as u64);
         self.record.attempt(server, self.now);
         let attempt = self.calls.attempt(Attempt {
@@ -142,6 +149,11 @@ impl Engine<'_> {
             served: true,
             stood_still: self.conditions[server].stood_still,
         });
+        self.calls.open[call].out.push(attempt);
+        // What is tried again is not hedged.
+        if is_first && let Some(delay) = self.balancers[client].hedge_delay(timestamp(self.now)) {
+            self.schedule(self.now + delay.as_nanos() as Nanos, Event::Hedge(attempt));
+        }
         if let Some(timeout) = self.scenario.timeout {
             self.schedule(self.now + timeout, Event::Timeout(attempt));
         }
@@ -234,15 +246,24 @@ impl Engine<'_> {
         }
     }
 
-    /// The client gives an attempt up.
-    pub(super) fn time_out(&mut self, id: CallId) {
+    /// The client has waited long enough to ask another server as well, if the policy's budget allows it.
+    pub(super) fn hedge(&mut self, id: CallId) {
+        let Some(attempt) = self.calls.get(id).filter(|attempt| attempt.waited_for) else { return };
+        let (call, client) = (attempt.call, attempt.client);
+        if self.balancers[client].may_hedge(timestamp(self.now)) {
+            self.attempt(call);
+        }
+    }
+
+    /// The client gives an attempt up: it has waited too long, or the other attempt was answered.
+    pub(super) fn give_up(&mut self, id: CallId, kind: OutcomeKind) {
         let cancel = self.scenario.cancel;
         let Some(attempt) = self.calls.get(id).filter(|attempt| attempt.waited_for) else { return };
         let (server, cancelled) = (attempt.server, cancel && attempt.served);
         if cancelled {
             attempt.served = false;
         }
-        self.conclude(id, OutcomeKind::Timeout);
+        self.conclude(id, kind);
         if cancelled {
             let next = self.servers[server].end(id, self.now);
             self.begin_next(server, next);
@@ -257,17 +278,26 @@ impl Engine<'_> {
         let ok = kind == OutcomeKind::Success;
         self.gauges[server].end(among, ok.then_some(self.now - began), self.now);
         self.calls.release(id);
-        let load = (kind != OutcomeKind::Timeout).then(|| self.gauges[server].report(self.now));
+        let is_answered = !matches!(kind, OutcomeKind::Timeout | OutcomeKind::Cancelled);
+        let load = is_answered.then(|| self.gauges[server].report(self.now));
         let outcome = Outcome { latency: Some(Duration::from_nanos(self.now - began)), load, ..Outcome::of(kind) };
         let now = timestamp(self.now);
-        let balancer = &mut self.balancers[client];
-        balancer.finish(token, outcome, now);
+        self.balancers[client].finish(token, outcome, now);
+        let open = &mut self.calls.open[call];
+        open.out.retain(|other| *other != id);
+        if ok {
+            let others = std::mem::take(&mut open.out);
+            others.into_iter().for_each(|other| self.give_up(other, OutcomeKind::Cancelled));
+        } else if kind == OutcomeKind::Cancelled || !open.out.is_empty() {
+            return;
+        }
         let tries = self.calls.open[call].tried.len();
         if ok || tries >= self.scenario.attempts {
             self.close(call, ok, false);
             return;
         }
         // The policy's budget is asked only when its number of attempts allows one more.
+        let balancer = &mut self.balancers[client];
         match balancer.retry_delay(tries as u32).filter(|_| balancer.may_retry(now)) {
             None => self.close(call, false, false),
             Some(Duration::ZERO) => self.attempt(call),
