@@ -14,8 +14,8 @@ use super::document::{Document, Item, text};
 use crate::error::{Code, Error};
 use crate::limits;
 
-/// The longest key, characters: for so long the parser keeps all that might still belong to one, 170 bytes of heap for one of the payload.
-const KEY: usize = limits::METADATA_KEY_BYTES;
+/// The longest key, characters: for so long the parser keeps all that might still belong to one. Kubernetes' longest have 317.
+const KEY: usize = 320;
 
 impl<'a> Document<'a> {
     /// Reads JSON where the payload begins with a bracket, else YAML: one document, or the list of several.

@@ -20,7 +20,7 @@ pub fn run(format: Format, bytes: &[u8]) {
         _ => (Ask::Full, None),
     };
     let context = Context { service, ask, ..Context::new("default") };
-    if let Ok(decoded) = bounds::within(bounds::of_payload(bytes.len()), || decode(format, bytes, &context)) {
+    if let Ok(decoded) = bounds::within(bounds::of_payload(bytes), || decode(format, bytes, &context)) {
         for entry in &decoded.instances {
             entry.registration.validate().expect("what is read is an instance");
         }
