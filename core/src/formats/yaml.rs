@@ -14,8 +14,8 @@ use super::document::{Document, Item, text};
 use crate::error::{Code, Error};
 use crate::limits;
 
-/// The longest key, characters: for so long the parser keeps all that might still belong to one. Kubernetes' longest have 317.
-const KEY: usize = 320;
+/// The longest key, characters, as long as a key of metadata may be: for so long the parser keeps all that might still belong to one.
+const KEY: usize = limits::METADATA_KEY_BYTES;
 
 impl<'a> Document<'a> {
     /// Reads JSON where the payload begins with a bracket, else YAML: one document, or the list of several.
