@@ -31,9 +31,12 @@ pub(super) fn apply(
     };
     let mut read = Read {
         clean: decoded.extent != Extent::Part && decoded.skipped_total == 0 && decoded.removed.is_empty() && !decoded.fake_health,
-        parts: decoded.parts.iter().map(|part| part.key.clone()).collect(),
+        parts: decoded.parts.iter().map(|part| (part.key.clone(), 0)).collect(),
         ..Read::default()
     };
+    for entry in &decoded.instances {
+        read.parts.get_mut(entry.part).into_iter().for_each(|(_, names)| *names = names.saturating_add(1));
+    }
     let places: Vec<(usize, usize)> = decoded.instances.iter().map(|entry| (entry.index, entry.part)).collect();
     rest.place(&mut decoded.instances);
     let mut same = core::mem::take(&mut rest.same);

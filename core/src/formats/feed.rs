@@ -295,7 +295,8 @@ impl Feed {
             self.start_over("the hash of the source does not fit", now);
             return Ok((done, false));
         }
-        let (done, read) = apply::apply(registry, &self.config, &mut self.parts, decoded, &mut rest, now)?;
+        let applied = apply::apply(registry, &self.config, &mut self.parts, decoded, &mut rest, now);
+        let (done, read) = applied.inspect_err(|_| self.recall.forget())?;
         self.recall.remember(registry, &self.config, payload.body, &rest, &read);
         let remember = payload.complete && extent != Extent::Part && done.held == 0 && !leased;
         self.seen = remember.then(|| (hash, registry.position(), self.service_revision(registry)));

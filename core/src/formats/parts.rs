@@ -74,7 +74,8 @@ impl Parts {
         let pieces = core::mem::take(&mut decoded.parts).into_iter().zip(entries);
         let part = decoded.extent == Extent::Part;
         let touched = if part { self.change(pieces) } else { self.replace(pieces, decoded.cursor.as_deref(), known) };
-        let untouched = if part { Vec::new() } else { self.owners.keys().filter(|name| !touched.contains(*name)).cloned().collect() };
+        let read = part || known.is_empty();
+        let untouched = if read { Vec::new() } else { self.owners.keys().filter(|name| !touched.contains(*name)).cloned().collect() };
         for name in touched {
             match self.best(&name) {
                 Some(entry) => decoded.instances.push(entry),

@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::{Decoded, Entry, FeedConfig};
 use crate::limits;
 use crate::model::Handle;
-use crate::registry::Registry;
+use crate::registry::{Position, Registry};
 
 /// Where a format has its entries.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,8 @@ impl Shape {
 #[derive(Clone, Debug)]
 enum Made {
     Record(Handle),
-    Part(String),
+    /// A part, which names so many instances.
+    Part(String, usize),
 }
 
 /// The entries of the last listing, those of one entry side by side.
@@ -74,8 +75,8 @@ pub(super) struct Recall {
     rows: Vec<(u64, Made)>,
     /// The places of the rows, by hash.
     places: Vec<u32>,
-    /// The revision the records stood at.
-    revision: u64,
+    /// Where the registry stood.
+    position: Position,
 }
 
 /// A payload without what is known.
@@ -86,6 +87,9 @@ pub(super) struct Rest {
     by: Option<By>,
     /// The revision that known records stood at.
     pub(super) revision: u64,
+    /// How many instances known entries name: all of them, and those that stand before each entry that is read.
+    names: usize,
+    before: Vec<usize>,
     /// The records that are named by what is known.
     pub(super) same: Vec<Handle>,
     /// The parts that are known.
@@ -95,26 +99,26 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// How many instances known entries name before each of those that are read, by their order.
-    fn before(&self) -> Vec<usize> {
-        let mut names = 0usize;
-        let mut all = Vec::new();
-        for (_, known) in &self.entries {
-            match known {
-                Some((from, to)) => names = names.saturating_add(to.saturating_sub(*from) as usize),
-                None => all.push(names),
-            }
-        }
-        all
-    }
-
     /// Gives what was read its place among all that the payload names.
     pub(super) fn place(&self, entries: &mut [Entry]) {
-        let before = if self.body.is_some() { self.before() } else { return };
         for entry in entries {
             let at = if self.by == Some(By::Index) { entry.index } else { entry.part };
-            entry.index = entry.index.saturating_add(before.get(at).copied().unwrap_or(0));
+            entry.index = entry.index.saturating_add(self.before.get(at).copied().unwrap_or(0));
         }
+    }
+
+    fn know(&mut self, made: &Made) {
+        let names = match made {
+            Made::Record(handle) => {
+                self.same.push(*handle);
+                1
+            }
+            Made::Part(key, names) => {
+                self.parts.insert(key.clone());
+                *names
+            }
+        };
+        self.names = self.names.saturating_add(names);
     }
 
     /// Whether what was read fits what is known: each entry by itself, and nobody named twice.
@@ -123,7 +127,7 @@ impl Rest {
         same.sort_unstable();
         let known = |service: &str, id: &str| registry.lookup(&config.namespace, service, id).filter(|own| same.binary_search(own).is_ok());
         let clean = decoded.skipped_total == 0 && decoded.kept.is_empty() && decoded.removed.is_empty() && !decoded.fake_health;
-        let room = self.same.len().saturating_add(decoded.instances.len()) <= limits::PAYLOAD_INSTANCES;
+        let room = self.names.saturating_add(decoded.instances.len()) <= limits::PAYLOAD_INSTANCES;
         let again = |part: &super::Part| self.parts.contains(&part.key);
         clean
             && room
@@ -139,30 +143,26 @@ impl Recall {
 
     /// Takes what is known out of a payload.
     pub(super) fn rest(&self, registry: &Registry, config: &FeedConfig, body: &[u8]) -> Rest {
-        let Some(shape) = Shape::of(config).filter(|_| !self.rows.is_empty() && body.len() <= limits::PAYLOAD_BYTES) else {
-            return Rest::default();
-        };
+        // A registry that was restored has the same records under other handles.
+        let may = !self.rows.is_empty() && self.position.epoch == registry.epoch() && body.len() <= limits::PAYLOAD_BYTES;
+        let Some(shape) = Shape::of(config).filter(|_| may) else { return Rest::default() };
         let Some(cuts) = Cuts::of(body, shape.lists) else { return Rest::default() };
-        let mut rest = Rest { by: Some(shape.by), revision: self.revision, ..Rest::default() };
+        let mut rest = Rest { by: Some(shape.by), revision: self.position.revision, ..Rest::default() };
         let (mut used, mut hint) = (alloc::vec![false; self.rows.len()], 0usize);
         for print in cuts.prints(body, shape, config.seed) {
             let known = self.find(print, &mut hint).filter(|(from, _)| used.get(*from as usize) == Some(&false));
             let rows = known.and_then(|(from, to)| self.rows.get(from as usize..to as usize)).unwrap_or_default();
             let stands = |(_, made): &(u64, Made)| match made {
-                Made::Record(handle) => registry.stands(*handle, self.revision),
-                Made::Part(_) => true,
+                Made::Record(handle) => registry.stands(*handle, self.position.revision),
+                Made::Part(..) => true,
             };
             let known = known.filter(|_| rows.iter().all(stands));
-            if let Some((from, _)) = known {
-                used.get_mut(from as usize).into_iter().for_each(|used| *used = true);
-                for (_, made) in rows {
-                    match made {
-                        Made::Record(handle) => rest.same.push(*handle),
-                        Made::Part(key) => {
-                            rest.parts.insert(key.clone());
-                        }
-                    }
+            match known {
+                Some((from, _)) => {
+                    used.get_mut(from as usize).into_iter().for_each(|used| *used = true);
+                    rows.iter().for_each(|(_, made)| rest.know(made));
                 }
+                None => rest.before.push(rest.names),
             }
             rest.entries.push((print, known));
         }
@@ -194,8 +194,8 @@ impl Recall {
         let Some(shape) = Shape::of(config).filter(|_| read.clean) else { return };
         let mut prints: Vec<(u64, Option<(u32, u32)>)> = Vec::new();
         let entries = if rest.body.is_some() {
-            if rest.entries.iter().all(|(_, known)| known.is_some()) && rest.entries.len() == before.rows.len() && in_order(&rest.entries) {
-                *self = Self { revision: registry.revision(), ..before };
+            if in_order(&rest.entries) == Some(before.rows.len() as u32) {
+                *self = Self { position: registry.position(), ..before };
                 return;
             }
             &rest.entries
@@ -208,8 +208,8 @@ impl Recall {
             By::Index => read.made(|made| made.index),
             By::Part => read.made(|made| made.part),
             // Of a part that stands twice only the last is kept.
-            By::Parts if read.parts.iter().collect::<BTreeSet<_>>().len() < read.parts.len() => return,
-            By::Parts => read.parts.iter().cloned().map(|key| alloc::vec![Made::Part(key)]).collect(),
+            By::Parts if read.parts.iter().map(|(key, _)| key).collect::<BTreeSet<_>>().len() < read.parts.len() => return,
+            By::Parts => read.parts.iter().cloned().map(|(key, names)| alloc::vec![Made::Part(key, names)]).collect(),
         };
         if made.len() != entries.iter().filter(|(_, known)| known.is_none()).count() || made.iter().any(Vec::is_empty) {
             return;
@@ -223,12 +223,13 @@ impl Recall {
         }
         let mut places: Vec<u32> = (0..rows.len() as u32).collect();
         places.sort_unstable_by_key(|place| rows.get(*place as usize).map(|(print, _)| (*print, *place)));
-        *self = Self { rows, places, revision: registry.revision() };
+        *self = Self { rows, places, position: registry.position() };
     }
 }
 
-fn in_order(entries: &[(u64, Option<(u32, u32)>)]) -> bool {
-    entries.iter().try_fold(0u32, |at, (_, known)| known.filter(|(from, _)| *from == at).map(|(_, to)| to)).is_some()
+/// How many rows these entries are, when all are known and stand in the order of the rows.
+fn in_order(entries: &[(u64, Option<(u32, u32)>)]) -> Option<u32> {
+    entries.iter().try_fold(0u32, |at, (_, known)| known.filter(|(from, _)| *from == at).map(|(_, to)| to))
 }
 
 /// What became of the entries that were read.
@@ -238,8 +239,8 @@ pub(super) struct Read {
     pub(super) clean: bool,
     /// Each instance.
     pub(super) instances: Vec<Taken>,
-    /// The keys of the parts.
-    pub(super) parts: Vec<String>,
+    /// The keys of the parts, and how many instances each names.
+    pub(super) parts: Vec<(String, usize)>,
 }
 
 /// Where an instance stood in what was read, and its record.

@@ -18,7 +18,8 @@ struct Style {
 
 fn consul(id: usize, weight: u64) -> String {
     format!(
-        r#"{{"Node":{{"Node":"n","Address":"10.0.0.1"}},"Service":{{"ID":"w{id}","Service":"WEB","Port":{},"Weights":{{"Passing":{weight}}}}},"Checks":[{{"Status":"passing","Output":"a \"b\" ]}}"}}]}}"#,
+        r#"{{"Node":{{"Node":"n","Address":"{}.0.0.1"}},"Service":{{"ID":"w{id}","Service":"WEB","Port":{},"Weights":{{"Passing":{weight}}}}},"Checks":[{{"Status":"passing","Output":"a \"b\" ]}}"}}]}}"#,
+        if weight == 3 { 127 } else { 10 },
         8000 + id
     )
 }
@@ -52,13 +53,15 @@ fn eureka(id: usize, weight: u64) -> String {
 }
 
 fn kubernetes(id: usize, weight: u64) -> String {
-    let endpoint = |host: usize| format!(r#"{{"addresses":["10.0.{host}.{id}"],"conditions":{{"ready":{}}}}}"#, weight != 2);
+    // A registry refuses what is local.
+    let net = if weight == 3 { 127 } else { 10 };
+    let endpoint = |host: usize| format!(r#"{{"addresses":["{net}.0.{host}.{id}"],"conditions":{{"ready":{}}}}}"#, weight != 2);
     // Some pods are in two slices.
     format!(
         r#"{{"metadata":{{"name":"s{id}","labels":{{"kubernetes.io/service-name":"WEB"}}}},"ports":[{{"port":{}}}],"endpoints":[{},{}]}}"#,
         80 + weight,
         endpoint(0),
-        endpoint(1).replace(&format!("10.0.1.{id}"), &format!("10.0.1.{}", id / 2))
+        endpoint(1).replace(&format!("0.1.{id}"), &format!("0.1.{}", id / 2))
     )
 }
 
@@ -179,6 +182,13 @@ fn what_is_recalled_makes_no_difference() {
                                 crate::model::Override { state: crate::model::AdminState::Draining, until: None, reason: "test".into() };
                             let word = (at % 2 == 0).then_some(word);
                             let _ = registry.set_admin("default", service, &id, word, Timestamp::from_micros(at * 1_000_000).unwrap());
+                        }
+                    }
+                    7 if below(4) == 0 => {
+                        // A registry lives again: its records have other handles.
+                        let now = Timestamp::from_micros(at * 1_000_000).unwrap();
+                        for (registry, _) in [&mut one, &mut other] {
+                            *registry = Registry::restore(&registry.snapshot(), Config::default(), now).unwrap();
                         }
                     }
                     _ => {}
