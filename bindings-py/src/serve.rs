@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use callboard::serve::{Reply, Request, Response, rest};
+use callboard::serve::{self, Reply, Request, Response};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -16,7 +16,7 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, parts: [&Bound<'py, PyAny>; 
     let [method, path, query, body] = parts;
     let (method, path, query, body) = (text(method, "method")?, text(path, "path")?, text(query, "query")?, payload(body, "body")?);
     let request = Request { method: &method, path: &path, query: &query, body: body.as_bytes() };
-    let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(rest::handle(core, &request, now)))?;
+    let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(serve::handle(core, &request, now)))?;
     match reply {
         Reply::Response(response) => respond(registry.py(), &response),
         Reply::Wait(core) => {
@@ -37,7 +37,7 @@ pub struct Wait {
     /// When it is answered all the same, in microseconds.
     #[pyo3(get)]
     until: u64,
-    core: Mutex<rest::Wait>,
+    core: Mutex<serve::Wait>,
 }
 
 #[pymethods]
@@ -48,7 +48,7 @@ impl Wait {
     fn resume<'py>(slf: &Bound<'py, Self>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
         let (wait, py) = (slf.get(), slf.py());
         let waiting = wait.core.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match wait.registry.get().change(py, clock::at(now), |core, now| Ok(rest::resume(core, waiting, now)))? {
+        match wait.registry.get().change(py, clock::at(now), |core, now| Ok(serve::resume(core, waiting, now)))? {
             Reply::Response(response) => respond(py, &response),
             Reply::Wait(core) => {
                 *wait.core.lock().unwrap_or_else(PoisonError::into_inner) = core;

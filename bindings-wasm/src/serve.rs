@@ -1,6 +1,6 @@
 //! callboard's HTTP API as plain calls: the host brings the socket.
 
-use callboard::serve::{self, Request, Response, rest};
+use callboard::serve::{self, Request, Response};
 use wasm_bindgen::prelude::*;
 
 use crate::errors::{Result, time};
@@ -49,14 +49,14 @@ impl Reply {
 impl Registry {
     /// Answers a request.
     pub fn handle(&mut self, method: &str, path: &str, query: &str, body: &[u8], now: f64) -> Result<Reply> {
-        Ok(Reply { inner: rest::handle(&mut self.inner, &Request { method, path, query, body }, time(now)?) })
+        Ok(Reply { inner: serve::handle(&mut self.inner, &Request { method, path, query, body }, time(now)?) })
     }
 
     /// Asks again about a request that waits; one that was answered stays so.
     pub fn resume(&mut self, reply: &mut Reply, now: f64) -> Result {
         let now = time(now)?;
         if let serve::Reply::Wait(wait) = &reply.inner {
-            reply.inner = rest::resume(&mut self.inner, wait.clone(), now);
+            reply.inner = serve::resume(&mut self.inner, wait.clone(), now);
         }
         Ok(())
     }

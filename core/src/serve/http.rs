@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::rest::Wait;
+use super::Wait;
 use crate::error::{Code, Error, Kind};
 use crate::limits;
 use crate::value::Value;
@@ -37,7 +37,7 @@ pub struct Response {
 pub enum Reply {
     /// Send this.
     Response(Response),
-    /// Nothing to say yet: ask again with [`resume`](super::rest::resume) when the registry's revision has changed, and at the latest at `until`.
+    /// Nothing to say yet: ask again with [`resume`](super::resume) when the registry's revision has changed, and at the latest at `until`.
     Wait(Wait),
 }
 
@@ -107,6 +107,19 @@ impl Parameters {
     /// # Errors
     /// [`Code::DuplicateKey`], [`Code::Malformed`], [`Code::LimitExceeded`].
     pub(super) fn read(query: &str) -> Result<Self, Error> {
+        let all = Self::read_all(query)?;
+        let twice = |(at, (key, _)): &(usize, &(String, String))| all.0.iter().take(*at).any(|(known, _)| known == key);
+        match all.0.iter().enumerate().find(twice) {
+            Some((_, (key, _))) => Err(Error::new(Code::DuplicateKey, key)),
+            None => Ok(all),
+        }
+    }
+
+    /// Reads a query in which a parameter may stand more than once.
+    ///
+    /// # Errors
+    /// [`Code::Malformed`], [`Code::LimitExceeded`].
+    pub(super) fn read_all(query: &str) -> Result<Self, Error> {
         const LONGEST: usize = 16_384;
         if query.len() > LONGEST {
             return Err(Error::too_large("query", LONGEST as u64));
@@ -115,9 +128,6 @@ impl Parameters {
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             let key = decode("query", &key.replace('+', " "))?;
-            if pairs.iter().any(|(known, _)| *known == key) {
-                return Err(Error::new(Code::DuplicateKey, key));
-            }
             if pairs.len() >= 32 {
                 return Err(Error::too_large("query", 32));
             }

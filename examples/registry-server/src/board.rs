@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callboard::Timestamp;
 use callboard::registry::{Config, Registry};
-use callboard::serve::{Reply, Request, Response, rest};
+use callboard::serve::{self, Reply, Request, Response};
 use tokio::sync::{Notify, watch};
 
 use crate::disk;
@@ -91,7 +91,7 @@ impl Board {
     pub async fn answer(&self, request: &Request<'_>) -> Result<Response, Error> {
         // Subscribed before the first look: a change in between is seen.
         let (mut changes, mut stopping) = (self.revision.subscribe(), self.stopping.subscribe());
-        let mut reply = self.with(|registry, now| rest::handle(registry, request, now));
+        let mut reply = self.with(|registry, now| serve::handle(registry, request, now));
         loop {
             match reply {
                 Reply::Response(response) => {
@@ -107,7 +107,7 @@ impl Board {
                         () = tokio::time::sleep(left) => {}
                         _ = stopping.wait_for(|stopping| *stopping) => wait.until = Timestamp::ZERO,
                     }
-                    reply = self.with(|registry, now| rest::resume(registry, wait, now));
+                    reply = self.with(|registry, now| serve::resume(registry, wait, now));
                 }
             }
         }

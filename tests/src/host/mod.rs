@@ -11,7 +11,7 @@ use callboard::formats::Feed;
 use callboard::model::{DEFAULT_NAMESPACE, Registration};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Registry, View};
-use callboard::serve::rest::Wait;
+use callboard::serve::Wait;
 use callboard::{Code, Error, Timestamp, Value};
 
 /// Everything one case works on.

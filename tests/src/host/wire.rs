@@ -2,8 +2,7 @@
 
 use callboard::formats::{Context, Feed, FeedConfig, Format, Transport, decode, encode_value};
 use callboard::model::DEFAULT_NAMESPACE;
-use callboard::serve::rest;
-use callboard::serve::{Reply, Request};
+use callboard::serve::{self, Reply, Request};
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, part, text, text_or};
@@ -48,13 +47,13 @@ impl Host {
             "request" => {
                 let body = body(args).unwrap_or_default();
                 let (method, path, query) = (text(args, "method")?, text(args, "path")?, text_or(args, "query", "")?);
-                let reply = rest::handle(&mut self.registry, &Request { method, path, query, body: &body }, now);
+                let reply = serve::handle(&mut self.registry, &Request { method, path, query, body: &body }, now);
                 Ok(self.reply(reply, keep.unwrap_or("request")))
             }
             _ => {
                 let name = text_or(args, "from", "request")?;
                 let wait = self.waits.remove(name).unwrap_or_else(|| panic!("no request {name:?} waits"));
-                let reply = rest::resume(&mut self.registry, wait, now);
+                let reply = serve::resume(&mut self.registry, wait, now);
                 Ok(self.reply(reply, name))
             }
         }

@@ -6,6 +6,7 @@ use std::vec::Vec;
 use super::*;
 use crate::registry::Config;
 use crate::rng::Rng;
+use crate::serve::{handle, resume};
 use crate::value::Value;
 
 /// A value of metadata, which no error may repeat.

@@ -2,8 +2,7 @@
 
 use alloc::boxed::Box;
 
-use super::{Call, Watched};
-use super::{Reply, Response, Wait};
+use super::{Call, Reply, Response, Watched, waits};
 use crate::error::{Code, Error};
 use crate::model::{Health, Override, Registration};
 use crate::query::Query;
@@ -109,7 +108,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     {
         let mut view = View::new(query)?;
         view.poll(call.registry);
-        return Ok(Reply::Wait(Wait { until, watched: Watched::Answer(Box::new(view)) }));
+        return Ok(waits(until, Watched::Answer(Box::new(view))));
     }
     let here = call.registry.position();
     let continued = wait.is_some_and(|(since, _)| since.epoch == here.epoch && since.revision <= here.revision);

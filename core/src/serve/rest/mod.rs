@@ -60,33 +60,21 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/v1/openapi.json", registry::openapi),
 ];
 
-/// A long poll that has nothing to say yet.
+/// What a long poll waits for.
 #[derive(Clone, Debug)]
-pub struct Wait {
-    /// When to answer all the same.
-    pub until: Timestamp,
-    watched: Watched,
-}
-
-#[derive(Clone, Debug)]
-enum Watched {
+pub(super) enum Watched {
     /// The answer of a query.
     Answer(Box<View>),
     /// The change log.
     Changes(Position),
 }
 
-/// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
-pub fn handle(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
-    registry.advance(now);
+pub(super) fn handle(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
     let reply = route(registry, request, now).unwrap_or_else(|error| Reply::Response(refusal(&error, request)));
     with_position(reply, registry)
 }
 
-/// Asks again about a request that waits.
-pub fn resume(registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
-    registry.advance(now);
-    let Wait { until, mut watched } = wait;
+pub(super) fn resume(registry: &mut Registry, mut watched: Watched, until: Timestamp, now: Timestamp) -> Reply {
     let over = now >= until;
     let response = match &mut watched {
         Watched::Answer(view) => (view.poll(registry).is_some() || over).then(|| instances::answer(registry, view.query(), true)),
@@ -94,8 +82,12 @@ pub fn resume(registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
     };
     match response {
         Some(response) => with_position(Reply::Response(response), registry),
-        None => Reply::Wait(Wait { until, watched }),
+        None => waits(until, watched),
     }
+}
+
+fn waits(until: Timestamp, watched: Watched) -> Reply {
+    Reply::Wait(super::Wait { until, watched: super::Watched::Rest(watched) })
 }
 
 fn route(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Reply, Error> {

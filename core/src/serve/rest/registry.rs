@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Call, OPENAPI, Reply, Response, Wait, Watched};
+use super::{Call, OPENAPI, Reply, Response, Watched, waits};
 use crate::error::{Code, Error};
 use crate::registry::{Op, Position, Registry, ServiceSummary};
 use crate::serve::http::body;
@@ -23,7 +23,7 @@ pub(super) fn changes(call: &mut Call<'_>) -> Result<Reply, Error> {
     let missing = || Error::new(Code::MissingField, "epoch").message("changes since which epoch and revision");
     let (since, until) = call.wait()?.ok_or_else(missing)?;
     if since == call.registry.position() && until > call.now {
-        return Ok(Reply::Wait(Wait { until, watched: Watched::Changes(since) }));
+        return Ok(waits(until, Watched::Changes(since)));
     }
     Ok(Reply::Response(changes_since(call.registry, since)))
 }

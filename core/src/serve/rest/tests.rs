@@ -8,6 +8,7 @@ use std::format;
 use super::*;
 use crate::registry::Config;
 use crate::rng::Rng;
+use crate::serve::{handle, resume};
 use crate::value::Value;
 
 fn at(secs: u64) -> Timestamp {

@@ -1,6 +1,6 @@
 //! Requests to the HTTP API: a first line `METHOD PATH?QUERY`, then the body. A byte of 0x1e stands between two requests.
 
-use callboard::serve::{Reply, Request, rest};
+use callboard::serve::{self, Reply, Request};
 use callboard::{Timestamp, Value};
 
 use super::{registry, state};
@@ -21,10 +21,10 @@ pub fn run(bytes: &[u8]) {
         registry.advance(now);
         let before = state(&registry);
         // What takes long is tried again, and then on a registry that has been changed.
-        let reply = bounds::within(bounds::HEAP, || rest::handle(&mut registry, &request, now));
+        let reply = bounds::within(bounds::HEAP, || serve::handle(&mut registry, &request, now));
         let response = match reply {
             Reply::Response(response) => response,
-            Reply::Wait(wait) => match rest::resume(&mut registry, wait.clone(), wait.until) {
+            Reply::Wait(wait) => match serve::resume(&mut registry, wait.clone(), wait.until) {
                 Reply::Response(response) => response,
                 Reply::Wait(_) => panic!("it waits for longer than it said"),
             },
