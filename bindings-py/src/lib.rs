@@ -38,7 +38,7 @@ mod _native {
     #[pymodule_export]
     use crate::registry::Registry;
     #[pymodule_export]
-    use crate::serve::Wait;
+    use crate::serve::{Server, Wait};
     #[pymodule_export]
     use crate::view::View;
 }

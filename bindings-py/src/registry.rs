@@ -486,22 +486,28 @@ impl Registry {
         python::watch(slf, Bound::new(slf.py(), view)?)
     }
 
-    /// Answers a request to callboard's HTTP API (`GET /v1/openapi.json` describes it): a response, or a `Wait` for a long
-    /// poll. `path` and `query` are as they were sent, not decoded.
+    /// Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, told apart by the path: a
+    /// response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
+    /// asks.
     #[pyo3(
-        signature = (method, path, query=None, body=None, *, now=None),
-        text_signature = "($self, method, path, query='', body=b'', *, now=None)"
+        signature = (method, path, query=None, body=None, *, headers=None, peer=None, server=None, now=None),
+        text_signature = "($self, method, path, query='', body=b'', *, headers=None, peer=None, server=None, now=None)"
     )]
+    #[allow(clippy::too_many_arguments, reason = "they are keywords")]
     fn handle<'py>(
         slf: &Bound<'py, Self>,
         method: &Bound<'py, PyAny>,
         path: &Bound<'py, PyAny>,
         query: Option<Bound<'py, PyAny>>,
         body: Option<Bound<'py, PyAny>>,
+        headers: Option<Vec<(String, String)>>,
+        peer: Option<String>,
+        server: Option<Bound<'py, serve::Server>>,
         now: Option<Time>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let nothing = intern!(slf.py(), "").as_any();
-        serve::handle(slf, [method, path, query.as_ref().unwrap_or(nothing), body.as_ref().unwrap_or(nothing)], now)
+        let texts = [method, path, query.as_ref().unwrap_or(nothing), body.as_ref().unwrap_or(nothing)];
+        serve::handle(slf, &serve::Given { texts, headers, peer, server: server.as_ref() }, now)
     }
 
     /// Calls `callable` after every new revision, from the thread that made it, until `_unlisten` gets the number.

@@ -1,26 +1,52 @@
-//! callboard's HTTP API as plain calls: the host brings the socket.
+//! The protocols as plain calls: the host brings the socket.
 
 use std::sync::{Mutex, PoisonError};
 
 use callboard::serve::{self, Reply, Request, Response};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::clock::{self, Time};
-use crate::convert::{payload, text};
+use crate::convert::{document, payload, text};
+use crate::errors::Raise as _;
 use crate::python;
 use crate::registry::Registry;
 
+/// Under which names the protocols serve: `Server(namespace="default", datacenter="dc1", node="callboard")`.
+#[pyclass(frozen, module = "callboard")]
+#[derive(Clone, Default)]
+pub struct Server(serve::Server);
+
+#[pymethods]
+impl Server {
+    #[new]
+    #[pyo3(signature = (**settings))]
+    fn new(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        Ok(Self(serve::Server::from_value(&document([], settings)?).raise(py)?))
+    }
+}
+
+/// A request as it is given: what is text, and its headers.
+pub struct Given<'a, 'py> {
+    pub texts: [&'a Bound<'py, PyAny>; 4],
+    pub headers: Option<Vec<(String, String)>>,
+    pub peer: Option<String>,
+    pub server: Option<&'a Bound<'py, Server>>,
+}
+
 /// Answers a request: `Registry.handle`.
-pub fn handle<'py>(registry: &Bound<'py, Registry>, parts: [&Bound<'py, PyAny>; 4], now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
-    let [method, path, query, body] = parts;
+pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
+    let [method, path, query, body] = given.texts;
     let (method, path, query, body) = (text(method, "method")?, text(path, "path")?, text(query, "query")?, payload(body, "body")?);
-    let request = Request { method: &method, path: &path, query: &query, body: body.as_bytes() };
-    let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(serve::handle(core, &request, now)))?;
+    let headers: Vec<(&str, &str)> = given.headers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let peer = given.peer.as_deref().unwrap_or_default();
+    let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), peer };
+    let server = given.server.map(|server| server.get().0.clone()).unwrap_or_default();
+    let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(server.handle(core, &request, now)))?;
     match reply {
         Reply::Response(response) => respond(registry.py(), &response),
         Reply::Wait(core) => {
-            let wait = Wait { registry: registry.clone().unbind(), until: core.until.as_micros(), core: Mutex::new(core) };
+            let wait = Wait { registry: registry.clone().unbind(), server, until: core.until.as_micros(), core: Mutex::new(core) };
             Ok(Bound::new(registry.py(), wait)?.into_any())
         }
     }
@@ -34,6 +60,7 @@ fn respond<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyA
 #[pyclass(frozen, module = "callboard")]
 pub struct Wait {
     registry: Py<Registry>,
+    server: serve::Server,
     /// When it is answered all the same, in microseconds.
     #[pyo3(get)]
     until: u64,
@@ -48,7 +75,7 @@ impl Wait {
     fn resume<'py>(slf: &Bound<'py, Self>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
         let (wait, py) = (slf.get(), slf.py());
         let waiting = wait.core.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match wait.registry.get().change(py, clock::at(now), |core, now| Ok(serve::resume(core, waiting, now)))? {
+        match wait.registry.get().change(py, clock::at(now), |core, now| Ok(wait.server.resume(core, waiting, now)))? {
             Reply::Response(response) => respond(py, &response),
             Reply::Wait(core) => {
                 *wait.core.lock().unwrap_or_else(PoisonError::into_inner) = core;

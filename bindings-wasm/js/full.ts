@@ -1,7 +1,7 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
-import { expected, frozen, frozenCamel, known, plain } from "./document.ts";
+import { expected, frozen, frozenCamel, known, plain, settings } from "./document.ts";
 import { call } from "./errors.ts";
 import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
@@ -111,7 +111,26 @@ export interface HttpRequest {
   readonly path: string;
   /** As it was sent, without the question mark. */
   readonly query?: string;
+  /** Those that a protocol may ask for; a `Headers`, or pairs. */
+  readonly headers?: Iterable<readonly [name: string, value: string]>;
   readonly body?: Uint8Array | string;
+  /** The IP address of who asks: a Consul service that names no address is there. */
+  readonly peer?: string;
+}
+
+/** Under which names the protocols serve. */
+export interface ServerOptions {
+  /** The namespace of the protocols that have none; `default` when none is named. */
+  readonly namespace?: string;
+  /** The datacenter that Consul's clients see; `dc1` when none is named. */
+  readonly datacenter?: string;
+  /** The node that Consul's clients see, on which services are that name no node; `callboard` when none is named. */
+  readonly node?: string;
+}
+
+/** Under which names to serve. */
+export interface Served {
+  readonly server?: Server;
 }
 
 /** A response of callboard's HTTP API. */
@@ -121,6 +140,7 @@ export interface HttpResponse {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
+let served: (server: Server | undefined) => raw.Server | undefined;
 let waiting: (registry: Registry, reply: raw.Reply) => Wait;
 
 /** Reads a payload of another registry. */
@@ -205,7 +225,29 @@ export class Balancer extends CoreBalancer {
   }
 }
 
-/** A registry that also takes other registries' payloads and answers callboard's HTTP API. */
+/** Under which names the protocols serve: the namespace of those that have none, and the datacenter and the node that Consul's clients see. */
+export class Server {
+  readonly #owned: Owned<raw.Server>;
+
+  constructor(options?: ServerOptions) {
+    this.#owned = new Owned("Server", settings(options, (document) => new raw.Server(document)));
+  }
+
+  /** Frees its memory; the garbage collector would too. */
+  dispose(): void {
+    this.#owned.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  static {
+    served = (server) => server?.#owned.get();
+  }
+}
+
+/** A registry that also takes other registries' payloads and answers the protocols of others. */
 export class Registry extends CoreRegistry {
   /** The registry of a snapshot, in a new epoch. Leases start anew at `now`. */
   static override restore(snapshot: Uint8Array, config?: Config, options?: Timed): Registry {
@@ -221,27 +263,32 @@ export class Registry extends CoreRegistry {
   }
 
   /**
-   * Answers a request to callboard's HTTP API (`GET /v1/openapi.json` describes it): with a response, or with a `Wait`
-   * for a long poll.
+   * Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, told apart by the path: with a
+   * response, or with a `Wait` for a long poll.
    */
-  handle(request: HttpRequest, options?: Timed): HttpResponse | Wait {
-    known(options, ["now"]);
-    known(request, ["method", "path", "query", "body"]);
-    const { method, path, query = "", body = "" } = request;
-    const parts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), bytesOf(body)] as const;
-    const reply = inside(this).change(options, (registry, time) => registry.handle(...parts, time));
+  handle(request: HttpRequest, options?: Served & Timed): HttpResponse | Wait {
+    known(options, ["server", "now"]);
+    known(request, ["method", "path", "query", "headers", "body", "peer"]);
+    const { method, path, query = "", headers = [], body = "", peer = "" } = request;
+    const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), textOf(peer, "peer")];
+    for (const [name, value] of headers) texts.push(textOf(name, "headers"), textOf(value, "headers"));
+    const [bytes, server] = [bytesOf(body), served(options?.server)];
+    const reply = inside(this).change(options && { now: options.now }, (registry, time) => registry.handle(texts, bytes, server, time));
     const response = responseOf(reply);
     if (response === undefined) return waiting(this, reply);
     reply.free();
     return response;
   }
 
-  /** Answers a standard `Request` to callboard's HTTP API with a standard `Response`; a long poll waits without holding anything up. */
-  async respond(request: Request): Promise<Response> {
+  /** `handle` of a standard `Request`, with a standard `Response`; a long poll waits without holding anything up. */
+  async respond(request: Request, options?: Served & { readonly peer?: string }): Promise<Response> {
+    known(options, ["server", "peer"]);
+    const { server, peer = "" } = options ?? {};
     const { pathname, search } = new URL(request.url);
     const body = new Uint8Array(await request.arrayBuffer());
     let revision = this.revision;
-    let reply = this.handle({ method: request.method, path: pathname, query: search.slice(1), body });
+    const { method, headers: asked } = request;
+    let reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer }, server && { server });
     while (reply instanceof Wait) {
       await this.changed({ revision, until: reply.until, signal: request.signal });
       revision = this.revision;

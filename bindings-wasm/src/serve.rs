@@ -1,15 +1,31 @@
-//! callboard's HTTP API as plain calls: the host brings the socket.
+//! The protocols as plain calls: the host brings the socket.
 
 use callboard::serve::{self, Request, Response};
 use wasm_bindgen::prelude::*;
 
+use crate::convert;
 use crate::errors::{Result, time};
 use crate::registry::Registry;
+
+/// Under which names the protocols serve.
+#[wasm_bindgen]
+pub struct Server {
+    inner: serve::Server,
+}
+
+#[wasm_bindgen]
+impl Server {
+    #[wasm_bindgen(constructor)]
+    pub fn new(settings: JsValue) -> Result<Server> {
+        Ok(Self { inner: serve::Server::from_value(&convert::value(settings)?)? })
+    }
+}
 
 /// A response, or a request that waits.
 #[wasm_bindgen]
 pub struct Reply {
     inner: serve::Reply,
+    server: serve::Server,
 }
 
 #[wasm_bindgen]
@@ -47,16 +63,21 @@ impl Reply {
 
 #[wasm_bindgen]
 impl Registry {
-    /// Answers a request.
-    pub fn handle(&mut self, method: &str, path: &str, query: &str, body: &[u8], now: f64) -> Result<Reply> {
-        Ok(Reply { inner: serve::handle(&mut self.inner, &Request { method, path, query, body }, time(now)?) })
+    /// Answers a request: `texts` are its method, path, query and peer, then the names and values of its headers in turn.
+    pub fn handle(&mut self, texts: Vec<String>, body: &[u8], server: Option<&Server>, now: f64) -> Result<Reply> {
+        let text = |at: usize| texts.get(at).map_or("", String::as_str);
+        let [method, path, query, peer] = [text(0), text(1), text(2), text(3)];
+        let headers: Vec<(&str, &str)> = texts.get(4..).unwrap_or_default().chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
+        let server = server.map(|server| server.inner.clone()).unwrap_or_default();
+        let request = Request { method, path, query, headers: &headers, body, peer };
+        Ok(Reply { inner: server.handle(&mut self.inner, &request, time(now)?), server })
     }
 
     /// Asks again about a request that waits; one that was answered stays so.
     pub fn resume(&mut self, reply: &mut Reply, now: f64) -> Result {
         let now = time(now)?;
         if let serve::Reply::Wait(wait) = &reply.inner {
-            reply.inner = serve::resume(&mut self.inner, wait.clone(), now);
+            reply.inner = reply.server.resume(&mut self.inner, wait.clone(), now);
         }
         Ok(())
     }

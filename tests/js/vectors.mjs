@@ -268,8 +268,10 @@ const VERBS = {
   lost({ feed = "feed" }, now) {
     return named(this.feeds, feed).failed({ now });
   },
-  request({ method, path, query = "", body = "", hex }, now, keep = "request") {
-    return this.reply(this.registry.handle({ method, path, query, body: bytesOf(body, hex) }, { now }), keep);
+  request({ method, path, query = "", headers = {}, body = "", hex, peer = "", server: settings }, now, keep = "request") {
+    const server = new this.callboard.Server(settings);
+    const request = { method, path, query, headers: Object.entries(headers), body: bytesOf(body, hex), peer };
+    return this.reply(this.registry.handle(request, { server, now }), keep);
   },
   resume({ from = "request" }, now, keep = "request") {
     return this.reply(named(this.waits, from).resume({ now }), keep);

@@ -303,7 +303,16 @@ class Host:
 
     def do_request(self, args, keep, now):
         body = payload(dict(args)) if "body" in args or "hex" in args else b""
-        reply = self.registry.handle(args["method"], args["path"], args.get("query", ""), body, now=now)
+        reply = self.registry.handle(
+            args["method"],
+            args["path"],
+            args.get("query", ""),
+            body,
+            headers=list(args.get("headers", {}).items()),
+            peer=args.get("peer"),
+            server=callboard.Server(**args.get("server", {})),
+            now=now,
+        )
         return self.replied(reply, keep or "request")
 
     def do_resume(self, args, keep, now):
@@ -315,7 +324,10 @@ class Host:
             self.waits[name] = reply
             return {"wait": {"until": reply.until}}
         headers = dict(reply.headers)
-        body = json.loads(reply.body) if headers.get("content-type") == "application/json" else reply.body
+        kind = headers.get("content-type", "")
+        body = json.loads(reply.body) if kind == "application/json" else reply.body
+        if isinstance(body, bytes) and kind != "application/octet-stream":
+            body = body.decode()
         return {"status": reply.status, "headers": headers, "body": body}
 
 

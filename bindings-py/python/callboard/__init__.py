@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Feed, Pick, Query, Registry, Wait, codes, decode, encode, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Server, Wait, codes, decode, encode, now
 from ._types import (
     Admin,
     Advanced,
@@ -65,6 +65,7 @@ __all__ = [
     "Registered",
     "Registry",
     "Response",
+    "Server",
     "Skipped",
     "UnavailableError",
     "UsageError",

@@ -319,9 +319,21 @@ class Registry:
     def watch(self, query: _Asked) -> Watch:
         """Follows a query: `poll()` it, or `async for change in` it."""
 
-    def handle(self, method: str, path: str, query: str = "", body: bytes | str = b"", *, now: int | None = None) -> Response | Wait:
-        """Answers a request to callboard's HTTP API (`GET /v1/openapi.json` describes it): a response, or a `Wait` for a long
-        poll. `path` and `query` are as they were sent, not decoded."""
+    def handle(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        body: bytes | str = b"",
+        *,
+        headers: Sequence[tuple[str, str]] | None = None,
+        peer: str | None = None,
+        server: Server | None = None,
+        now: int | None = None,
+    ) -> Response | Wait:
+        """Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, told apart by the path: a
+        response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
+        asks."""
 
     def _listen(self, callable: Callable[[], object]) -> int: ...
     def _unlisten(self, listener: int) -> None: ...
@@ -525,6 +537,13 @@ class Pick:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
+
+@final
+class Server:
+    """Under which names the protocols serve: the namespace of those that have none, and the datacenter and the node that Consul's
+    clients see."""
+
+    def __new__(cls, *, namespace: str = "default", datacenter: str = "dc1", node: str = "callboard") -> Self: ...
 
 @final
 class Wait:

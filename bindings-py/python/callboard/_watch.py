@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from ._native import Wait, now
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from typing_extensions import Self
 
-    from ._native import Query, Registry, View
+    from ._native import Query, Registry, Server, View
     from ._types import Change, Delta, Response
 
 
@@ -44,10 +46,20 @@ async def _changed(registry: Registry, revision: int, until: int | None = None) 
         registry._unlisten(listener)
 
 
-async def respond(registry: Registry, method: str, path: str, query: str = "", body: bytes | str = b"") -> Response:
+async def respond(
+    registry: Registry,
+    method: str,
+    path: str,
+    query: str = "",
+    body: bytes | str = b"",
+    *,
+    headers: Sequence[tuple[str, str]] | None = None,
+    peer: str | None = None,
+    server: Server | None = None,
+) -> Response:
     """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up."""
     revision = registry.revision
-    reply = registry.handle(method, path, query, body)
+    reply = registry.handle(method, path, query, body, headers=headers, peer=peer, server=server)
     while isinstance(reply, Wait):
         await _changed(registry, revision, reply.until)
         revision = registry.revision

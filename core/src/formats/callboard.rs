@@ -77,8 +77,8 @@ mod tests {
 
     /// One question and what its answer makes of the follower's registry: ids with their availability.
     fn follow(server: &mut Registry, local: &mut Registry, query: &str, now: Timestamp) -> Vec<(String, Availability)> {
-        let request = Request { method: "GET", path: "/v1/instances/default/web", query, body: b"" };
-        let Reply::Response(response) = serve::handle(server, &request, now) else { panic!() };
+        let request = Request { method: "GET", path: "/v1/instances/default/web", query, ..Request::default() };
+        let Reply::Response(response) = serve::Server::default().handle(server, &request, now) else { panic!() };
         let mut feed = Feed::new(FeedConfig::new("board", Format::Callboard).service("web")).unwrap();
         feed.take(local, &response.body, now).unwrap();
         let all = Query::service("web").health(HealthFilter::Any);

@@ -19,7 +19,7 @@ use crate::value::Value;
 
 /// One thing that stands in the text. Lists and maps are followed by what is in them, up to `end`; a map by keys and values in turn.
 #[derive(Clone, Copy)]
-pub(super) enum Item<'a> {
+pub(crate) enum Item<'a> {
     Null,
     Bool(bool),
     Int(i64),
@@ -32,7 +32,7 @@ pub(super) enum Item<'a> {
 }
 
 /// A document.
-pub(super) struct Document<'a> {
+pub(crate) struct Document<'a> {
     items: Vec<Item<'a>>,
     unescaped: String,
     root: usize,
@@ -40,14 +40,14 @@ pub(super) struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// A document without anything in it yet, with room for so many things, of a payload of so many bytes.
-    pub(super) fn with_room(marks: usize, bytes: usize) -> Self {
+    pub(crate) fn with_room(marks: usize, bytes: usize) -> Self {
         // No two things are less than two bytes apart, save brackets.
         let room = marks.saturating_add(16).min((bytes / 2).saturating_add(limits::DOCUMENT_DEPTH)).min(limits::DOCUMENT_NODES);
         Self { items: Vec::with_capacity(room), unescaped: String::new(), root: 0 }
     }
 
     /// Puts a thing at the end.
-    pub(super) fn push(&mut self, item: Item<'a>) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, item: Item<'a>) -> Result<(), Error> {
         if self.items.len() >= limits::DOCUMENT_NODES {
             return Err(Error::too_large("values", limits::DOCUMENT_NODES as u64));
         }
@@ -56,13 +56,13 @@ impl<'a> Document<'a> {
     }
 
     /// Puts a text of the payload at the end.
-    pub(super) fn push_text(&mut self, text: &'a str) -> Result<(), Error> {
+    pub(crate) fn push_text(&mut self, text: &'a str) -> Result<(), Error> {
         check(text)?;
         self.push(Item::Text(text))
     }
 
     /// Puts a text at the end that does not stand in the payload as it is.
-    pub(super) fn push_unescaped(&mut self, text: &str) -> Result<(), Error> {
+    pub(crate) fn push_unescaped(&mut self, text: &str) -> Result<(), Error> {
         check(text)?;
         // A payload is at most 8 MiB.
         let start = self.unescaped.len() as u32;
@@ -72,12 +72,12 @@ impl<'a> Document<'a> {
     }
 
     /// Makes what stands at a place the root.
-    pub(super) fn root_is(&mut self, at: usize) {
+    pub(crate) fn root_is(&mut self, at: usize) {
         self.root = at;
     }
 
     /// The place of a list or map that begins here, within so many others.
-    pub(super) fn open(&mut self, depth: usize) -> Result<usize, Error> {
+    pub(crate) fn open(&mut self, depth: usize) -> Result<usize, Error> {
         if depth >= limits::DOCUMENT_DEPTH {
             return Err(Error::too_large("depth", limits::DOCUMENT_DEPTH as u64));
         }
@@ -87,7 +87,7 @@ impl<'a> Document<'a> {
     }
 
     /// Ends the list that began at a place.
-    pub(super) fn close_list(&mut self, at: usize) {
+    pub(crate) fn close_list(&mut self, at: usize) {
         self.close(at, Item::List);
     }
 
@@ -95,7 +95,7 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     /// [`Code::DuplicateKey`].
-    pub(super) fn close_map(&mut self, at: usize) -> Result<(), Error> {
+    pub(crate) fn close_map(&mut self, at: usize) -> Result<(), Error> {
         if self.has_twin(at) {
             return Err(Error::new(Code::DuplicateKey, "body").message("a key stands twice in one map"));
         }
@@ -112,7 +112,7 @@ impl<'a> Document<'a> {
     }
 
     /// What the document is.
-    pub(super) fn root(&self) -> Node<'_> {
+    pub(crate) fn root(&self) -> Node<'_> {
         Node { document: self, at: self.root }
     }
 
@@ -169,7 +169,7 @@ impl<'d> Iterator for Keys<'d> {
 
 /// One thing in a document.
 #[derive(Clone, Copy)]
-pub(super) struct Node<'d> {
+pub(crate) struct Node<'d> {
     document: &'d Document<'d>,
     at: usize,
 }
@@ -187,7 +187,7 @@ impl<'d> Node<'d> {
     }
 
     /// What it is, in a word an error can use.
-    pub(super) fn type_name(self) -> &'static str {
+    pub(crate) fn type_name(self) -> &'static str {
         match self.item() {
             Item::Null => "null",
             Item::Bool(_) => "a boolean",
@@ -198,35 +198,35 @@ impl<'d> Node<'d> {
         }
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         matches!(self.item(), Item::Null)
     }
 
-    pub(super) fn is_map(self) -> bool {
+    pub(crate) fn is_map(self) -> bool {
         matches!(self.item(), Item::Map(_))
     }
 
-    pub(super) fn is_list(self) -> bool {
+    pub(crate) fn is_list(self) -> bool {
         matches!(self.item(), Item::List(_))
     }
 
     /// What stands at a key, when this is a map that has it and it is not null.
-    pub(super) fn get(self, key: &str) -> Option<Node<'d>> {
+    pub(crate) fn get(self, key: &str) -> Option<Node<'d>> {
         self.pairs().find(|(name, _)| *name == key).map(|(_, node)| node).filter(|node| !node.is_null())
     }
 
     /// What stands at the first of some keys that is there: `socketAddress` or `socket_address`.
-    pub(super) fn any(self, keys: &[&str]) -> Option<Node<'d>> {
+    pub(crate) fn any(self, keys: &[&str]) -> Option<Node<'d>> {
         keys.iter().find_map(|key| self.get(key))
     }
 
     /// What stands at the end of a path of keys.
-    pub(super) fn path(self, keys: &[&str]) -> Option<Node<'d>> {
+    pub(crate) fn path(self, keys: &[&str]) -> Option<Node<'d>> {
         keys.iter().try_fold(self, |node, key| node.get(key))
     }
 
     /// The pairs of a map in their order; none of anything else.
-    pub(super) fn pairs(self) -> impl Iterator<Item = (&'d str, Node<'d>)> {
+    pub(crate) fn pairs(self) -> impl Iterator<Item = (&'d str, Node<'d>)> {
         let Node { document, at } = self;
         let end = if self.is_map() { document.behind(at) } else { 0 };
         let mut at = at.saturating_add(1);
@@ -242,7 +242,7 @@ impl<'d> Node<'d> {
     }
 
     /// What is in a list; of null nothing, and anything else is a list of itself.
-    pub(super) fn items(self) -> impl Iterator<Item = Node<'d>> {
+    pub(crate) fn items(self) -> impl Iterator<Item = Node<'d>> {
         let Node { document, at } = self;
         let (mut at, end) = match self.item() {
             Item::Null => (0, 0),
@@ -260,17 +260,17 @@ impl<'d> Node<'d> {
     }
 
     /// What is in the list at a key.
-    pub(super) fn list(self, key: &str) -> impl Iterator<Item = Node<'d>> {
+    pub(crate) fn list(self, key: &str) -> impl Iterator<Item = Node<'d>> {
         self.get(key).into_iter().flat_map(Node::items)
     }
 
     /// The text, when this is a string.
-    pub(super) fn as_str(self) -> Option<&'d str> {
+    pub(crate) fn as_str(self) -> Option<&'d str> {
         self.document.text(self.at)
     }
 
     /// The text of a string, a whole number or a truth value.
-    pub(super) fn scalar(self) -> Option<Cow<'d, str>> {
+    pub(crate) fn scalar(self) -> Option<Cow<'d, str>> {
         match self.item() {
             Item::Int(int) => Some(Cow::Owned(int.to_string())),
             Item::Bool(truth) => Some(Cow::Borrowed(if truth { "true" } else { "false" })),
@@ -279,12 +279,12 @@ impl<'d> Node<'d> {
     }
 
     /// The text at a key, also of a whole number or a truth value; empty for anything else.
-    pub(super) fn text(self, key: &str) -> Cow<'d, str> {
+    pub(crate) fn text(self, key: &str) -> Cow<'d, str> {
         self.get(key).and_then(Node::scalar).unwrap_or_default()
     }
 
     /// The number, also when text spells it; NaN when it is something else; none when it is null or empty text.
-    pub(super) fn number(self) -> Option<f64> {
+    pub(crate) fn number(self) -> Option<f64> {
         match self.item() {
             Item::Null => None,
             Item::Int(int) => Some(int as f64),
@@ -298,7 +298,7 @@ impl<'d> Node<'d> {
     }
 
     /// The whole number from 0 to 2^64 - 1, also when text spells it; none for anything else.
-    pub(super) fn whole(self) -> Option<u64> {
+    pub(crate) fn whole(self) -> Option<u64> {
         match self.item() {
             Item::Int(int) => u64::try_from(int).ok(),
             Item::Float(float) if (0.0..18_446_744_073_709_551_616.0).contains(&float) && (float as u64) as f64 == float => {
@@ -309,7 +309,7 @@ impl<'d> Node<'d> {
     }
 
     /// The truth value, also when text spells it.
-    pub(super) fn truth(self) -> Option<bool> {
+    pub(crate) fn truth(self) -> Option<bool> {
         match self.item() {
             Item::Bool(truth) => Some(truth),
             _ => self.as_str().and_then(|text| match text {
@@ -324,7 +324,7 @@ impl<'d> Node<'d> {
     ///
     /// # Errors
     /// [`Code::InvalidAddress`] about `field` for anything that is no whole number from 0 to 65 535.
-    pub(super) fn port(self, field: &str) -> Result<Option<u16>, Error> {
+    pub(crate) fn port(self, field: &str) -> Result<Option<u16>, Error> {
         let Some(number) = self.number() else { return Ok(None) };
         let port = number as u16;
         if f64::from(port) != number {
@@ -334,7 +334,7 @@ impl<'d> Node<'d> {
     }
 
     /// The same as a document of ours.
-    pub(super) fn to_value(self) -> Value {
+    pub(crate) fn to_value(self) -> Value {
         match self.item() {
             Item::Null => Value::Null,
             Item::Bool(truth) => Value::Bool(truth),
@@ -358,7 +358,7 @@ fn check(text: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Code::LimitExceeded`] for one of more than 8 MiB, [`Code::Malformed`] for one that is not UTF-8.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Error> {
     if bytes.len() > limits::PAYLOAD_BYTES {
         return Err(Error::too_large("body", limits::PAYLOAD_BYTES as u64));
     }

@@ -13,7 +13,7 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     /// [`Code::Malformed`], [`Code::DuplicateKey`], [`Code::LimitExceeded`].
-    pub(super) fn json(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub(crate) fn json(bytes: &'a [u8]) -> Result<Self, Error> {
         let text = text(bytes)?;
         // Each thing but the first stands behind one of these.
         let marks = bytes.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();

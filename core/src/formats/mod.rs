@@ -12,7 +12,7 @@ mod curator;
 mod decoded;
 #[cfg(feature = "dns")]
 mod dns;
-mod document;
+pub(crate) mod document;
 #[cfg(feature = "dubbo")]
 mod dubbo;
 #[cfg(feature = "envoy")]
@@ -22,7 +22,7 @@ mod etcd;
 #[cfg(feature = "eureka")]
 mod eureka;
 mod feed;
-mod fit;
+pub(crate) mod fit;
 mod json;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
@@ -35,7 +35,7 @@ mod parts;
 mod prometheus;
 mod recall;
 #[cfg(feature = "eureka")]
-mod xml;
+pub(crate) mod xml;
 #[cfg(feature = "yaml")]
 mod yaml;
 

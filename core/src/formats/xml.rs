@@ -23,7 +23,7 @@ impl<'a> Document<'a> {
     ///
     /// # Errors
     /// [`Code::Malformed`], [`Code::LimitExceeded`].
-    pub(super) fn xml(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub(crate) fn xml(bytes: &'a [u8]) -> Result<Self, Error> {
         let text = text(bytes)?;
         let wrong = |what| Error::new(Code::Malformed, "body").message(what);
         if text.contains("xmlns") {
@@ -99,7 +99,7 @@ fn put_text<'a>(document: &mut Document<'a>, text: &StringStorage<'a>, trim: boo
 }
 
 /// Writes a map of one root in the same shape. What XML has no way to say is left out: keys that are no names of it, control characters.
-pub(super) fn write(document: &Value) -> Vec<u8> {
+pub(crate) fn write(document: &Value) -> Vec<u8> {
     let mut out = String::new();
     for (name, value) in document.as_map().unwrap_or_default() {
         element(&mut out, name, value);

@@ -224,6 +224,13 @@ impl Registry {
         self.store.resolve(handle).is_some_and(|slot| self.store.revision(slot) <= since)
     }
 
+    /// The records of an id in any service of a namespace: a look at each service.
+    #[cfg(feature = "serve")]
+    pub(crate) fn find(&self, namespace: &str, id: &str) -> Vec<Handle> {
+        let services = self.store.services.list(Some(namespace));
+        services.filter_map(|(number, _)| Some(self.store.handle(self.store.find(number, id)?))).collect()
+    }
+
     /// The record of a handle, if it is still there.
     pub fn instance(&self, handle: Handle) -> Option<Instance> {
         let slot = self.store.resolve(handle)?;

@@ -17,8 +17,12 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The query as it was sent, without the question mark; may be empty.
     pub query: &'a str,
+    /// The headers that a protocol may ask for, in any case; others may be left out.
+    pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
+    /// The IP address of who asks, as the host knows it; may be empty. A Consul service that names no address is there.
+    pub peer: &'a str,
 }
 
 /// An HTTP response.
@@ -52,6 +56,11 @@ impl Response {
         Self { status, headers, body }
     }
 
+    /// Plain text. It may repeat what was asked: no browser is to take it for anything else.
+    pub(super) fn text(status: u16, text: impl Into<String>) -> Self {
+        Self::bytes(status, "text/plain; charset=utf-8", text.into().into_bytes()).header("x-content-type-options", "nosniff")
+    }
+
     /// The response that tells an error: `{"error": {code, kind, field, limit?, message}}`. For hosts that refuse a request themselves.
     pub fn error(error: &Error) -> Self {
         let mut pairs = alloc::vec![
@@ -73,7 +82,7 @@ impl Response {
 }
 
 /// The status that tells a code.
-fn status(code: Code) -> u16 {
+pub(super) fn status(code: Code) -> u16 {
     match (code, code.kind()) {
         (Code::QuotaExceeded, _) => 429,
         (_, Kind::Limit) => 413,
@@ -146,6 +155,11 @@ impl Parameters {
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a parameter.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Error> {

@@ -1,12 +1,21 @@
 //! Protocols as pure functions: a request and the registry in, a response out, or that there is nothing to say yet.
 //!
-//! One registry answers all of them, told apart by the path. So far there is callboard's own HTTP API ([`rest`]). A protocol is a module with
-//! its own `handle` and `resume` and an arm here.
+//! One registry answers all of them at once, told apart by the path, so that a provider of one is seen by the clients of every other:
+//!
+//! | path | protocol |
+//! |---|---|
+//! | `/v1/agent/...`, `/v1/catalog/...`, `/v1/health/.../...`, `/v1/status/...` | Consul's HTTP API ([`consul`]) |
+//! | any other | callboard's own HTTP API ([`rest`]) |
 
+pub mod consul;
 mod http;
+mod poll;
 pub mod rest;
+mod route;
+mod server;
 
 pub use http::{Reply, Request, Response};
+pub use server::Server;
 
 use crate::registry::Registry;
 use crate::time::Timestamp;
@@ -23,19 +32,35 @@ pub struct Wait {
 #[derive(Clone, Debug)]
 enum Watched {
     Rest(rest::Watched),
+    Consul(consul::Watched),
 }
 
-/// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
-pub fn handle(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
-    registry.advance(now);
-    rest::handle(registry, request, now)
-}
-
-/// Asks again about a request that waits.
-pub fn resume(registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
-    registry.advance(now);
-    let Wait { until, watched } = wait;
-    match watched {
-        Watched::Rest(watched) => rest::resume(registry, watched, until, now),
+impl Server {
+    /// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
+    pub fn handle(&self, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+        registry.advance(now);
+        if consul::has(request.path) { consul::handle(self, registry, request, now) } else { rest::handle(registry, request, now) }
     }
+
+    /// Asks again about a request that waits.
+    pub fn resume(&self, registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
+        registry.advance(now);
+        let Wait { until, watched } = wait;
+        match watched {
+            Watched::Rest(watched) => rest::resume(registry, watched, until, now),
+            Watched::Consul(watched) => consul::resume(self, registry, watched, until, now),
+        }
+    }
+}
+
+/// [`Server::handle`] of a server as it is by default.
+#[cfg(test)]
+fn handle(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+    Server::default().handle(registry, request, now)
+}
+
+/// [`Server::resume`] of a server as it is by default.
+#[cfg(test)]
+fn resume(registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
+    Server::default().resume(registry, wait, now)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callboard::Timestamp;
 use callboard::registry::{Config, Registry};
-use callboard::serve::{self, Reply, Request, Response};
+use callboard::serve::{Reply, Request, Response, Server};
 use tokio::sync::{Notify, watch};
 
 use crate::disk;
@@ -15,6 +15,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct Board {
     registry: Mutex<Registry>,
+    server: Server,
     /// Zero of the registry's clock.
     started: Instant,
     file: Option<PathBuf>,
@@ -53,6 +54,7 @@ impl Board {
         let revision = registry.revision();
         Ok(Self {
             registry: Mutex::new(registry),
+            server: Server::default(),
             started: Instant::now(),
             file,
             revision: watch::Sender::new(revision),
@@ -91,7 +93,7 @@ impl Board {
     pub async fn answer(&self, request: &Request<'_>) -> Result<Response, Error> {
         // Subscribed before the first look: a change in between is seen.
         let (mut changes, mut stopping) = (self.revision.subscribe(), self.stopping.subscribe());
-        let mut reply = self.with(|registry, now| serve::handle(registry, request, now));
+        let mut reply = self.with(|registry, now| self.server.handle(registry, request, now));
         loop {
             match reply {
                 Reply::Response(response) => {
@@ -107,7 +109,7 @@ impl Board {
                         () = tokio::time::sleep(left) => {}
                         _ = stopping.wait_for(|stopping| *stopping) => wait.until = Timestamp::ZERO,
                     }
-                    reply = self.with(|registry, now| serve::resume(registry, wait, now));
+                    reply = self.with(|registry, now| self.server.resume(registry, wait, now));
                 }
             }
         }

@@ -12,13 +12,14 @@
 mod board;
 mod disk;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use board::Board;
@@ -60,7 +61,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let writer = tokio::spawn(Arc::clone(&board).keep_on_disk());
     let app = Router::new().fallback(answer).with_state(Arc::clone(&board));
     let stopping = Arc::clone(&board);
-    let served = axum::serve(listener, app).with_graceful_shutdown(async move {
+    let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -85,7 +86,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 /// One request, however long it has to wait.
-async fn answer(State(board): State<Arc<Board>>, request: Request<Body>) -> Response {
+async fn answer(State(board): State<Arc<Board>>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let body = match timeout(PATIENCE, to_bytes(body, limits::PAYLOAD_BYTES)).await {
         Ok(Ok(body)) => body,
@@ -97,11 +98,15 @@ async fn answer(State(board): State<Arc<Board>>, request: Request<Body>) -> Resp
         }
         Err(_) => return (StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response(),
     };
+    // Headers that are no text are nobody's business here.
+    let headers: Vec<_> = parts.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
     let request = callboard::serve::Request {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or(""),
+        headers: &headers,
         body: &body,
+        peer: &peer.ip().to_canonical().to_string(),
     };
     match board.answer(&request).await {
         Ok(response) => send(response),

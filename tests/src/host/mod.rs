@@ -11,7 +11,7 @@ use callboard::formats::Feed;
 use callboard::model::{DEFAULT_NAMESPACE, Registration};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Registry, View};
-use callboard::serve::Wait;
+use callboard::serve::{Server, Wait};
 use callboard::{Code, Error, Timestamp, Value};
 
 /// Everything one case works on.
@@ -21,7 +21,7 @@ pub struct Host {
     views: BTreeMap<String, View>,
     snapshots: BTreeMap<String, Vec<u8>>,
     balancers: BTreeMap<String, Balancer>,
-    waits: BTreeMap<String, Wait>,
+    waits: BTreeMap<String, (Server, Wait)>,
     feeds: BTreeMap<String, Feed>,
 }
 

@@ -2,7 +2,7 @@
 
 use callboard::formats::{Context, Feed, FeedConfig, Format, Transport, decode, encode_value};
 use callboard::model::DEFAULT_NAMESPACE;
-use callboard::serve::{self, Reply, Request};
+use callboard::serve::{Reply, Request, Server};
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, part, text, text_or};
@@ -47,28 +47,37 @@ impl Host {
             "request" => {
                 let body = body(args).unwrap_or_default();
                 let (method, path, query) = (text(args, "method")?, text(args, "path")?, text_or(args, "query", "")?);
-                let reply = serve::handle(&mut self.registry, &Request { method, path, query, body: &body }, now);
-                Ok(self.reply(reply, keep.unwrap_or("request")))
+                let headers = args.get("headers").and_then(Value::as_map).unwrap_or_default();
+                let headers: Vec<(&str, &str)> =
+                    headers.iter().map(|(name, value)| (name.as_str(), value.as_str().expect("text"))).collect();
+                let request = Request { method, path, query, headers: &headers, body: &body, peer: text_or(args, "peer", "")? };
+                let server = Server::from_value(args.get("server").unwrap_or(&Value::Map(Vec::new())))?;
+                let reply = server.handle(&mut self.registry, &request, now);
+                Ok(self.reply(server, reply, keep.unwrap_or("request")))
             }
             _ => {
                 let name = text_or(args, "from", "request")?;
-                let wait = self.waits.remove(name).unwrap_or_else(|| panic!("no request {name:?} waits"));
-                let reply = serve::resume(&mut self.registry, wait, now);
-                Ok(self.reply(reply, name))
+                let (server, wait) = self.waits.remove(name).unwrap_or_else(|| panic!("no request {name:?} waits"));
+                let reply = server.resume(&mut self.registry, wait, now);
+                Ok(self.reply(server, reply, name))
             }
         }
     }
 
-    fn reply(&mut self, reply: Reply, name: &str) -> Value {
+    fn reply(&mut self, server: Server, reply: Reply, name: &str) -> Value {
         match reply {
             Reply::Wait(wait) => {
                 let until = Value::from(wait.until.as_micros());
-                self.waits.insert(name.to_owned(), wait);
+                self.waits.insert(name.to_owned(), (server, wait));
                 Value::map([("wait", Value::map([("until", until)]))])
             }
             Reply::Response(response) => {
-                let json = response.headers.iter().any(|(name, value)| *name == "content-type" && value == "application/json");
-                let body = if json { Value::from_json(&response.body).expect("JSON") } else { Value::Null };
+                let kind = response.headers.iter().find(|(name, _)| *name == "content-type").map_or("", |(_, value)| value);
+                let body = match kind {
+                    "application/json" => Value::from_json(&response.body).expect("JSON"),
+                    "application/octet-stream" => Value::Null,
+                    _ => Value::from(String::from_utf8(response.body).expect("UTF-8")),
+                };
                 let headers = response.headers.into_iter().map(|(name, value)| (name, Value::from(value)));
                 Value::map([("status", Value::from(u64::from(response.status))), ("headers", Value::map(headers)), ("body", body)])
             }

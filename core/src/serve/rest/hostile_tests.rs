@@ -132,7 +132,7 @@ fn spoilt_requests_are_answered_and_errors_change_nothing() {
             parts[at] = spoil(&mut rng, [method, path, query, body][at]);
         }
         let texts: Vec<String> = parts.iter().map(|part| String::from_utf8_lossy(part).into_owned()).collect();
-        let request = Request { method: &texts[0], path: &texts[1], query: &texts[2], body: &parts[3] };
+        let request = Request { method: &texts[0], path: &texts[1], query: &texts[2], body: &parts[3], ..Request::default() };
         // What time does by itself is no fault of the request.
         registry.advance(now);
         let before = registry.snapshot();
@@ -188,7 +188,7 @@ fn extremes_are_answered() {
         ("GET", "/v1/instances/default/web", "epoch=1&revision=9007199254740991&wait=301", "", "limit-exceeded"),
     ];
     for (method, path, query, body, code) in cases {
-        let request = Request { method, path, query, body: body.as_bytes() };
+        let request = Request { method, path, query, body: body.as_bytes(), ..Request::default() };
         let Reply::Response(response) = handle(&mut registry, &request, now) else { panic!("{path} waits") };
         check(&request, &response, false);
         let document = Value::from_json(&response.body).unwrap();
@@ -197,7 +197,7 @@ fn extremes_are_answered() {
     }
     // A position of the future is not waited for, and at the end of time nobody waits.
     for query in ["epoch=1&revision=9007199254740991&wait=1", "epoch=1&revision=0&wait=300"] {
-        let request = Request { method: "GET", path: "/v1/instances/default/web", query, body: b"" };
+        let request = Request { method: "GET", path: "/v1/instances/default/web", query, body: b"", ..Request::default() };
         assert!(matches!(handle(&mut registry, &request, now), Reply::Response(_)));
     }
     assert!(registry.is_empty());

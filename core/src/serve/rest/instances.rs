@@ -6,8 +6,9 @@ use super::{Call, Reply, Response, Watched, waits};
 use crate::error::{Code, Error};
 use crate::model::{Health, Override, Registration};
 use crate::query::Query;
-use crate::registry::{Changes, Mode, Put, Registry, View};
+use crate::registry::{Mode, Put, Registry, View};
 use crate::serve::http::body;
+use crate::serve::poll::is_unchanged;
 use crate::value::{Fields, Value};
 
 pub(super) const CONDITIONS: &[&str] = &["mode", "if_revision"];
@@ -113,16 +114,6 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     let here = call.registry.position();
     let continued = wait.is_some_and(|(since, _)| since.epoch == here.epoch && since.revision <= here.revision);
     Ok(Reply::Response(answer(call.registry, &query, continued)))
-}
-
-/// Whether nothing since a position can have changed the answer.
-fn is_unchanged(query: &Query, changes: Changes) -> bool {
-    let Changes::Events { events, .. } = changes else { return false };
-    let asks = |service: &str| {
-        let rungs = core::iter::once(query).chain(&query.fallbacks);
-        rungs.map(|rung| rung.service.as_deref()).any(|own| own.is_none_or(|own| own == service))
-    };
-    !events.iter().any(|event| *event.namespace == *query.namespace && asks(&event.service))
 }
 
 /// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left, unless a

@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::http::{Parameters, Reply, Request, Response, segments};
+use super::route::names;
 use crate::error::{Code, Error};
 use crate::registry::{Position, Registry, View};
 use crate::time::Timestamp;
@@ -96,23 +97,6 @@ fn route(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Resu
     let (_, names, handler) = fits.find(|(method, ..)| *method == request.method).ok_or_else(|| Error::new(Code::UnknownRoute, "path"))?;
     let parameters = Parameters::read(request.query)?;
     handler(&mut Call { registry, request, names, parameters, now })
-}
-
-/// The open parts of a path that fits a template.
-fn names(template: &str, path: &[String]) -> Option<Vec<String>> {
-    let parts: Vec<&str> = template.split('/').skip(1).collect();
-    if parts.len() != path.len() {
-        return None;
-    }
-    let mut names = Vec::new();
-    for (part, segment) in parts.into_iter().zip(path) {
-        if part.starts_with('{') {
-            names.push(segment.clone());
-        } else if part != segment {
-            return None;
-        }
-    }
-    Some(names)
 }
 
 /// An error as a response; a known path with another method tells the methods it has.

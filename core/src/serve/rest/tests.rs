@@ -18,7 +18,7 @@ fn at(secs: u64) -> Timestamp {
 fn send(registry: &mut Registry, line: &str, body: &str, now: u64) -> Reply {
     let (method, target) = line.split_once(' ').unwrap_or((line, ""));
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    handle(registry, &Request { method, path, query, body: body.as_bytes() }, at(now))
+    handle(registry, &Request { method, path, query, body: body.as_bytes(), ..Request::default() }, at(now))
 }
 
 fn ask(registry: &mut Registry, line: &str, body: &str, now: u64) -> (u16, Value) {
@@ -165,7 +165,7 @@ fn any_bytes_get_an_answer() {
         let path: String = (0..rng.below(9)).map(|_| ["/", pieces[rng.below(20) as usize]].concat()).collect();
         let query: String = (0..rng.below(5)).map(|_| [pieces[rng.below(20) as usize], "&"].concat()).collect();
         let method = ["GET", "PUT", "POST", "DELETE", "", "get"][rng.below(6) as usize];
-        let request = Request { method, path: &path, query: &query, body: bodies[rng.below(8) as usize].as_bytes() };
+        let request = Request { method, path: &path, query: &query, body: bodies[rng.below(8) as usize].as_bytes(), ..Request::default() };
         if let Reply::Response(response) = handle(&mut r, &request, at(0)) {
             assert!((200..600).contains(&response.status));
             assert!(response.headers.iter().all(|(_, value)| value.bytes().all(|byte| (b' '..=b'~').contains(&byte))));

@@ -1,0 +1,61 @@
+//! Under which names the protocols serve.
+
+use alloc::string::String;
+
+use crate::error::Error;
+use crate::model::{DEFAULT_NAMESPACE, check_name};
+use crate::value::{Fields, Value};
+
+/// How a registry is served: what the protocols need to say of it that the registry does not know.
+///
+/// The registry is no part of it, and it keeps nothing: one serves any number of registries, and may be replaced between two requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// The namespace of the protocols that have none: Consul, Eureka, DNS, and Nacos' `public`. `default` when none is named.
+    pub(super) namespace: String,
+    /// The datacenter that Consul's clients see; `dc1` when none is named, as in Consul.
+    pub(super) datacenter: String,
+    /// The node that Consul's clients see, on which services are that name no node; `callboard` when none is named.
+    pub(super) node: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { namespace: DEFAULT_NAMESPACE.into(), datacenter: "dc1".into(), node: "callboard".into() }
+    }
+}
+
+impl Server {
+    /// Reads `{namespace?, datacenter?, node?}`.
+    ///
+    /// # Errors
+    /// [`Code::InvalidName`](crate::Code::InvalidName), [`Code::LimitExceeded`](crate::Code::LimitExceeded),
+    /// [`Code::UnknownField`](crate::Code::UnknownField), [`Code::InvalidArgument`](crate::Code::InvalidArgument).
+    pub fn from_value(value: &Value) -> Result<Self, Error> {
+        let fields = Fields::new(value, "", &["namespace", "datacenter", "node"])?;
+        let base = Self::default();
+        let name = |field: &str, base: String| match fields.text(field)? {
+            Some(name) => check_name(field, name).map(|()| name.into()),
+            None => Ok(base),
+        };
+        Ok(Self {
+            namespace: name("namespace", base.namespace)?,
+            datacenter: name("datacenter", base.datacenter)?,
+            node: name("node", base.node)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        let read = |key, value: &str| Server::from_value(&Value::map([(key, Value::from(value))]));
+        assert_eq!(read("node", "n1").unwrap(), Server { node: "n1".into(), ..Server::default() });
+        for (key, value) in [("node", "a\r\nb"), ("datacenter", ""), ("namespace", "../x"), ("zone", "z")] {
+            assert_eq!(read(key, value).unwrap_err().field(), key);
+        }
+    }
+}
