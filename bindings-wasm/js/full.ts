@@ -140,7 +140,7 @@ export interface HttpResponse {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-let served: (server: Server | undefined) => raw.Server | undefined;
+let served: (server: Server | undefined) => raw.Server;
 let waiting: (registry: Registry, reply: raw.Reply) => Wait;
 
 /** Reads a payload of another registry. */
@@ -243,7 +243,8 @@ export class Server {
   }
 
   static {
-    served = (server) => server?.#owned.get();
+    let usual: Server | undefined;
+    served = (server) => (server ?? (usual ??= new Server())).#owned.get();
   }
 }
 
@@ -271,9 +272,10 @@ export class Registry extends CoreRegistry {
     known(request, ["method", "path", "query", "headers", "body", "peer"]);
     const { method, path, query = "", headers = [], body = "", peer = "" } = request;
     const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), textOf(peer, "peer")];
-    for (const [name, value] of headers) texts.push(textOf(name, "headers"), textOf(value, "headers"));
-    const [bytes, server] = [bytesOf(body), served(options?.server)];
-    const reply = inside(this).change(options && { now: options.now }, (registry, time) => registry.handle(texts, bytes, server, time));
+    texts.push(...pairsOf(headers, "headers"));
+    const { server: given, ...timed } = options ?? {};
+    const [bytes, server] = [bytesOf(body), served(given)];
+    const reply = inside(this).change(timed, (registry, time) => registry.handle(texts, bytes, server, time));
     const response = responseOf(reply);
     if (response === undefined) return waiting(this, reply);
     reply.free();
@@ -389,6 +391,12 @@ export class Wait {
 }
 
 /** The response, unless the request waits. */
+/** Names and values in turn. */
+function pairsOf(pairs: Iterable<readonly [name: string, value: string]>, field: string): string[] {
+  if (typeof (pairs as Partial<typeof pairs>)?.[Symbol.iterator] !== "function") return expected("pairs", pairs, field);
+  return [...pairs].flatMap((pair) => (Array.isArray(pair) ? [textOf(pair[0], field), textOf(pair[1], field)] : expected("a pair", pair, field)));
+}
+
 function responseOf(reply: raw.Reply): HttpResponse | undefined {
   const status = reply.status();
   if (status === 0) return undefined;

@@ -64,11 +64,11 @@ impl Reply {
 #[wasm_bindgen]
 impl Registry {
     /// Answers a request: `texts` are its method, path, query and peer, then the names and values of its headers in turn.
-    pub fn handle(&mut self, texts: Vec<String>, body: &[u8], server: Option<&Server>, now: f64) -> Result<Reply> {
+    pub fn handle(&mut self, texts: Vec<String>, body: &[u8], server: &Server, now: f64) -> Result<Reply> {
         let text = |at: usize| texts.get(at).map_or("", String::as_str);
         let [method, path, query, peer] = [text(0), text(1), text(2), text(3)];
         let headers: Vec<(&str, &str)> = texts.get(4..).unwrap_or_default().chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
-        let server = server.map(|server| server.inner.clone()).unwrap_or_default();
+        let server = server.inner.clone();
         let request = Request { method, path, query, headers: &headers, body, peer };
         Ok(Reply { inner: server.handle(&mut self.inner, &request, time(now)?), server })
     }

@@ -8,7 +8,7 @@ from typing_extensions import Self, TypeAlias
 from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response
 from ._watch import Watch
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "now"]
 
 __VERSION__: Final[str]
 
