@@ -1,6 +1,10 @@
 // The documents that go in and come out. Durations are seconds, times are whole microseconds of the clock that `now`
 // reads, numbers are below 2^53.
 
+import type { Policy } from "./policy.ts";
+
+export type * from "./policy.ts";
+
 /** Whether an instance says that it works. */
 export type Health = "unknown" | "starting" | "healthy" | "degraded" | "unhealthy";
 /** The operator's word. */
@@ -309,15 +313,6 @@ export interface Skipped {
   readonly id: string;
   readonly error: { readonly code: string; readonly field: string };
 }
-
-/** The name of a balancing policy. */
-export type PolicyName = "first" | "random" | "round-robin" | "least-request" | "rendezvous" | "adaptive" | "peak-ewma"
-  | "envoy.round-robin" | "envoy.least-request" | "envoy.client-side-wrr" | "envoy.random" | "grpc.pick-first" | "grpc.round-robin"
-  | "grpc.weighted-round-robin" | "grpc.least-request" | "nginx.smooth" | "nginx.random-two" | "finagle.p2c-peak-ewma"
-  | "linkerd.peak-ewma" | "prequal" | "envoy.ring-hash" | "envoy.maglev" | "grpc.ring-hash" | "nginx.hash" | "ring-hash" | "maglev" | "ketama" | "jump";
-
-/** How an instance is chosen: a preset by its name, or a preset and what is other than it says. */
-export type Policy = PolicyName | { readonly preset?: PolicyName; readonly [part: string]: unknown };
 
 /** Settings of a balancer; durations are seconds. */
 export interface BalancerOptions {

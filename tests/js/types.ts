@@ -1,5 +1,5 @@
 // Compiled, never run: the declarations accept what the README shows and refuse what is wrong.
-import { Balancer, CallboardError, InvalidError, Query, Registry, type Change, type ErrorCode, type Instance, limits, version } from "callboard";
+import { Balancer, CallboardError, InvalidError, Query, Registry, type Change, type ErrorCode, type Instance, type Policy, type PolicyParts, limits, version } from "callboard";
 import * as full from "callboard/full";
 import { init } from "callboard/slim";
 
@@ -17,6 +17,12 @@ const balancer = new Balancer(registry, query, { policy: "rendezvous", reapAfter
 const instance: Instance = balancer.pick({ key: "user", exclude: [handle] }).instance;
 const url: string | undefined = instance.url;
 const result: Promise<number> = balancer.run(async (one) => one.weight);
+
+const parts: PolicyParts = {
+  preset: "round-robin", slow_start: { window: 60 }, breaker: { instance: 8, trip: { failures: 5 } }, outliers: { preset: "adaptive", latency: "off" },
+  retry: { budget: { kind: "tokens", ratio: 0.1 } }, limit: "vegas", pick: { kind: "sample", choices: "all", score: { kind: "cost", idle: "never" } },
+};
+new Balancer(registry, "s", { policy: parts satisfies Policy });
 
 export async function follow(signal: AbortSignal): Promise<Change | undefined> {
   for await (const change of registry.watch("s").changes(signal)) return change;
@@ -43,6 +49,14 @@ new full.Balancer(board, "s");
 registry.register({ service: "s", id: "a", wieght: 2 });
 // @ts-expect-error: no such policy.
 new Balancer(registry, "s", { policy: "best" });
+// @ts-expect-error: a slip in the name of a part.
+new Balancer(registry, "s", { policy: { braker: { instance: 8 } } });
+// @ts-expect-error: a slip in the name of a setting.
+new Balancer(registry, "s", { policy: { breaker: { instances: 8 } } });
+// @ts-expect-error: a setting of another kind.
+new Balancer(registry, "s", { policy: { limit: { kind: "vegas", queue: 4 } } });
+// @ts-expect-error: no such word.
+new Balancer(registry, "s", { policy: { subset: { kind: "rings" } } });
 // @ts-expect-error: results are frozen.
 instance.weight = 2;
 // @ts-expect-error: a registry of the smaller module has no HTTP API.

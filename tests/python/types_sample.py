@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import callboard
 from callboard import Balancer, Change, Instance, Query, Registry
+from callboard.policy import PolicyParts
 from typing_extensions import assert_type
 
 registry = Registry(allow_local_addresses=True, timer_slack=0.5)
@@ -23,6 +24,22 @@ with balancer.pick(key=b"user", exclude=[3]) as instance:
 assert_type(next(balancer).weight, float)
 assert_type(balancer.pick().finish(ok=False, latency=0.25), bool)
 
+parts: PolicyParts = {
+    "preset": "round-robin",
+    "slow_start": {"window": 60},
+    "breaker": {"instance": 8, "trip": {"failures": 5}},
+    "outliers": {"preset": "adaptive", "latency": "off"},
+    "retry": {"budget": {"kind": "tokens", "ratio": 0.1}},
+    "limit": "vegas",
+    "pick": {"kind": "sample", "choices": "all", "score": {"kind": "cost", "idle": "never"}},
+}
+Balancer(registry, "billing", parts)
+Balancer(registry, "billing", {"breaker": {"instance": 8}, "labels": {"selectors": [["zone"], {"keys": ["env", "zone"]}]}})
+
+Balancer(registry, "billing", {"braker": {"instance": 8}})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Balancer(registry, "billing", {"breaker": {"instances": 8}})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Balancer(registry, "billing", {"limit": {"kind": "vegas", "queue": 4}})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Balancer(registry, "billing", {"subset": {"kind": "rings"}})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 registry.register("billing")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 registry.register("billing", "b1", wieght=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 registry.set_health("billing", "b1", "ill")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,4 @@
-//! The table of presets, wherever it is written down: the README's, and the names in the types of Python and JS.
-
-use std::collections::BTreeSet;
+//! The README's table of presets.
 
 use callboard::balance::Policy;
 use callboard_tests::read;
@@ -22,14 +20,4 @@ fn the_readme_has_the_table() {
     let readme = read("README.md");
     let written = between(&readme, "a test compares -->\n", "<!-- /policies -->");
     assert!(written.trim() == table.trim(), "the README's table should read\n{table}");
-}
-
-#[test]
-fn the_types_have_the_names() {
-    let names: BTreeSet<String> = Policy::presets().map(str::to_owned).collect();
-    let quoted = |text: &str| -> BTreeSet<String> { text.split('"').skip(1).step_by(2).map(str::to_owned).collect() };
-    let python = read("bindings-py/python/callboard/_native.pyi");
-    assert_eq!(quoted(between(&python, "_PolicyName: TypeAlias = Literal[", "]")), names, "bindings-py/python/callboard/_native.pyi");
-    let js = read("bindings-wasm/js/types.ts");
-    assert_eq!(quoted(between(&js, "export type PolicyName =", ";")), names, "bindings-wasm/js/types.ts");
 }

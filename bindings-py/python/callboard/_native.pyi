@@ -7,6 +7,7 @@ from typing_extensions import Self, TypeAlias
 
 from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response
 from ._watch import Watch
+from .policy import Policy
 
 __all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "now"]
 
@@ -18,13 +19,7 @@ _Format: TypeAlias = Literal["callboard", "consul-health", "consul-query", "cons
     "curator", "dns", "dubbo", "dubbo-metadata", "envoy", "etcd-grpc", "etcd-kratos", "etcd-micro", "etcd-zero", "eureka-app", "eureka-apps", "eureka-vips", "eureka-xml", "kubernetes",
     "nacos",
 ]
-_PolicyName: TypeAlias = Literal["first", "random", "round-robin", "least-request", "rendezvous", "adaptive", "peak-ewma",
-    "envoy.round-robin", "envoy.least-request", "envoy.client-side-wrr", "envoy.random", "grpc.pick-first", "grpc.round-robin",
-    "grpc.weighted-round-robin", "grpc.least-request", "nginx.smooth", "nginx.random-two", "finagle.p2c-peak-ewma",
-    "linkerd.peak-ewma", "prequal", "envoy.ring-hash", "envoy.maglev", "grpc.ring-hash", "nginx.hash", "ring-hash", "maglev", "ketama", "jump",
-]
 _OutcomeKind: TypeAlias = Literal["success", "error", "gateway", "connect", "timeout", "throttled", "cancelled"]
-_Policy: TypeAlias = _PolicyName | Mapping[str, Any]
 
 def codes() -> dict[str, str]:
     """Every error code with the name of the exception class that carries it."""
@@ -363,7 +358,7 @@ class Balancer(Iterator[Instance]):
         cls,
         registry: Registry,
         query: _Asked,
-        policy: _Policy = "adaptive",
+        policy: Policy = "adaptive",
         *,
         seed: int | None = None,
         reap_after: float = 600,

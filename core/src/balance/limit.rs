@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::outcome::{Outcome, OutcomeKind};
-use super::settings::{Settings, time};
+use super::settings::{Settings, kind, time};
 use crate::error::{Code, Error};
 use crate::rng::Rng;
 use crate::time::micros;
@@ -94,8 +94,6 @@ impl Default for Aimd {
 }
 
 impl Limit {
-    const FIELDS: &[&str] = &["kind", "initial", "min", "max", "smoothing", "queue", "window", "tolerance", "probe", "backoff", "timeout"];
-
     /// Reads a kind's name, `{kind: "fixed", max?}`, `{kind: "gradient2", initial?, min?, max?, smoothing?, queue?, window?,
     /// tolerance?}`, `{kind: "vegas", initial?, max?, smoothing?, probe?}` or `{kind: "aimd", initial?, min?, max?, backoff?,
     /// timeout?}`; the timeout is in seconds.
@@ -104,10 +102,7 @@ impl Limit {
     /// [`Code::MissingField`], [`Code::LimitExceeded`], [`Code::InvalidDuration`], [`Code::InvalidArgument`],
     /// [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let word = value.as_str();
-        let empty = Value::Map(Default::default());
-        let document = if word.is_some() { &empty } else { value };
-        let kind = word.or(Settings::new(document, Self::FIELDS)?.text("kind")?).ok_or_else(|| Error::new(Code::MissingField, "kind"))?;
+        let (kind, document) = kind(value)?;
         match kind {
             "fixed" => Settings::new(document, &["kind", "max"])?.count("max", 1_024, 1).map(Self::Fixed),
             "gradient2" => Gradient2::read(document).map(Self::Gradient2),

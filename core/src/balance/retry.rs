@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::settings::{Settings, time};
+use super::settings::{Settings, kind, time};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::rng::Rng;
@@ -120,17 +120,18 @@ impl Budget {
     const NONE: Self = Self::Share { window: Duration::from_secs(10), reserve: 0.0, share: 0.0 };
 
     fn from_value(value: &Value) -> Result<Self, Error> {
-        let word = value.as_str();
-        let empty = Value::Map(Default::default());
-        let settings =
-            Settings::new(if word.is_some() { &empty } else { value }, &["kind", "window", "reserve", "share", "most", "ratio"])?;
-        match word.or(settings.text("kind")?).ok_or_else(|| Error::new(Code::MissingField, "kind"))? {
-            "share" => Ok(Self::Share {
-                window: settings.span("window", Duration::from_secs(10))?,
-                reserve: settings.number("reserve", 10.0, 0.0, 1e6)?,
-                share: settings.number("share", 0.2, 0.0, 1e3)?,
-            }),
+        let (kind, document) = kind(value)?;
+        match kind {
+            "share" => {
+                let settings = Settings::new(document, &["kind", "window", "reserve", "share"])?;
+                Ok(Self::Share {
+                    window: settings.span("window", Duration::from_secs(10))?,
+                    reserve: settings.number("reserve", 10.0, 0.0, 1e6)?,
+                    share: settings.number("share", 0.2, 0.0, 1e3)?,
+                })
+            }
             "tokens" => {
+                let settings = Settings::new(document, &["kind", "most", "ratio"])?;
                 Ok(Self::Tokens { most: settings.number("most", 10.0, 0.001, 1e3)?, ratio: settings.number("ratio", 0.1, 0.001, 1e3)? })
             }
             _ => Err(Error::new(Code::InvalidArgument, "kind").message("one of share tokens")),
@@ -348,6 +349,7 @@ mod tests {
         for (bad, field) in [
             (Value::map([("budget", Value::from("shares"))]), "budget.kind"),
             (Value::map([("budget", Value::map([("kind", Value::from("tokens")), ("ratio", 0.0.into())]))]), "budget.ratio"),
+            (Value::map([("budget", Value::map([("kind", Value::from("tokens")), ("share", 0.1.into())]))]), "budget.share"),
             (Value::map([("jitter", Value::from(1.1))]), "jitter"),
             (Value::map([("first", Value::from(3_601.0))]), "first"),
         ] {

@@ -95,6 +95,11 @@ impl<'a> Settings<'a> {
         self.0.text(name)
     }
 
+    /// A part that is always there.
+    pub(super) fn document<T>(&self, name: &str, default: T, read: impl FnOnce(&Value) -> Result<T, Error>) -> Result<T, Error> {
+        self.0.value(name).map_or(Ok(default), |value| read(value).map_err(|error| error.within(name)))
+    }
+
     /// A part that `"off"` leaves out.
     pub(super) fn part<T>(
         &self,
@@ -126,6 +131,21 @@ pub(super) const OFF: &str = "off";
 /// Writes a part that may be left out.
 pub(super) fn optional<T>(part: Option<&T>, write: impl FnOnce(&T) -> Value) -> Value {
     part.map_or_else(|| OFF.into(), write)
+}
+
+/// The kind of a part that is a kind's name or `{kind, ..}`, and its other settings.
+pub(super) fn kind(value: &Value) -> Result<(&str, &Value), Error> {
+    const NONE: &Value = &Value::Map(Vec::new());
+    if let Some(kind) = value.as_str() {
+        return Ok((kind, NONE));
+    }
+    if value.as_map().is_none() {
+        Settings::new(value, &[])?;
+    }
+    match value.get("kind") {
+        None | Some(Value::Null) => Err(Error::new(Code::MissingField, "kind")),
+        Some(kind) => Ok((kind.as_str().ok_or_else(|| Error::new(Code::InvalidArgument, "kind").message("expected a string"))?, value)),
+    }
 }
 
 /// Reads one of these words.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::balance::settings::{Settings, optional, time};
+use crate::balance::settings::{Settings, kind, optional, time};
 use crate::error::{Code, Error};
 use crate::value::Value;
 
@@ -233,7 +233,7 @@ impl Outliers {
             interval: settings.span("interval", default.interval)?,
             most: settings.percent("most", default.most)?,
             always_one: settings.flag("always_one", default.always_one)?,
-            recovery: settings.part("recovery", Some(default.recovery), Recovery::from_value)?.unwrap_or_default(),
+            recovery: settings.document("recovery", default.recovery, Recovery::from_value)?,
             split: settings.flag("split", default.split)?,
             errors: streak("errors", default.errors)?,
             gateway: streak("gateway", default.gateway)?,
@@ -300,22 +300,25 @@ impl Outliers {
 
 impl Recovery {
     fn from_value(value: &Value) -> Result<Self, Error> {
-        let word = value.as_str();
-        let empty = Value::Map(Default::default());
-        let settings =
-            Settings::new(if word.is_some() { &empty } else { value }, &["kind", "base", "first", "most", "jitter", "successes"])?;
+        let (kind, document) = kind(value)?;
         let secs = Duration::from_secs;
-        match word.or(settings.text("kind")?).ok_or_else(|| Error::new(Code::MissingField, "kind"))? {
-            "fixed" => Ok(Self::Fixed {
-                base: settings.span("base", secs(30))?,
-                most: settings.span("most", secs(300))?,
-                jitter: settings.time("jitter", Duration::ZERO)?,
-            }),
-            "probe" => Ok(Self::Probe {
-                first: settings.span("first", secs(1))?,
-                most: settings.span("most", secs(4))?,
-                successes: settings.count("successes", 3, 1)?,
-            }),
+        match kind {
+            "fixed" => {
+                let settings = Settings::new(document, &["kind", "base", "most", "jitter"])?;
+                Ok(Self::Fixed {
+                    base: settings.span("base", secs(30))?,
+                    most: settings.span("most", secs(300))?,
+                    jitter: settings.time("jitter", Duration::ZERO)?,
+                })
+            }
+            "probe" => {
+                let settings = Settings::new(document, &["kind", "first", "most", "successes"])?;
+                Ok(Self::Probe {
+                    first: settings.span("first", secs(1))?,
+                    most: settings.span("most", secs(4))?,
+                    successes: settings.count("successes", 3, 1)?,
+                })
+            }
             _ => Err(Error::new(Code::InvalidArgument, "kind").message("one of fixed probe")),
         }
     }
@@ -397,6 +400,8 @@ mod tests {
             (r#"{"most": 101}"#, "most"),
             (r#"{"latency": {"factor": 0.5}}"#, "latency.factor"),
             (r#"{"recovery": "later"}"#, "recovery.kind"),
+            (r#"{"recovery": "off"}"#, "recovery.kind"),
+            (r#"{"recovery": {"kind": "fixed", "successes": 1}}"#, "recovery.successes"),
             (r#"{"recovery": {"kind": "probe", "successes": 0}}"#, "recovery.successes"),
             (r#"{"interval": 0.0001}"#, "interval"),
             (r#""istio""#, "preset"),
