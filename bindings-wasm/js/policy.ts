@@ -410,6 +410,10 @@ export interface Breaker {
   readonly instance?: number;
   /** At all instances: at least 1, default 1024. */
   readonly total?: number;
+  /** Of calls that were tried before, which are those that exclude somebody: at least 1, by default any number. */
+  readonly retries?: number;
+  /** That many, or this percentage of the calls that are out, when it is more: 0 to 100, default 0. */
+  readonly retry_percent?: number;
   /** When the whole service is left alone; default `off`. */
   readonly trip?: Trip | "off";
 }

@@ -96,21 +96,53 @@ def life(name, seed, **trip):
 
 
 def bounds():
-    def case(name, policy, *steps):
-        hosts = [{"do": "register", "args": {"instance": {"service": "s", "id": id}}} for id in "ab"]
-        return {"name": name, "steps": [*hosts, {"do": "balancer", "args": {"query": {"service": "s"}, "policy": {"preset": "first", "breaker": policy}}}, *steps]}
+    def case(name, policy, *steps, options=None, health="healthy", **parts):
+        hosts = [{"do": "register", "args": {"instance": {"service": "s", "id": id, **({} if health == "healthy" else {"health": health})}}} for id in "ab"]
+        args = {"query": {"service": "s"}, "policy": {"preset": "first", "breaker": policy, **parts}, **({"options": options} if options else {})}
+        return {"name": name, "steps": [*hosts, {"do": "balancer", "args": args}, *steps]}
     pick = lambda id, **more: {"do": "pick", "expect": {"id": id}, **more}
-    refused = lambda field, limit: {"do": "pick", "expect": {"error": {"code": "limit-exceeded", "field": field, "limit": limit}}}
+    again = lambda tried, id, **more: {"do": "pick", "args": {"exclude": list(tried)}, "expect": {"id": id}, **more}
+    refused = lambda field, limit, tried="": {"do": "pick", **({"args": {"exclude": list(tried)}} if tried else {}), "expect": {"error": {"code": "limit-exceeded", "field": field, "limit": limit}}}
+    may = lambda may, verb="may_retry": {"do": verb, "expect": {"may": may}}
     end = lambda name: {"do": "finish", "args": {"token": {"$": f"{name}.token"}}, "expect": {"known": True}}
     return [case("so many calls at one instance, and the next has the others", {"instance": 2}, pick("a", **{"as": "one"}), pick("a"), pick("b"), end("one"), pick("a"),
                  pick("b", **{"as": "two"}), refused("breaker.instance", 2), end("two"), pick("b")),
-            case("so many calls in all", {"total": 3}, pick("a"), pick("a"), pick("a", **{"as": "one"}), refused("breaker.total", 3), end("one"), pick("a"), refused("breaker.total", 3))]
+            case("so many calls in all", {"total": 3}, pick("a"), pick("a"), pick("a", **{"as": "one"}), refused("breaker.total", 3), end("one"), pick("a"), refused("breaker.total", 3)),
+            case("a call to one that left counts among all", {"total": 1}, pick("a", **{"as": "one"}), {"do": "deregister", "args": {"service": "s", "id": "a"}},
+                 refused("breaker.total", 1), end("one"), pick("b"), refused("breaker.total", 1)),
+            # A second and a thirty-second of it at the latest.
+            case("a call that is never heard of makes room when it is reaped", {"total": 1}, pick("a", at=0), {"at": 999_999, **refused("breaker.total", 1)}, pick("a", at=1_040_000),
+                 options={"reap_after": 1}),
+            case("who has no room is not excluded", {"instance": 1}, pick("a"), again("a", "b"), refused("breaker.instance", 1, "a"),
+                 {"do": "pick", "args": {"exclude": ["a", "b"]}, "expect": {"error": {"code": "all-excluded"}}}),
+            case("in a panic too", {"instance": 1}, pick("a", **{"as": "one"}), pick("b"), refused("breaker.instance", 1), end("one"), pick("a"), health="unhealthy", levels={}),
+            case("so many calls that were tried before", {"retries": 1}, may(True), pick("a"), may(True), again("a", "b", **{"as": "one"}), may(False), may(False, "may_hedge"),
+                 refused("breaker.retries", 1, "a"), pick("a"), end("one"), may(True), again("a", "b", **{"as": "two"}), refused("breaker.retries", 1, "b"), end("two"), again("b", "a")),
+            case("retries are bounded by their budget too", {"retries": 2}, may(True), may(False), again("a", "b"), again("a", "b"), refused("breaker.retries", 2, "a"),
+                 retry={"budget": {"kind": "share", "reserve": 0.1}}),
+            shares(again, refused, pick, case)]
+
+
+def shares(again, refused, pick, case):
+    """Envoy's retry_budget: at most a percentage of the calls that are out, or a number when it is more."""
+    steps, out, retries, rng = [], 0, 0, Rng(3)
+    for _ in range(60):
+        bound = max(3, out * 20 // 100)
+        if rng.below(2):
+            steps.append(pick("a"))
+            out += 1
+        elif retries < bound:
+            steps.append(again("a", "b"))
+            out, retries = out + 1, retries + 1
+        else:
+            steps.append(refused("breaker.retries", bound, "a"))
+    return case("or so many for each hundred calls", {"retries": 3, "retry_percent": 20}, *steps)
 
 
 def breaker():
     few = {"failures": 3, "hold": 2, "most": 5}
     return "breaker", "How many calls may be out, and when the whole service is left alone.", \
-        "Envoy's circuit breakers (max_requests) and the circuit of Nygard, Release It! (2007): tests/oracles/breaker.py.", [
+        "Envoy's circuit breakers (max_requests, max_retries, retry_budget) and the circuit of Nygard, Release It! (2007): tests/oracles/breaker.py.", [
         *bounds(),
         Script(**few).call(0, "error", "error", "success", "error", "timeout", "cancelled").due(None).call(0, "connect").due(2).pick(0).pick(1.999_999)
             .pick(2).pick(2).end(2.5, "success").due(None).call(2.5, "error", "error", "success").case("three failures in a row open it, one success closes it"),

@@ -448,6 +448,10 @@ class Breaker(TypedDict, total=False):
     """At one instance: at least 1, by default any number."""
     total: int
     """At all instances: at least 1, default 1024."""
+    retries: int
+    """Of calls that were tried before, which are those that exclude somebody: at least 1, by default any number."""
+    retry_percent: int
+    """That many, or this percentage of the calls that are out, when it is more: 0 to 100, default 0."""
     trip: Trip | Literal["off"]
     """When the whole service is left alone; default `off`."""
 

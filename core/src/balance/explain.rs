@@ -75,7 +75,7 @@ impl Balancer {
         let mut twin = self.clone();
         twin.observe(now);
         let time = twin.now.as_micros();
-        let (slot, looks) = if request.is_within_limits() && !twin.is_full() {
+        let (slot, looks) = if request.is_within_limits() && !twin.is_full() && !twin.is_full_of_retries(request) {
             match if time >= twin.probe_at { twin.divert(request) } else { None } {
                 // It is not compared with anybody: it is asked whether it is well again.
                 Some(slot) => (Some(slot), Vec::new()),

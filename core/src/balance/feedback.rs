@@ -272,20 +272,25 @@ impl Balancer {
 
     /// Whether somebody could be given the call, were there room.
     pub(super) fn is_choked(&self, request: &Request<'_>) -> bool {
-        let members = &self.members;
+        let (members, tiers) = (&self.members, self.tiers.serving(request));
         let scope = self.tiers.scope(members, request);
+        let serves = |slot: u32, found: Availability| found != Availability::Unavailable || tiers.is_in_panic(members, slot);
         members.order().iter().any(|slot| {
             members.weight(*slot) > 0
                 && scope.as_ref().is_none_or(|scope| scope(*slot))
-                && members.availability(*slot).is_some_and(|availability| availability != Availability::Unavailable)
+                && members.availability(*slot).is_some_and(|found| serves(*slot, found))
                 && members.handle(*slot).is_some_and(|handle| !request.exclude.contains(&handle))
         })
     }
 
     /// Whether a call that failed may be tried again now. What a retry costs is taken from the budget of the policy's
-    /// `retry`; ask once for each. True while the policy has no such part.
+    /// `retry`; ask once for each. True while the policy has no such part. False while as many retries are out as its `breaker`
+    /// lets be.
     pub fn may_retry(&mut self, now: Timestamp) -> bool {
         self.observe(now);
+        if !self.has_room_for_retry() {
+            return false;
+        }
         let now = self.now.as_micros();
         let Some(feedback) = &mut self.feedback else { return true };
         let Some((_, purse)) = &mut feedback.retry else { return true };
@@ -314,6 +319,9 @@ impl Balancer {
     /// `hedge`; ask once for each. False while the policy has no such part.
     pub fn may_hedge(&mut self, now: Timestamp) -> bool {
         self.observe(now);
+        if !self.has_room_for_retry() {
+            return false;
+        }
         let now = self.now.as_micros();
         let Some(feedback) = &mut self.feedback else { return false };
         let may = feedback.hedge.as_mut().is_some_and(|hedge| hedge.spend(now));

@@ -280,7 +280,7 @@ impl Balancer {
 
     #[inline]
     fn choose(&mut self, request: &Request<'_>) -> Option<Pick> {
-        if !request.is_within_limits() || self.is_full() {
+        if !request.is_within_limits() || self.is_full() || self.is_full_of_retries(request) {
             return None;
         }
         let now = self.now.as_micros();
@@ -294,7 +294,7 @@ impl Balancer {
             }
         };
         let handle = self.members.begin(slot, now)?;
-        Some(Pick { handle, token: self.tickets.issue(slot, self.now) })
+        Some(Pick { handle, token: self.tickets.issue(slot, request.is_retry(), self.now) })
     }
 
     /// Whether as many picks are out as may be.
@@ -302,6 +302,17 @@ impl Balancer {
     fn is_full(&self) -> bool {
         // No more than the table of tickets holds.
         self.tickets.len() >= self.breaker.total as usize
+    }
+
+    /// Whether the call was tried before, and as many of those are out as may be.
+    #[inline]
+    fn is_full_of_retries(&self, request: &Request<'_>) -> bool {
+        request.is_retry() && !self.has_room_for_retry()
+    }
+
+    /// Whether the breaker lets a call that was tried before go out.
+    fn has_room_for_retry(&self) -> bool {
+        self.tickets.retries() < self.breaker.retries_of(self.tickets.len())
     }
 
     /// Why nothing was chosen.
@@ -316,6 +327,8 @@ impl Balancer {
             Error::new(Code::NoneAvailable, "breaker.trip").message("the service failed too often, and is left alone for a while")
         } else if self.is_full() {
             Error::too_large("breaker.total", u64::from(self.breaker.total))
+        } else if self.is_full_of_retries(request) {
+            Error::too_large("breaker.retries", u64::from(self.breaker.retries_of(self.tickets.len())))
         } else if self.is_empty() {
             Error::new(Code::NoInstances, "").message("no instance matches the query")
         } else if self.breaker.instance < u32::MAX && self.is_choked(request) {

@@ -49,6 +49,12 @@ impl<'a> Request<'a> {
         sticky::names(value)
     }
 
+    /// Whether the call was tried before: then it must not go there again.
+    #[inline]
+    pub(super) fn is_retry(&self) -> bool {
+        !self.exclude.is_empty()
+    }
+
     /// Labels that are too many or too long fit nobody, so they are not looked at here.
     #[inline]
     pub(super) fn is_within_limits(&self) -> bool {

@@ -29,6 +29,8 @@ const INDEX_BITS: u32 = 20;
 pub(super) struct Tickets {
     entries: Vec<Entry>,
     live: u32,
+    /// How many of them are calls that were tried before.
+    retries: u32,
     /// The entry given back last, the first of a list through [`Entry::link`]; [`NONE`] when all are taken.
     free: u32,
     cohorts: [Cohort; COHORTS],
@@ -48,6 +50,8 @@ struct Entry {
     /// The host while the entry is taken, the next free entry while it is not.
     link: u32,
     cohort: u32,
+    /// Whether the call was tried before.
+    is_retry: bool,
     /// When it was issued.
     began: u64,
 }
@@ -64,6 +68,7 @@ impl Tickets {
         Self {
             entries: Vec::new(),
             live: 0,
+            retries: 0,
             free: NONE,
             cohorts: [Cohort::default(); COHORTS],
             oldest: 0,
@@ -79,13 +84,18 @@ impl Tickets {
         self.live as usize
     }
 
+    /// How many of them are calls that were tried before.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.live as usize >= limits::PICKS_IN_FLIGHT
     }
 
     /// Enters a pick of `host`. The table must not be full.
     #[inline]
-    pub(super) fn issue(&mut self, host: u32, now: Timestamp) -> u64 {
+    pub(super) fn issue(&mut self, host: u32, is_retry: bool, now: Timestamp) -> u64 {
         let now = now.as_micros();
         if now >= self.closes {
             self.open_cohort(now);
@@ -104,10 +114,12 @@ impl Tickets {
             return u64::MAX;
         };
         self.live = self.live.wrapping_add(1);
+        self.retries = self.retries.wrapping_add(u32::from(is_retry));
         self.free = entry.link;
         entry.generation = entry.generation.wrapping_add(1);
         entry.link = host;
         entry.cohort = cohort;
+        entry.is_retry = is_retry;
         entry.began = now;
         u64::from(entry.generation) << INDEX_BITS | u64::from(index)
     }
@@ -116,7 +128,7 @@ impl Tickets {
     #[inline(never)]
     fn grow(&mut self) {
         let index = self.entries.len() as u32;
-        self.entries.push(Entry { generation: 0, link: NONE, cohort: 0, began: 0 });
+        self.entries.push(Entry { generation: 0, link: NONE, cohort: 0, is_retry: false, began: 0 });
         self.free = index;
     }
 
@@ -134,6 +146,7 @@ impl Tickets {
         entry.link = self.free;
         self.free = index;
         self.live = self.live.wrapping_sub(1);
+        self.retries = self.retries.wrapping_sub(u32::from(entry.is_retry));
         if let Some(cohort) = self.cohorts.get_mut(entry.cohort as usize % COHORTS) {
             cohort.live = cohort.live.wrapping_sub(1);
         }
@@ -161,6 +174,7 @@ impl Tickets {
                         entry.link = self.free;
                         self.free = index;
                         self.live = self.live.wrapping_sub(1);
+                        self.retries = self.retries.wrapping_sub(u32::from(entry.is_retry));
                     }
                 }
             }
@@ -231,11 +245,11 @@ mod tests {
     #[test]
     fn a_token_is_good_once() {
         let mut tickets = Tickets::new(PERIOD);
-        let token = tickets.issue(7, at(0));
+        let token = tickets.issue(7, false, at(0));
         assert!(token < 1 << 53);
         assert_eq!(tickets.redeem(token), Some((7, 0)));
         assert_eq!(tickets.redeem(token), None);
-        let next = tickets.issue(8, at(0));
+        let next = tickets.issue(8, false, at(0));
         assert_ne!(token, next);
         assert_eq!((tickets.redeem(token), tickets.redeem(next)), (None, Some((8, 0))));
         for forged in [0, 1, next + (1 << 20), u64::MAX, 1 << 52] {
@@ -248,7 +262,7 @@ mod tests {
     fn a_lone_pick_is_reaped_exactly_at_its_deadline() {
         let mut tickets = Tickets::new(PERIOD);
         assert_eq!(tickets.deadline(), None);
-        let token = tickets.issue(7, at(5));
+        let token = tickets.issue(7, false, at(5));
         assert_eq!(tickets.deadline(), Some(at(37)));
         let mut reaped = vec![];
         tickets.reap(Timestamp::from_micros(at(37).as_micros() - 1).unwrap(), |host, _| reaped.push(host));
@@ -256,7 +270,7 @@ mod tests {
         assert!(tickets.is_due(at(37)));
         tickets.reap(at(37), |host, _| reaped.push(host));
         assert_eq!((reaped, tickets.redeem(token), tickets.deadline(), tickets.len()), (vec![7], None, None, 0));
-        tickets.issue(9, at(100));
+        tickets.issue(9, false, at(100));
         assert_eq!(tickets.deadline(), Some(at(132)));
     }
 
@@ -278,7 +292,7 @@ mod tests {
             }
             assert!(open.values().next().is_none_or(|(_, picked)| now - picked <= 33_000_000));
             assert_eq!(tickets.len(), open.len());
-            let token = tickets.issue(host, time);
+            let token = tickets.issue(host, false, time);
             open.insert(host, (token, now));
             if rng.below(20) > 0 {
                 let victim = *open.keys().nth(rng.below(open.len().min(64) as u32) as usize).unwrap();
@@ -294,10 +308,10 @@ mod tests {
     #[test]
     fn the_table_is_full_at_its_limit() {
         let mut tickets = Tickets::new(PERIOD);
-        let first = tickets.issue(0, at(0));
+        let first = tickets.issue(0, false, at(0));
         for _ in 1..limits::PICKS_IN_FLIGHT {
             assert!(!tickets.is_full());
-            tickets.issue(0, at(0));
+            tickets.issue(0, false, at(0));
         }
         assert!(tickets.is_full());
         tickets.redeem(first);
