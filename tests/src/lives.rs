@@ -15,7 +15,7 @@ const PARTS: [(&str, &str); 14] = [
     ("outliers", r#""envoy""#),
     ("outliers", r#""adaptive""#),
     ("hold", "{}"),
-    ("breaker", r#"{"instance":2}"#),
+    ("breaker", r#"{"instance":2,"retries":4}"#),
     ("retry", r#"{"budget":{"kind":"share","reserve":0.1}}"#),
     ("hedge", "{}"),
     ("limit", r#"{"kind":"fixed","max":6}"#),
