@@ -39,7 +39,8 @@ use crate::time::Timestamp;
 
 /// Whether a path is one of Consul's.
 pub(super) fn has(path: &str) -> bool {
-    ["/v1/agent/", "/v1/catalog/", "/v1/health/", "/v1/status/"].iter().any(|prefix| path.starts_with(prefix))
+    let below = |prefix| path.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty());
+    ["/v1/agent/", "/v1/catalog/", "/v1/health/", "/v1/status/"].into_iter().any(below)
 }
 
 /// What a call has to work with.
@@ -118,7 +119,8 @@ fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: T
         if methods.is_empty() {
             return refuse(404, "Invalid URL path: not a recognized HTTP API endpoint");
         }
-        let refused = Response::text(405, alloc::format!("method {} not allowed", request.method));
+        let named = if request.method.bytes().all(|byte| byte.is_ascii_uppercase()) { request.method } else { "" };
+        let refused = Response::text(405, alloc::format!("method {named} not allowed"));
         return Ok(Reply::Response(refused.header("allow", methods.join(", "))));
     };
     let parameters = Parameters::read_all(request.query)?;
