@@ -46,7 +46,7 @@ pub(super) fn apps(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error
 ///
 /// # Errors
 /// [`Code::Malformed`] when it has no application and no instance, and those of the document.
-pub(super) fn app(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
+pub(crate) fn app(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     let document = document(bytes)?;
     let root = document.root();
     let mut reading = Reading::new(context);
@@ -214,7 +214,7 @@ fn applications(instances: &[Registration]) -> Value {
     Value::map([("applications", applications)])
 }
 
-fn state(health: Health) -> &'static str {
+pub(crate) fn state(health: Health) -> &'static str {
     match health {
         Health::Healthy | Health::Degraded => "UP",
         Health::Unhealthy => "DOWN",
@@ -223,7 +223,7 @@ fn state(health: Health) -> &'static str {
     }
 }
 
-fn written(own: &Registration, app: &str, state: &str) -> Value {
+pub(crate) fn written(own: &Registration, app: &str, state: &str) -> Value {
     let text = |text: &str| Value::from(text);
     let secure = own.endpoints.iter().find(|endpoint| endpoint.scheme == "https");
     let plain = own.endpoints.iter().find(|endpoint| endpoint.scheme != "https");

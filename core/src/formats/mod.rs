@@ -20,7 +20,7 @@ mod envoy;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(feature = "eureka")]
-mod eureka;
+pub(crate) mod eureka;
 mod feed;
 pub(crate) mod fit;
 mod json;

@@ -20,6 +20,8 @@
 //!   somebody. One silent instance, of one or of many, is never held unless another went lately.
 //! - **Overrides** that end: a drain turns into disabled, anything else is lifted.
 
+#[cfg(feature = "serve")]
+mod age;
 mod arena;
 mod blob;
 mod columns;
@@ -105,6 +107,8 @@ pub struct Registry {
     sources: Sources,
     overrides: Overrides,
     log: Log,
+    #[cfg(feature = "serve")]
+    ages: age::Ages,
     /// When a service has its next pass over overdue instances.
     passes: BTreeSet<(Timestamp, u32)>,
     epoch: u64,
@@ -133,6 +137,8 @@ impl Registry {
             sources: Sources::default(),
             overrides: Overrides::default(),
             log: Log::new(config.log_capacity, 0),
+            #[cfg(feature = "serve")]
+            ages: age::Ages::default(),
             passes: BTreeSet::new(),
             epoch: config.epoch,
             revision: 0,

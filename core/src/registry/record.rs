@@ -131,6 +131,10 @@ impl Registry {
     }
 
     pub(super) fn commit(&mut self) -> u64 {
+        #[cfg(feature = "serve")]
+        if self.dirty {
+            self.ages.mark(self.now, self.revision);
+        }
         self.revision = self.revision.saturating_add(u64::from(self.dirty));
         self.dirty = false;
         self.revision

@@ -25,6 +25,13 @@ pub struct Request<'a> {
     pub peer: &'a str,
 }
 
+impl<'a> Request<'a> {
+    /// The value of a header, its name in lower case; empty when there is none.
+    pub(super) fn header(&self, name: &str) -> &'a str {
+        self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+}
+
 /// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -160,6 +167,11 @@ impl Parameters {
     /// Every value of a parameter.
     pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every pair.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Error> {

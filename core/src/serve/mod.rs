@@ -5,9 +5,13 @@
 //! | path | protocol |
 //! |---|---|
 //! | `/v1/agent/...`, `/v1/catalog/...`, `/v1/health/.../...`, `/v1/status/...` | Consul's HTTP API ([`consul`]) |
+//! | `/eureka/...` | Eureka's, in JSON and XML ([`eureka`]) |
 //! | any other | callboard's own HTTP API ([`rest`]) |
 
 pub mod consul;
+pub mod eureka;
+#[cfg(test)]
+mod hostile_tests;
 mod http;
 mod poll;
 pub mod rest;
@@ -39,7 +43,11 @@ impl Server {
     /// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
     pub fn handle(&self, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
         registry.advance(now);
-        if consul::has(request.path) { consul::handle(self, registry, request, now) } else { rest::handle(registry, request, now) }
+        match request.path {
+            path if consul::has(path) => consul::handle(self, registry, request, now),
+            path if eureka::has(path) => eureka::handle(self, registry, request, now),
+            _ => rest::handle(registry, request, now),
+        }
     }
 
     /// Asks again about a request that waits.

@@ -6,8 +6,6 @@
 //! A read with `wait` is a long poll: it answers at once when something has changed since `epoch` and `revision`, or when that position is unknown,
 //! and otherwise when something does, at the latest after `wait` seconds.
 
-#[cfg(test)]
-mod hostile_tests;
 mod instances;
 mod registry;
 #[cfg(test)]

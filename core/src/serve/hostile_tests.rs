@@ -4,9 +4,9 @@ use std::string::String;
 use std::vec::Vec;
 
 use super::*;
+use crate::error::Code;
 use crate::registry::Config;
 use crate::rng::Rng;
-use crate::serve::{handle, resume};
 use crate::value::Value;
 
 /// A value of metadata, which no error may repeat.
@@ -45,6 +45,44 @@ const TRUE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/snapshot", "", ""),
     ("GET", "/v1/health", "", ""),
     ("GET", "/v1/openapi.json", "", ""),
+    (
+        "PUT",
+        "/v1/agent/service/register",
+        "replace-existing-checks=true",
+        r#"{"ID":"a","Name":"web","Address":"10.0.0.1","Port":80,"Tags":["t"],"Meta":{"password":"hunter2"},"Check":{"TTL":"10s","DeregisterCriticalServiceAfter":"1m"}}"#,
+    ),
+    ("PUT", "/v1/agent/check/pass/service:a", "note=well", ""),
+    ("PUT", "/v1/agent/check/update/service%3Aa", "", r#"{"Status":"warning"}"#),
+    ("PUT", "/v1/agent/service/maintenance/a", "enable=true&reason=r", ""),
+    ("PUT", "/v1/agent/service/deregister/a", "", ""),
+    ("GET", "/v1/health/service/web", "passing=1&tag=t&index=3&wait=5s", ""),
+    ("GET", "/v1/catalog/services", "index=1&wait=1m30s&dc=dc1", ""),
+    ("GET", "/v1/agent/health/service/id/a", "format=text", ""),
+    (
+        "PUT",
+        "/v1/catalog/register",
+        "",
+        r#"{"Node":"n","Address":"10.0.0.2","Service":{"Service":"db","Port":1},"Check":{"Status":"passing"}}"#,
+    ),
+    ("PUT", "/v1/catalog/deregister", "", r#"{"Node":"n","ServiceID":"db"}"#),
+    (
+        "POST",
+        "/eureka/apps/WEB",
+        "",
+        r#"{"instance":{"instanceId":"i","hostName":"h","app":"WEB","ipAddr":"10.0.0.3","status":"UP","port":{"$":80,"@enabled":"true"},"dataCenterInfo":{"name":"MyOwn"},"metadata":{"password":"hunter2"},"leaseInfo":{"durationInSecs":90},"lastDirtyTimestamp":"1"}}"#,
+    ),
+    (
+        "POST",
+        "/eureka/v2/apps/web",
+        "",
+        "<instance><instanceId>x</instanceId><hostName>h</hostName><app>web</app><ipAddr>10.0.0.4</ipAddr><status>UP</status><port enabled=\"true\">80</port><dataCenterInfo><name>MyOwn</name></dataCenterInfo></instance>",
+    ),
+    ("PUT", "/eureka/apps/WEB/i", "status=UP&lastDirtyTimestamp=1", ""),
+    ("PUT", "/eureka/apps/WEB/i/status", "value=OUT_OF_SERVICE", ""),
+    ("PUT", "/eureka/apps/WEB/i/metadata", "k=v", ""),
+    ("DELETE", "/eureka/apps/WEB/i", "", ""),
+    ("GET", "/eureka/apps/delta", "", ""),
+    ("GET", "/eureka/vips/web", "", ""),
 ];
 
 /// Pieces that parsers trip over.

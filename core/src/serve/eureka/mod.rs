@@ -1,0 +1,134 @@
+//! Eureka's HTTP API, in JSON and in XML: instances register, renew, cancel and are looked up here by Eureka's clients, unchanged.
+//!
+//! | Eureka's | ours |
+//! |---|---|
+//! | application | the service; an upper-case name is that of the service that is spelled so in any case, else in lower case |
+//! | `instanceId` | the id |
+//! | `leaseInfo.durationInSecs` | the lease, 90 s when it is not told; no grace, and never twice as long |
+//! | `lastDirtyTimestamp` | the incarnation, which a registration only ever raises |
+//! | `status` | the health; a registration that says `OUT_OF_SERVICE` is unhealthy |
+//! | `PUT .../status?value=OUT_OF_SERVICE` or `UP` | the operator's word: disabled, enabled. Any other value is a report of health |
+//! | the rest of `instance` that clients look at | metadata that starts with `eureka-`, which Eureka's clients do not see as such |
+//!
+//! A renewal is refused with 404, after which clients register again, when the instance is not on record or is newer than the record. The
+//! delta is what changed in the last 180 s, as the log has it, with the hash of all; where the log does not reach back so far, or this life of the registry
+//! does not, it is refused with 403, and clients ask for all. Answers are JSON when `Accept` names it, else XML, as there.
+//!
+//! **Not as Eureka does it.** There are no other regions, no replication between peers, and no times of a clock on a wall in answers.
+
+mod read;
+mod write;
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use super::http::{self, Parameters, Reply, Request, Response, segments};
+use super::route::names;
+use super::server::Server;
+use crate::error::{Error, Kind};
+use crate::model::Instance;
+use crate::registry::Registry;
+use crate::time::Timestamp;
+
+/// Whether a path is one of Eureka's.
+pub(super) fn has(path: &str) -> bool {
+    path.starts_with("/eureka/")
+}
+
+/// What a call has to work with.
+struct Call<'a> {
+    server: &'a Server,
+    registry: &'a mut Registry,
+    request: &'a Request<'a>,
+    /// The parts of the path that the route leaves open.
+    names: Vec<String>,
+    parameters: Parameters,
+    now: Timestamp,
+}
+
+type Handler = fn(&mut Call<'_>) -> Result<Response, Refusal>;
+
+/// Every route below `/eureka` and `/eureka/v2`: method, path with the open parts in braces, handler.
+const ROUTES: &[(&str, &str, Handler)] = &[
+    ("GET", "/apps", read::all),
+    ("GET", "/apps/delta", read::delta),
+    ("GET", "/apps/{app}", read::application),
+    ("POST", "/apps/{app}", write::register),
+    ("GET", "/apps/{app}/{id}", read::instance),
+    ("PUT", "/apps/{app}/{id}", write::renew),
+    ("DELETE", "/apps/{app}/{id}", write::cancel),
+    ("PUT", "/apps/{app}/{id}/status", write::set_status),
+    ("DELETE", "/apps/{app}/{id}/status", write::lift_status),
+    ("PUT", "/apps/{app}/{id}/metadata", write::set_metadata),
+    ("GET", "/instances/{id}", read::by_id),
+    ("GET", "/vips/{vip}", read::vip),
+    ("GET", "/svips/{vip}", read::secure_vip),
+];
+
+/// Why a request is refused.
+struct Refusal(u16, String);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        let status = match error.code().kind() {
+            Kind::Conflict => 409,
+            _ => http::status(error.code()),
+        };
+        Self(status, error.to_string())
+    }
+}
+
+fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal(status, text.into()))
+}
+
+pub(super) fn handle(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+    let response = route(server, registry, request, now);
+    Reply::Response(response.unwrap_or_else(|Refusal(status, text)| Response::text(status, text)))
+}
+
+fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Response, Refusal> {
+    let mut path = segments(request.path)?;
+    // `/eureka`, in some clients with a version behind it, and in some with a slash at the end.
+    path.drain(..if path.get(1).is_some_and(|part| part == "v2") { 2 } else { 1 });
+    if path.last().is_some_and(String::is_empty) {
+        path.pop();
+    }
+    let fits = || ROUTES.iter().filter_map(|(method, template, handler)| Some((*method, names(template, &path)?, *handler)));
+    let Some((_, names, handler)) = fits().find(|(method, ..)| *method == request.method) else {
+        let methods: Vec<&str> = fits().map(|(method, ..)| method).collect();
+        return if methods.is_empty() { refuse(404, "") } else { Ok(Response::text(405, "").header("allow", methods.join(", "))) };
+    };
+    let parameters = Parameters::read_all(request.query)?;
+    handler(&mut Call { server, registry, request, names, parameters, now })
+}
+
+impl Call<'_> {
+    /// The open part of the path at a place.
+    fn name(&self, at: usize) -> &str {
+        self.names.get(at).map_or("", String::as_str)
+    }
+
+    /// The services of an application: those of its name in any case.
+    fn services(&self, app: &str) -> Vec<String> {
+        let all = self.registry.services(Some(&self.server.namespace)).into_iter();
+        all.map(|summary| summary.service).filter(|service| service.eq_ignore_ascii_case(app)).collect()
+    }
+
+    /// The instance of an application.
+    fn find(&self, app: &str, id: &str) -> Option<Instance> {
+        let found = self.registry.find(&self.server.namespace, id).into_iter();
+        let mut own = found.filter_map(|handle| self.registry.instance(handle));
+        own.find(|own| own.registration.service.eq_ignore_ascii_case(app))
+    }
+
+    /// The instance that the path names.
+    fn known(&self) -> Result<Instance, Refusal> {
+        self.find(self.name(0), self.name(1)).map_or_else(|| refuse(404, ""), Ok)
+    }
+
+    /// Whether the answer is to be JSON.
+    fn is_json(&self) -> bool {
+        self.request.header("accept").to_ascii_lowercase().contains("json")
+    }
+}
