@@ -27,7 +27,7 @@ mod json;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 #[cfg(feature = "nacos")]
-mod nacos;
+pub(crate) mod nacos;
 mod next;
 mod pace;
 mod parts;

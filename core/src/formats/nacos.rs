@@ -91,6 +91,11 @@ fn entry(host: Node<'_>, (service, id): &(String, String), context: &Context<'_>
     Ok(Entry { admin, ..Entry::new(0, own) })
 }
 
+/// Whether Nacos calls that healthy.
+pub(crate) fn is_healthy(health: Health) -> bool {
+    !matches!(health, Health::Unhealthy | Health::Starting)
+}
+
 /// Writes a list of instances as API v1 answers it, as far as Nacos can say it: one address, no tags, no lease.
 pub(super) fn encode(instances: &[Registration]) -> Vec<u8> {
     let group = |service: &str| Value::from(alloc::format!("DEFAULT_GROUP@@{service}"));
@@ -106,7 +111,7 @@ pub(super) fn encode(instances: &[Registration]) -> Vec<u8> {
     .to_json()
 }
 
-fn written(own: &Registration, service: Value) -> Value {
+pub(crate) fn written(own: &Registration, service: Value) -> Value {
     let endpoint = own.endpoints.first();
     let ip = endpoint.map_or(String::new(), |endpoint| match &endpoint.host {
         // Brackets belong to URLs.
@@ -123,7 +128,7 @@ fn written(own: &Registration, service: Value) -> Value {
         ("ip", ip.as_str().into()),
         ("port", u64::from(endpoint.and_then(|endpoint| endpoint.port).unwrap_or(0)).into()),
         ("weight", own.weight.as_f64().into()),
-        ("healthy", (!matches!(own.health, Health::Unhealthy | Health::Starting)).into()),
+        ("healthy", is_healthy(own.health).into()),
         ("enabled", true.into()),
         ("ephemeral", true.into()),
         ("clusterName", cluster.into()),

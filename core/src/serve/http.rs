@@ -63,9 +63,10 @@ impl Response {
         Self { status, headers, body }
     }
 
-    /// Plain text. It may repeat what was asked: no browser is to take it for anything else.
-    pub(super) fn text(status: u16, text: impl Into<String>) -> Self {
-        Self::bytes(status, "text/plain; charset=utf-8", text.into().into_bytes()).header("x-content-type-options", "nosniff")
+    /// Plain text in one line. It may repeat what was asked: no browser is to take it for anything else, and no log for more than a line.
+    pub(super) fn text(status: u16, text: &str) -> Self {
+        let text: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        Self::bytes(status, "text/plain; charset=utf-8", text.into_bytes()).header("x-content-type-options", "nosniff")
     }
 
     /// The response that tells an error: `{"error": {code, kind, field, limit?, message}}`. For hosts that refuse a request themselves.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `/v1/agent/...`, `/v1/catalog/...`, `/v1/health/.../...`, `/v1/status/...` | Consul's HTTP API ([`consul`]) |
 //! | `/eureka/...` | Eureka's, in JSON and XML ([`eureka`]) |
+//! | `/nacos/...` | Nacos', versions 1 and 3 ([`nacos`]) |
 //! | any other | callboard's own HTTP API ([`rest`]) |
 
 pub mod consul;
@@ -13,6 +14,7 @@ pub mod eureka;
 #[cfg(test)]
 mod hostile_tests;
 mod http;
+pub mod nacos;
 mod poll;
 pub mod rest;
 mod route;
@@ -46,6 +48,7 @@ impl Server {
         match request.path {
             path if consul::has(path) => consul::handle(self, registry, request, now),
             path if eureka::has(path) => eureka::handle(self, registry, request, now),
+            path if nacos::has(path) => nacos::handle(self, registry, request, now),
             _ => rest::handle(registry, request, now),
         }
     }

@@ -108,7 +108,7 @@ fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
 }
 
 pub(super) fn handle(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
-    route(server, registry, request, now).unwrap_or_else(|Refusal(status, text)| Reply::Response(Response::text(status, text)))
+    route(server, registry, request, now).unwrap_or_else(|Refusal(status, text)| Reply::Response(Response::text(status, &text)))
 }
 
 fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Reply, Refusal> {
@@ -120,7 +120,7 @@ fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: T
             return refuse(404, "Invalid URL path: not a recognized HTTP API endpoint");
         }
         let named = if request.method.bytes().all(|byte| byte.is_ascii_uppercase()) { request.method } else { "" };
-        let refused = Response::text(405, alloc::format!("method {named} not allowed"));
+        let refused = Response::text(405, &alloc::format!("method {named} not allowed"));
         return Ok(Reply::Response(refused.header("allow", methods.join(", "))));
     };
     let parameters = Parameters::read_all(request.query)?;

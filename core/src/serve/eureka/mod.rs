@@ -84,7 +84,7 @@ fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
 
 pub(super) fn handle(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
     let response = route(server, registry, request, now);
-    Reply::Response(response.unwrap_or_else(|Refusal(status, text)| Response::text(status, text)))
+    Reply::Response(response.unwrap_or_else(|Refusal(status, text)| Response::text(status, &text)))
 }
 
 fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Response, Refusal> {
