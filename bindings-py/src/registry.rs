@@ -486,7 +486,20 @@ impl Registry {
         python::watch(slf, Bound::new(slf.py(), view)?)
     }
 
-    /// Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, told apart by the path: a
+    /// Answers a message of DNS, or gives None where nothing is to be sent. What came over UDP is answered in as many bytes as may be
+    /// sent back so.
+    #[pyo3(signature = (message, *, udp=true, server=None, now=None))]
+    fn answer_dns<'py>(
+        slf: &Bound<'py, Self>,
+        message: &Bound<'py, PyAny>,
+        udp: bool,
+        server: Option<Bound<'py, serve::Server>>,
+        now: Option<Time>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        serve::answer_dns(slf, message, udp, server.as_ref(), now)
+    }
+
+    /// Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, Eureka's or Nacos', told apart by the path: a
     /// response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
     /// asks.
     #[pyo3(

@@ -12,7 +12,8 @@ use crate::errors::Raise as _;
 use crate::python;
 use crate::registry::Registry;
 
-/// Under which names the protocols serve: `Server(namespace="default", datacenter="dc1", node="callboard")`.
+/// Under which names the protocols serve: `Server(namespace="default", datacenter="dc1", node="callboard", domain="callboard",
+/// dns_ttl=5)`.
 #[pyclass(frozen, module = "callboard")]
 #[derive(Clone, Default)]
 pub struct Server(serve::Server);
@@ -50,6 +51,21 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now:
             Ok(Bound::new(registry.py(), wait)?.into_any())
         }
     }
+}
+
+/// Answers a message of DNS: `Registry.answer_dns`.
+pub fn answer_dns<'py>(
+    registry: &Bound<'py, Registry>,
+    message: &Bound<'py, PyAny>,
+    udp: bool,
+    server: Option<&Bound<'py, Server>>,
+    now: Option<Time>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let message = payload(message, "message")?;
+    let server = server.map(|server| server.get().0.clone()).unwrap_or_default();
+    let answer =
+        registry.get().change(registry.py(), clock::at(now), |core, now| Ok(server.answer_dns(core, message.as_bytes(), udp, now)))?;
+    Ok(answer.map(|answer| PyBytes::new(registry.py(), &answer)))
 }
 
 fn respond<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyAny>> {

@@ -126,6 +126,10 @@ export interface ServerOptions {
   readonly datacenter?: string;
   /** The node that Consul's clients see, on which services are that name no node; `callboard` when none is named. */
   readonly node?: string;
+  /** The domain that DNS answers for; `callboard` when none is named. */
+  readonly domain?: string;
+  /** How long DNS' answers are good for, in seconds, 0 to 86 400; 5 when none is named. */
+  readonly dnsTtl?: number;
 }
 
 /** Under which names to serve. */
@@ -225,7 +229,7 @@ export class Balancer extends CoreBalancer {
   }
 }
 
-/** Under which names the protocols serve: the namespace of those that have none, and the datacenter and the node that Consul's clients see. */
+/** Under which names the protocols serve. */
 export class Server {
   readonly #owned: Owned<raw.Server>;
 
@@ -264,7 +268,7 @@ export class Registry extends CoreRegistry {
   }
 
   /**
-   * Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, told apart by the path: with a
+   * Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, Eureka's or Nacos', told apart by the path: with a
    * response, or with a `Wait` for a long poll.
    */
   handle(request: HttpRequest, options?: Served & Timed): HttpResponse | Wait {
@@ -280,6 +284,17 @@ export class Registry extends CoreRegistry {
     if (response === undefined) return waiting(this, reply);
     reply.free();
     return response;
+  }
+
+  /**
+   * Answers a message of DNS; undefined where nothing is to be sent. What came over UDP, which is what `udp` says unless it is false, is
+   * answered in as many bytes as may be sent back so.
+   */
+  answerDns(message: Uint8Array, options?: Served & Timed & { readonly udp?: boolean }): Uint8Array | undefined {
+    known(options, ["udp", "server", "now"]);
+    if (!(message instanceof Uint8Array)) return expected("a Uint8Array", message, "message");
+    const { udp = true, server, ...timed } = options ?? {};
+    return inside(this).change(timed, (registry, time) => registry.answer_dns(message, udp, served(server), time));
   }
 
   /** `handle` of a standard `Request`, with a standard `Response`; a long poll waits without holding anything up. */

@@ -73,6 +73,11 @@ impl Registry {
         Ok(Reply { inner: server.handle(&mut self.inner, &request, time(now)?), server })
     }
 
+    /// Answers a message of DNS.
+    pub fn answer_dns(&mut self, message: &[u8], udp: bool, server: &Server, now: f64) -> Result<Option<Vec<u8>>> {
+        Ok(server.inner.answer_dns(&mut self.inner, message, udp, time(now)?))
+    }
+
     /// Asks again about a request that waits; one that was answered stays so.
     pub fn resume(&mut self, reply: &mut Reply, now: f64) -> Result {
         let now = time(now)?;

@@ -268,8 +268,13 @@ const VERBS = {
   lost({ feed = "feed" }, now) {
     return named(this.feeds, feed).failed({ now });
   },
+  dns({ hex, udp = true, server: settings }, now) {
+    const server = new this.callboard.Server(settings && camels(settings));
+    const answer = this.registry.answerDns(unhex(hex), { udp, server, now });
+    return { hex: answer === undefined ? null : Array.from(answer, (byte) => byte.toString(16).padStart(2, "0")).join("") };
+  },
   request({ method, path, query = "", headers = {}, body = "", hex, peer = "", server: settings }, now, keep = "request") {
-    const server = new this.callboard.Server(settings);
+    const server = new this.callboard.Server(settings && camels(settings));
     const request = { method, path, query, headers: Object.entries(headers), body: bytesOf(body, hex), peer };
     return this.reply(this.registry.handle(request, { server, now }), keep);
   },

@@ -301,6 +301,11 @@ class Host:
         args = dict(args)
         return self.registry.feed(body=payload(args), **args, now=now).to_dict()
 
+    def do_dns(self, args, keep, now):
+        server = callboard.Server(**args.get("server", {}))
+        answer = self.registry.answer_dns(bytes.fromhex(args["hex"]), udp=args.get("udp", True), server=server, now=now)
+        return {"hex": None if answer is None else answer.hex()}
+
     def do_request(self, args, keep, now):
         body = payload(dict(args)) if "body" in args or "hex" in args else b""
         reply = self.registry.handle(

@@ -326,9 +326,13 @@ class Registry:
         server: Server | None = None,
         now: int | None = None,
     ) -> Response | Wait:
-        """Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, told apart by the path: a
+        """Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, Eureka's or Nacos', told apart by the path: a
         response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
         asks."""
+
+    def answer_dns(self, message: bytes, *, udp: bool = True, server: Server | None = None, now: int | None = None) -> bytes | None:
+        """Answers a message of DNS, or gives None where nothing is to be sent. What came over UDP is answered in as many bytes as may be
+        sent back so."""
 
     def _listen(self, callable: Callable[[], object]) -> int: ...
     def _unlisten(self, listener: int) -> None: ...
@@ -535,10 +539,12 @@ class Pick:
 
 @final
 class Server:
-    """Under which names the protocols serve: the namespace of those that have none, and the datacenter and the node that Consul's
-    clients see."""
+    """Under which names the protocols serve: the namespace of those that have none, the datacenter and the node that Consul's
+    clients see, the domain that DNS answers for and for how many seconds its answers are good."""
 
-    def __new__(cls, *, namespace: str = "default", datacenter: str = "dc1", node: str = "callboard") -> Self: ...
+    def __new__(
+        cls, *, namespace: str = "default", datacenter: str = "dc1", node: str = "callboard", domain: str = "callboard", dns_ttl: int = 5
+    ) -> Self: ...
 
 @final
 class Wait:

@@ -11,7 +11,7 @@ mod consul;
 mod curator;
 mod decoded;
 #[cfg(feature = "dns")]
-mod dns;
+pub(crate) mod dns;
 pub(crate) mod document;
 #[cfg(feature = "dubbo")]
 mod dubbo;

@@ -10,6 +10,7 @@
 //! | any other | callboard's own HTTP API ([`rest`]) |
 
 pub mod consul;
+pub mod dns;
 pub mod eureka;
 #[cfg(test)]
 mod hostile_tests;
@@ -51,6 +52,13 @@ impl Server {
             path if nacos::has(path) => nacos::handle(self, registry, request, now),
             _ => rest::handle(registry, request, now),
         }
+    }
+
+    /// Answers a message of DNS ([`dns`]): nothing where nothing is to be sent. What came over UDP is answered in as many bytes as may be sent
+    /// back so, and says when that is not all.
+    pub fn answer_dns(&self, registry: &mut Registry, message: &[u8], udp: bool, now: Timestamp) -> Option<alloc::vec::Vec<u8>> {
+        registry.advance(now);
+        dns::answer(self, registry, message, udp)
     }
 
     /// Asks again about a request that waits.

@@ -67,7 +67,7 @@ impl Host {
             | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" | "probe_requests" | "probed" => {
                 self.balance(verb, args, now)
             }
-            "decode" | "encode" | "feed" | "follow" | "push" | "lost" | "request" | "resume" => self.wire(verb, args, keep, now),
+            "decode" | "encode" | "feed" | "follow" | "push" | "lost" | "dns" | "request" | "resume" => self.wire(verb, args, keep, now),
             _ => self.on_registry(verb, args, keep, now),
         }
     }

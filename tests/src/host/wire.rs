@@ -44,6 +44,12 @@ impl Host {
                 let feed = self.feeds.get_mut(name).unwrap_or_else(|| panic!("nobody follows as {name:?}"));
                 Ok(feed.failed(now).to_value())
             }
+            "dns" => {
+                let server = Server::from_value(args.get("server").unwrap_or(&Value::Map(Vec::new())))?;
+                let udp = args.get("udp").and_then(Value::as_bool).unwrap_or(true);
+                let answer = server.answer_dns(&mut self.registry, &unhex(text(args, "hex")?), udp, now);
+                Ok(Value::map([("hex", answer.map(|answer| hex(&answer)).into())]))
+            }
             "request" => {
                 let body = body(args).unwrap_or_default();
                 let (method, path, query) = (text(args, "method")?, text(args, "path")?, text_or(args, "query", "")?);

@@ -25,7 +25,7 @@ mod message;
 mod name;
 #[cfg(test)]
 mod tests;
-mod write;
+pub(crate) mod write;
 
 use alloc::string::{String, ToString as _};
 use core::time::Duration;

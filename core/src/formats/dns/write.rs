@@ -18,18 +18,18 @@ use crate::model::{Endpoint, Health, Host, Registration, Version};
 /// How long an answer is good for, in seconds.
 const TTL: u32 = 5;
 
-type Name = domain::base::Name<Vec<u8>>;
+pub(crate) type Name = domain::base::Name<Vec<u8>>;
 type Buffer = StaticCompressor<Vec<u8>>;
 
 /// What is told of an instance: its SRV record, and what comes with it.
-struct Place {
-    priority: u16,
-    weight: u16,
-    port: u16,
-    target: Name,
-    addresses: Vec<IpAddr>,
+pub(crate) struct Place {
+    pub(crate) priority: u16,
+    pub(crate) weight: u16,
+    pub(crate) port: u16,
+    pub(crate) target: Name,
+    pub(crate) addresses: Vec<IpAddr>,
     /// The strings of a TXT record, each with its length before it.
-    texts: Vec<u8>,
+    pub(crate) texts: Vec<u8>,
 }
 
 /// Writes an answer to a question for SRV records: `_http._tcp.web`, with the addresses and a TXT record of each target.
@@ -89,7 +89,7 @@ fn question(first: &Registration) -> (Name, Name) {
 }
 
 /// A name of these labels, when it is one.
-fn name<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> Option<Name> {
+pub(crate) fn name<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> Option<Name> {
     let mut builder = NameBuilder::new_vec();
     for label in labels {
         builder.append_label(label).ok()?;
@@ -97,7 +97,8 @@ fn name<'a>(labels: impl IntoIterator<Item = &'a [u8]>) -> Option<Name> {
     builder.into_name().ok()
 }
 
-fn places(instances: &[Registration], first: Option<&Registration>, base: &Name) -> Vec<Place> {
+/// The places of the instances that may be called, of the service of the first: where their endpoint of the first one's kind is.
+pub(crate) fn places(instances: &[Registration], first: Option<&Registration>, base: &Name) -> Vec<Place> {
     let serves = |own: &&Registration| {
         let well = !matches!(own.health, Health::Unhealthy | Health::Starting) && own.weight.thousandths() > 0;
         well && first.is_some_and(|first| own.service == first.service && own.namespace == first.namespace)
