@@ -184,13 +184,19 @@ def test_it_tells_what_it_is(registry):
 def test_blocks_of_tasks_count_as_in_flight_while_they_wait(registry):
     balancer = Balancer(registry, "billing", seed=1)
 
-    async def call():
+    async def call(everybody):
         with balancer.pick() as instance:
-            await asyncio.sleep(0.01)
+            waiting.append(instance.id)
+            if len(waiting) == 30:
+                everybody.set()
+            await everybody.wait()
             return instance.id
 
     async def main():
-        return await asyncio.gather(*(call() for _ in range(30)))
+        everybody = asyncio.Event()
+        return await asyncio.gather(*(call(everybody) for _ in range(30)))
+
+    waiting = []
 
     ids = asyncio.run(main())
     # Least request sees the calls that wait.
