@@ -132,8 +132,8 @@ impl Answer<'_> {
     /// The message in at most so many bytes.
     fn write(&self, most: usize) -> Result<Vec<u8>, PushError> {
         let Ok(mut builder) = MessageBuilder::from_target(Buffer::new(Vec::new()));
-        // An OPT record without options has 11 bytes.
-        builder.set_push_limit(most.saturating_sub(if self.has_opt { 11 } else { 0 }));
+        // The limit is the first length that is too much, and an OPT record without options has 11 bytes.
+        builder.set_push_limit(most.saturating_add(1).saturating_sub(if self.has_opt { 11 } else { 0 }));
         let asked = self.message.header();
         let header = builder.header_mut();
         header.set_id(asked.id());
