@@ -17,6 +17,10 @@ use super::stats::Tally;
 use crate::limits;
 use crate::model::{Availability, Handle};
 
+/// What a call is taken to last while none has ended, in microseconds: long, so that until then the calls in flight count and not whose are
+/// the youngest (tower's default for what it does not know).
+const UNHEARD: f64 = 1e6;
+
 /// The instances of the view, in columns by slot, with those that left it while picks of them were out.
 ///
 /// A slot is an instance's for as long as it is in the view or has picks in flight. One that comes back in the
@@ -141,7 +145,7 @@ const PANEL: usize = 33;
 impl Members {
     /// Members whose signals are made by these rules; none when the policy learns nothing.
     pub(super) fn new(rules: Option<Rules>) -> Self {
-        Self { rules, ..Self::default() }
+        Self { rules, typical: UNHEARD, ..Self::default() }
     }
 
     #[inline]
