@@ -42,6 +42,19 @@ enum Watched {
     Consul(consul::Watched),
 }
 
+impl Request<'_> {
+    /// Whether it only says that somebody is still there. A host that stores what it acknowledges need not wait for that with these: who beats
+    /// will beat again.
+    pub fn is_heartbeat(&self) -> bool {
+        match self.path {
+            path if consul::has(path) => consul::is_heartbeat(self),
+            path if eureka::has(path) => eureka::is_heartbeat(self),
+            path if nacos::has(path) => nacos::is_heartbeat(self),
+            path => self.method == "POST" && path.ends_with("/renew"),
+        }
+    }
+}
+
 impl Server {
     /// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
     pub fn handle(&self, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
@@ -82,4 +95,32 @@ fn handle(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Rep
 #[cfg(test)]
 fn resume(registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
     Server::default().resume(registry, wait, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_are_told_from_what_must_be_stored() {
+        for (method, path, query, expected) in [
+            ("POST", "/v1/instances/default/web/a/renew", "", true),
+            ("PUT", "/v1/instances/default/web/a", "", false),
+            ("PUT", "/v1/agent/check/pass/service:a", "", true),
+            ("PUT", "/v1/agent/check/update/a/b", "", true),
+            ("PUT", "/v1/agent/check/deregister/a", "", false),
+            ("PUT", "/v1/agent/service/register", "", false),
+            ("PUT", "/eureka/apps/WEB/i", "status=UP", true),
+            ("PUT", "/eureka/v2/apps/WEB/i", "", true),
+            ("PUT", "/eureka/apps/WEB/i/status", "value=UP", false),
+            ("POST", "/eureka/apps/WEB", "", false),
+            ("DELETE", "/eureka/apps/WEB/i", "", false),
+            ("PUT", "/nacos/v1/ns/instance/beat", "", true),
+            ("PUT", "/nacos/v1/ns/instance", "", false),
+            ("POST", "/nacos/v3/client/ns/instance", "ip=1&heartBeat=true", true),
+            ("POST", "/nacos/v3/client/ns/instance", "ip=1", false),
+        ] {
+            assert_eq!(Request { method, path, query, ..Request::default() }.is_heartbeat(), expected, "{method} {path}");
+        }
+    }
 }

@@ -43,7 +43,7 @@ struct Write {
 
 impl Board {
     /// The board as the file has it, or an empty one.
-    pub fn open(file: Option<PathBuf>) -> Result<Self, Error> {
+    pub fn open(file: Option<PathBuf>, server: Server) -> Result<Self, Error> {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         let config = Config { seed: getrandom::u64()?, epoch: u64::try_from(epoch)?, ..Config::default() };
         let saved = file.as_deref().map(disk::read).transpose()?.flatten();
@@ -54,7 +54,7 @@ impl Board {
         let revision = registry.revision();
         Ok(Self {
             registry: Mutex::new(registry),
-            server: Server::default(),
+            server,
             started: Instant::now(),
             file,
             revision: watch::Sender::new(revision),
@@ -97,7 +97,8 @@ impl Board {
         loop {
             match reply {
                 Reply::Response(response) => {
-                    if is_kept(request) {
+                    // A renewal must not fail with the disk: what it writes at most, a newer incarnation, is written soon after.
+                    if request.method != "GET" && !request.is_heartbeat() {
                         self.is_stored().await?;
                     }
                     return Ok(response);
@@ -113,6 +114,11 @@ impl Board {
                 }
             }
         }
+    }
+
+    /// Answers a message of DNS.
+    pub fn answer_dns(&self, message: &[u8], udp: bool) -> Option<Vec<u8>> {
+        self.with(|registry, now| self.server.answer_dns(registry, message, udp, now))
     }
 
     /// Calls `advance` whenever it is due.
@@ -195,10 +201,4 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the answer of a request waits for the disk. A renewal must not fail with the disk: what it writes at most, a newer incarnation,
-/// is written soon after.
-fn is_kept(request: &Request<'_>) -> bool {
-    request.method != "GET" && !(request.method == "POST" && request.path.ends_with("/renew"))
 }

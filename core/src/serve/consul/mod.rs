@@ -43,6 +43,12 @@ pub(super) fn has(path: &str) -> bool {
     ["/v1/agent/", "/v1/catalog/", "/v1/health/", "/v1/status/"].into_iter().any(below)
 }
 
+pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
+    let reports = ["pass", "warn", "fail", "update"];
+    let check = request.path.strip_prefix("/v1/agent/check/").and_then(|rest| rest.split_once('/'));
+    request.method == "PUT" && check.is_some_and(|(word, _)| reports.contains(&word))
+}
+
 /// What a call has to work with.
 struct Call<'a> {
     server: &'a Server,

@@ -35,6 +35,11 @@ pub(super) fn has(path: &str) -> bool {
     path.starts_with("/eureka/")
 }
 
+pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
+    let below = request.path.strip_prefix("/eureka/").map(|path| path.strip_prefix("v2/").unwrap_or(path));
+    request.method == "PUT" && below.is_some_and(|path| path.trim_end_matches('/').split('/').count() == 3)
+}
+
 /// What a call has to work with.
 struct Call<'a> {
     server: &'a Server,

@@ -33,6 +33,11 @@ pub(super) fn has(path: &str) -> bool {
     path.starts_with("/nacos/")
 }
 
+pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
+    let beats = request.path.starts_with("/nacos/v3/") && request.query.split('&').any(|part| part.eq_ignore_ascii_case("heartBeat=true"));
+    request.path == "/nacos/v1/ns/instance/beat" || (request.method == "POST" && beats)
+}
+
 /// What a call has to work with.
 struct Call<'a> {
     server: &'a Server,
