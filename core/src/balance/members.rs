@@ -17,8 +17,7 @@ use super::stats::Tally;
 use crate::limits;
 use crate::model::{Availability, Handle};
 
-/// What a call is taken to last while none has ended, in microseconds: long, so that until then the calls in flight count and not whose are
-/// the youngest (tower's default for what it does not know).
+/// What a call is taken to last while none has ended, in microseconds: long, so that until then calls in flight count, and not their ages.
 const UNHEARD: f64 = 1e6;
 
 /// The instances of the view, in columns by slot, with those that left it while picks of them were out.

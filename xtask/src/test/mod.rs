@@ -80,10 +80,10 @@ fn meet(need: Need) -> Result {
         Need::Lives => crate::lives::command(&[]),
         Need::NpmPackage => crate::wasm::command(&[]),
         Need::PythonPackage => crate::setup::python::install_package(),
-        Need::RustFollower => {
+        Need::Example(name) => {
             let mut cargo = sh::cargo();
-            cargo.args(["build", "--locked", "--profile", "demo", "--package", "follower-rust"]);
-            sh::must("test: the follower in Rust", &mut cargo)?;
+            cargo.args(["build", "--locked", "--profile", "demo", "--package", name]);
+            sh::must(&format!("test: {name}"), &mut cargo)?;
             Ok(())
         }
     }

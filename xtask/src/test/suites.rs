@@ -17,8 +17,8 @@ pub enum Need {
     NpmPackage,
     /// The Python package in `target/venv`.
     PythonPackage,
-    /// The follower in Rust in `target/demo`.
-    RustFollower,
+    /// A program of `examples`, in `target/demo`.
+    Example(&'static str),
 }
 
 const PYTHON_PACKAGE: &[Need] = &[Need::Part(Part::Python), Need::PythonPackage];
@@ -33,7 +33,16 @@ const FOLLOWERS: &[Need] = &[
     Need::Part(Part::Python),
     Need::PythonPackage,
     Need::Part(Part::Engines),
-    Need::RustFollower,
+    Need::Example("follower-rust"),
+];
+const HOSTS: &[Need] = &[
+    Need::Part(Part::WasmTarget),
+    Need::Part(Part::Node),
+    Need::NpmPackage,
+    Need::Part(Part::Python),
+    Need::PythonPackage,
+    Need::Part(Part::Engines),
+    Need::Example("registry-server"),
 ];
 
 /// One suite.
@@ -132,7 +141,16 @@ pub const SUITES: &[Suite] = &[
         command: || {
             venv(
                 "pytest",
-                &["--quiet", "tests/python", "--ignore", "tests/python/test_package.py", "--ignore", "tests/python/test_followers.py"],
+                &[
+                    "--quiet",
+                    "tests/python",
+                    "--ignore",
+                    "tests/python/test_package.py",
+                    "--ignore",
+                    "tests/python/test_followers.py",
+                    "--ignore",
+                    "tests/python/test_hosts.py",
+                ],
             )
         },
         skip: never,
@@ -143,6 +161,14 @@ pub const SUITES: &[Suite] = &[
         format: Format::Pytest,
         needs: FOLLOWERS,
         command: || venv("pytest", &["--quiet", "tests/python/test_followers.py"]),
+        skip: never,
+    },
+    Suite {
+        name: "hosts",
+        what: "the registries of examples in every host, with the clients of Consul, Eureka, Nacos and DNS",
+        format: Format::Pytest,
+        needs: HOSTS,
+        command: || venv("pytest", &["--quiet", "tests/python/test_hosts.py"]),
         skip: never,
     },
     Suite {

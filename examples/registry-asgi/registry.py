@@ -1,0 +1,111 @@
+"""A registry in an ASGI app: callboard's HTTP API and those of Consul, Eureka and Nacos.
+
+    pip install callboard uvicorn
+    uvicorn registry:app --port 7400
+
+Or inside the app you already have, below a path of its own (Starlette, FastAPI):
+
+    app.mount("/registry", Board())
+
+Everything that is decided is decided by callboard; this file brings the socket, the clock and the tasks. The registry is in memory: one process
+serves it, and with several workers each would have its own.
+"""
+
+import asyncio
+import json
+from urllib.parse import quote
+
+from callboard import Registry, Server, now, respond
+
+BODY_TOO_LARGE = json.dumps({"error": {"code": "limit-exceeded", "kind": "LimitError", "field": "body", "message": "above the limit"}}).encode()
+
+
+class Board:
+    """An ASGI application over one registry."""
+
+    def __init__(self, registry: Registry | None = None, server: Server | None = None) -> None:
+        self.registry = registry or Registry()
+        self.server = server or Server()
+        self.timer: asyncio.Task | None = None
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.live(receive, send)
+        if scope["type"] != "http":
+            raise RuntimeError(f"a registry speaks HTTP, not {scope['type']}")
+        # An app that is mounted in another is told of no lifespan.
+        if self.timer is None:
+            self.timer = asyncio.create_task(self.keep_time())
+        body = await whole(receive)
+        if body is None:
+            return await answer(send, 413, [("content-type", "application/json")], BODY_TOO_LARGE)
+        # As it was sent: an escaped slash is no slash. What it is mounted below is not ours.
+        path = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = path.decode("ascii", "replace").removeprefix(quote(scope.get("root_path", "")))
+        reply = asyncio.ensure_future(
+            respond(
+                self.registry,
+                scope["method"],
+                path,
+                scope["query_string"].decode("ascii", "replace"),
+                body,
+                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
+                peer=scope["client"][0] if scope.get("client") else None,
+                server=self.server,
+            )
+        )
+        gone = asyncio.ensure_future(hung_up(receive))
+        # A long poll ends with the connection of whoever asked.
+        await asyncio.wait({reply, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not reply.done():
+            reply.cancel()
+            return
+        response = reply.result()
+        await answer(send, response.status, response.headers, response.body)
+
+    async def keep_time(self) -> None:
+        """Lets leases end when they are due, also when nobody asks."""
+        while True:
+            due = self.registry.deadline
+            # A change may have brought an earlier one, but none within a second: that is the shortest lease.
+            await asyncio.sleep(0.5 if due is None else min(max(due - now(), 0) / 1e6, 0.5))
+            self.registry.advance()
+
+    async def live(self, receive, send) -> None:
+        await receive()
+        self.timer = asyncio.create_task(self.keep_time())
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.timer.cancel()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def whole(receive) -> bytes | None:
+    """The body; none when it is larger than any that is read."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > LONGEST:
+            return None
+    return bytes(body)
+
+
+LONGEST = 8 * 1024 * 1024
+
+
+async def hung_up(receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def answer(send, status, headers, body) -> None:
+    pairs = [(name.encode(), value.encode()) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": [*pairs, (b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+app = Board()

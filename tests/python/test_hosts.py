@@ -1,0 +1,337 @@
+"""One suite for every host of a registry: clients as they are published, and raw requests, against the examples as they stand there."""
+
+import asyncio
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import consul
+import httpx
+import py_eureka_client.eureka_client as eureka
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+NPM = ROOT / "bindings-wasm"
+PATIENCE = 30  # seconds
+ENV = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+HOSTS = ["axum", "asgi", "mounted", "node", "deno", "bun", "workerd"]
+
+
+def found(pattern):
+    matches = sorted((NPM / "node_modules").glob(pattern))
+    assert matches, f"{pattern} is missing: cargo xtask setup"
+    return str(matches[0])
+
+
+@pytest.fixture(scope="session")
+def scripts(tmp_path_factory):
+    """The hosts in JS beside an installed package."""
+    folder = tmp_path_factory.mktemp("hosts")
+    for example in ("registry-fetch", "registry-worker"):
+        shutil.copytree(EXAMPLES / example, folder / example)
+    package = folder / "node_modules/callboard"
+    package.mkdir(parents=True)
+    shutil.copytree(NPM / "dist", package / "dist")
+    shutil.copy(NPM / "package.json", package)
+    for tool in ("esbuild", "miniflare"):
+        (folder / "node_modules" / tool).symlink_to(found(tool))
+    return folder
+
+
+class Host:
+    """A host that runs, and where it listens."""
+
+    def __init__(self, name, command, cwd, **env):
+        self.name, self.base = name, ""
+        self.process = subprocess.Popen(
+            command, cwd=cwd, env={**ENV, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.said, self.dns = [], None
+        threading.Thread(target=self.read, daemon=True).start()
+        self.port = int(self.hear(r"https?://127\.0\.0\.1:(\d+)"))
+
+    def read(self):
+        for line in self.process.stdout:
+            self.said.append(line)
+
+    def hear(self, pattern):
+        start = time.monotonic()
+        while time.monotonic() - start < PATIENCE:
+            if match := re.search(pattern, "".join(self.said)):
+                return match[1]
+            time.sleep(0.02)
+        pytest.fail(f"{self.name} does not say {pattern}: {''.join(self.said)[-2_000:]}")
+
+    def url(self, path=""):
+        return f"http://127.0.0.1:{self.port}{self.base}{path}"
+
+    def request(self, method, path, **more):
+        return httpx.request(method, self.url(path), timeout=PATIENCE, trust_env=False, **more)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            pytest.fail(f"{self.name} does not end")
+
+
+MOUNTED = """
+import sys
+sys.path.insert(0, {folder!r})
+from registry import Board
+from fastapi import FastAPI
+app = FastAPI()
+app.mount("/registry", Board())
+"""
+
+
+def started(name, scripts):
+    server = str(scripts / "registry-fetch/server.mjs")
+    deno = {"DENO_DIR": str(scripts / "deno"), "DENO_NO_UPDATE_CHECK": "1"}
+    uvicorn = [sys.executable, "-m", "uvicorn", "--port", "0"]
+    match name:
+        case "axum":
+            binary = str(ROOT / "target/demo/registry-server")
+            host = Host(name, [binary, "--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--domain", "consul"], scripts)
+            host.dns = int(host.hear(r"dns://127\.0\.0\.1:(\d+)"))
+            return host
+        case "asgi":
+            return Host(name, [*uvicorn, "registry:app"], EXAMPLES / "registry-asgi")
+        case "mounted":
+            (scripts / "mounted.py").write_text(MOUNTED.format(folder=str(EXAMPLES / "registry-asgi")))
+            host = Host(name, [*uvicorn, "mounted:app"], scripts)
+            host.base = "/registry"
+            return host
+        case "node":
+            return Host(name, ["node", server], scripts, PORT="0")
+        case "deno":
+            flags = ["run", "--no-remote", "--no-prompt", "--allow-net", "--allow-env", "--allow-read"]
+            return Host(name, [found("@deno/*/deno"), *flags, server], scripts, PORT="0", **deno)
+        case "bun":
+            return Host(name, [found("@oven/*/bin/bun"), "run", server], scripts, PORT="0")
+        case "workerd":
+            return Host(name, ["node", str(scripts / "registry-worker/run.mjs")], scripts, PORT="0", STORAGE=str(scripts / "state"))
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def host(request, scripts):
+    host = started(request.param, scripts)
+    yield host
+    host.stop()
+
+
+@pytest.fixture
+def unmounted(host):
+    if host.base:
+        pytest.skip("this client takes no path before its own")
+    return host
+
+
+def until(done, what, patience=PATIENCE):
+    start = time.monotonic()
+    while not (found := done()):
+        if time.monotonic() - start > patience:
+            pytest.fail(f"waited in vain for {what}")
+        time.sleep(0.05)
+    return found
+
+
+def test_callboards_own_api(host):
+    path = "/v1/instances/default/rest/a%2Fb"
+    created = host.request("PUT", path, json={"endpoints": ["http://10.0.0.1:80"], "ttl": 1, "grace": 1})
+    assert (created.status_code, created.json()["created"]) == (201, True)
+    assert host.request("GET", path).json()["id"] == "a/b"
+    position = host.request("GET", "/v1/instances/default/rest").json()
+    query = f"?epoch={position['epoch']}&revision={position['revision']}&wait=20"
+    start = time.monotonic()
+    # Nobody renews: the poll ends when the lease does, though nobody else asks.
+    told = host.request("GET", f"/v1/instances/default/rest{query}").json()
+    assert told["instances"] == [] or told["instances"][0]["lease"] == "suspect"
+    until(lambda: host.request("GET", path).status_code == 404, "the end of a lease", 10)
+    assert 1.5 < time.monotonic() - start < 10
+    assert host.request("POST", f"{path}/renew").json()["error"]["code"] == "unknown-lease"
+    assert host.request("PUT", path, content=b"{").status_code == 400
+
+
+def test_py_consul(unmounted):
+    client = consul.Consul(host="127.0.0.1", port=unmounted.port)
+    check = consul.Check.ttl("2s")
+    assert client.agent.service.register("web", service_id="web1", address="10.0.0.5", port=8080, tags=["v1"], meta={"env": "prod"}, check=check)
+    assert client.health.service("web", passing=True)[1] == []
+    assert client.agent.check.ttl_pass("service:web1")
+    index, entries = client.health.service("web", passing=True, tag="v1")
+    assert [(entry["Service"]["Address"], entry["Service"]["Meta"]) for entry in entries] == [("10.0.0.5", {"env": "prod"})]
+
+    woken = []
+
+    def watch():
+        watcher = consul.Consul(host="127.0.0.1", port=unmounted.port)
+        start = time.monotonic()
+        _, entries = watcher.health.service("web", index=index, wait="15s")
+        woken.append((time.monotonic() - start, [entry["Service"]["ID"] for entry in entries]))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    time.sleep(0.5)
+    client.agent.service.register("other", service_id="o1", address="10.0.0.7", port=1)
+    time.sleep(0.5)
+    client.agent.service.register("web", service_id="web2", address="10.0.0.6", port=8080)
+    thread.join()
+    # Not by another service, and at once by its own.
+    assert woken[0][0] >= 0.9 and woken[0][0] < 5 and woken[0][1] == ["web1", "web2"]
+
+    def status():
+        return {entry["Service"]["ID"]: [check["Status"] for check in entry["Checks"]] for entry in client.health.service("web")[1]}
+
+    until(lambda: status() == {"web1": ["critical"], "web2": []}, "a TTL that runs out", 10)
+    assert client.agent.check.ttl_warn("service:web1")
+    assert status()["web1"] == ["warning"]
+    assert client.agent.service.maintenance("web2", "true", "a new disk")
+    assert status()["web2"] == ["critical"]
+    assert set(client.agent.services()) == {"o1", "web1", "web2"} and list(client.agent.checks())[0] == "service:web1"
+    assert client.catalog.services()[1] == {"other": [], "web": ["v1"]}
+    assert [one["Node"] for one in client.catalog.nodes()[1]] == ["callboard"]
+    assert client.agent.self()["Config"]["Datacenter"] == "dc1"
+    for name in ("web1", "web2", "o1"):
+        assert client.agent.service.deregister(name)
+    assert client.health.service("web")[1] == []
+
+
+def test_py_eureka_client(host):
+    async def life():
+        def client(app, port):
+            settings = {"instance_host": "127.0.0.1", "instance_ip": "127.0.0.1", "instance_port": port}
+            leases = {"renewal_interval_in_secs": 1, "duration_in_secs": 3}
+            return eureka.EurekaClient(eureka_server=host.url("/eureka/"), app_name=app, **settings, **leases)
+
+        def seen(client):
+            return {app.name: [one.status for one in app.instances] for app in client.applications.applications}
+
+        async def until(done, what):
+            start = time.monotonic()
+            while not done():
+                assert time.monotonic() - start < PATIENCE, what
+                await asyncio.sleep(0.1)
+
+        pay, shop = client("pay", 9001), client("shop", 9002)
+        await pay.start()
+        await shop.start()
+        await until(lambda: seen(shop).get("PAY") == ["UP"], "another's instance")
+        # Longer than the lease: they renew.
+        await asyncio.sleep(4)
+        assert seen(shop)["PAY"] == ["UP"] and seen(shop)["SHOP"] == ["UP"]
+        assert host.request("GET", "/v1/instances/default/pay").json()["instances"][0]["url"] == "http://127.0.0.1:9001"
+        await pay.status_update("OUT_OF_SERVICE")
+        await until(lambda: seen(shop)["PAY"] == ["OUT_OF_SERVICE"], "the operator's word")
+        await pay.stop()
+        await until(lambda: not [one for app in shop.applications.applications if app.name == "PAY" for one in app.up_instances], "who left")
+        await shop.stop()
+
+    asyncio.run(life())
+    until(lambda: host.request("GET", "/eureka/apps", headers={"accept": "application/json"}).json()["applications"]["application"] == [], "all to leave")
+
+
+def test_nacos_naming(unmounted):
+    script = ROOT / "tests/python/nacos_client.cjs"
+    env = {**ENV, "NODE_PATH": str(NPM / "node_modules")}
+    done = subprocess.run(["node", str(script), str(unmounted.port)], env=env, capture_output=True, text=True, timeout=3 * PATIENCE)
+    assert done.returncode == 0, done.stderr[-2_000:]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert said == [
+        {"status": "UP"},
+        {"all": [["10.0.0.1", 8080, True], ["10.0.0.2", 8080, True]]},
+        {"told": ["10.0.0.1", "10.0.0.2"]},
+        {"told": ["10.0.0.1"]},
+        {"selected": ["10.0.0.1"]},
+        {"left": []},
+    ]
+
+
+def test_one_registry_speaks_all_of_them(host):
+    assert host.request("PUT", "/v1/agent/service/register", json={"Name": "mix", "ID": "c", "Address": "10.0.0.1", "Port": 1}).status_code == 200
+    instance = {"instanceId": "e", "hostName": "10.0.0.2", "ipAddr": "10.0.0.2", "app": "MIX", "status": "UP", "port": {"$": 2, "@enabled": "true"}}
+    eureka = {"instance": {**instance, "dataCenterInfo": {"name": "MyOwn"}}}
+    assert host.request("POST", "/eureka/apps/MIX", json=eureka).status_code == 204
+    assert host.request("POST", "/nacos/v1/ns/instance?serviceName=mix&ip=10.0.0.3&port=3").text == "ok"
+    assert host.request("PUT", "/v1/instances/default/mix/r", json={"endpoints": ["http://10.0.0.4:4"]}).status_code == 201
+    want = {f"10.0.0.{n}" for n in (1, 2, 3, 4)}
+    assert {entry["Service"]["Address"] for entry in host.request("GET", "/v1/health/service/mix?passing").json()} == want
+    apps = host.request("GET", "/eureka/apps/MIX", headers={"accept": "application/json"}).json()
+    assert {one["ipAddr"] for one in apps["application"]["instance"]} == want
+    assert {one["ip"] for one in host.request("GET", "/nacos/v1/ns/instance/list?serviceName=mix").json()["hosts"]} == want
+    urls = {one["url"].split("/")[2].split(":")[0] for one in host.request("GET", "/v1/instances/default/mix").json()["instances"]}
+    assert urls == want
+    if host.dns:
+        assert set(dig(host, "mix.service.consul")) == want
+    # Who names no address is where it asks from, on hosts that know that.
+    own = host.request("PUT", "/v1/agent/service/register", json={"Name": "own", "Port": 1})
+    if own.status_code == 200:
+        assert host.request("GET", "/v1/catalog/service/own").json()[0]["ServiceAddress"] == "127.0.0.1"
+    assert own.status_code == 200 or host.name == "workerd"
+
+
+def test_what_nobody_should_send(host):
+    before = host.request("GET", "/v1/health").json()["revision"]
+    for method, path, content, status in [
+        ("GET", "/v1/agent/nothing", None, 404),
+        ("POST", "/v1/agent/service/register", b"{}", 405),
+        ("PUT", "/v1/agent/service/register", b"\xff{", 400),
+        ("PUT", "/v1/agent/service/register", b"[" * 10_000, 413),
+        ("PUT", "/v1/agent/check/pass/" + "x" * 5_000, b"", 413),
+        ("GET", "/v1/health/service/web?index=-1", None, 400),
+        ("GET", "/v1/instances/default/%2e%2e%2f", None, 200),
+        ("PUT", "/v1/instances/default/a%0d%0ab/c", b"{}", 400),
+        ("POST", "/eureka/apps/WEB", b"<!DOCTYPE a [<!ENTITY b 'c'>]><instance>&b;</instance>", 400),
+        ("POST", "/nacos/v1/ns/instance?serviceName=x&ip=%0d%0a&port=1", b"", 400),
+        ("PUT", "/v1/instances/default/web/big", b" " * (8 * 1024 * 1024 + 1), 413),
+    ]:
+        answer = host.request(method, path, content=content)
+        assert answer.status_code == status, (path[:80], answer.status_code, answer.text[:200])
+    assert host.request("GET", "/v1/health").json()["revision"] == before
+
+
+def dig(host, name, *more):
+    command = ["dig", "@127.0.0.1", "-p", str(host.dns), "+short", "+tries=1", name, *more]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=ENV).stdout.split("\n")[:-1]
+
+
+def test_dig(host):
+    if not host.dns:
+        pytest.skip("this host has no DNS")
+    for n in range(60):
+        host.request("PUT", f"/v1/instances/default/many/i{n}", json={"endpoints": [f"http://10.0.1.{n}:80"], "metadata": {"n": str(n)}})
+    assert len(dig(host, "many.service.consul")) == 60
+    assert len(dig(host, "many.service.consul", "+noedns", "+ignore")) == 29
+    assert len(dig(host, "many.service.consul", "+noedns")) == 60
+    assert len(dig(host, "_many._tcp.service.consul", "SRV", "+tcp")) == 60
+    assert dig(host, "i7.many.consul", "TXT") == ['"callboard-id=i7" "n=7"']
+    whole = subprocess.run(["dig", "@127.0.0.1", "-p", str(host.dns), "nobody.consul"], capture_output=True, text=True, env=ENV).stdout
+    assert "status: NXDOMAIN" in whole and "SOA" in whole
+    refused = subprocess.run(["dig", "@127.0.0.1", "-p", str(host.dns), "example.org"], capture_output=True, text=True, env=ENV).stdout
+    assert "status: REFUSED" in refused
+
+
+def test_a_durable_object_remembers(host, scripts):
+    if host.name != "workerd":
+        pytest.skip("this host has no storage")
+    for n in range(300):
+        host.request("PUT", f"/v1/instances/default/kept/i{n}", json={"endpoints": [f"http://10.0.2.{n % 250}:80"], "metadata": {"n": "x" * 500}})
+    known = host.request("GET", "/v1/instances/default/kept").json()
+    again = [one for one in (known["instances"], known["epoch"])]
+    host.stop()
+    other = started("workerd", scripts)
+    try:
+        told = other.request("GET", "/v1/instances/default/kept").json()
+        names = [one["id"] for one in told["instances"]]
+        assert names == [one["id"] for one in again[0]] and len(names) == 300 and told["epoch"] > again[1]
+    finally:
+        host.process, host.port = other.process, other.port
