@@ -29,7 +29,6 @@ function deferred() {
   await told[1].promise;
   say({ selected: ips(await client.selectInstances("nweb", "DEFAULT_GROUP", "", true, false)) });
   await client.deregisterInstance("nweb", { ip: "10.0.0.1", port: 8080 });
-  say({ left: ips(await client.getAllInstances("nweb", "DEFAULT_GROUP", "", false)) });
   process.exit(0);
 })().catch((error) => {
   console.error(error);

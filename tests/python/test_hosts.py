@@ -1,6 +1,5 @@
 """One suite for every host of a registry: clients as they are published, and raw requests, against the examples as they stand there."""
 
-import asyncio
 import json
 import os
 import pathlib
@@ -10,10 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from urllib.parse import quote
 
 import consul
 import httpx
-import py_eureka_client.eureka_client as eureka
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -22,6 +21,8 @@ NPM = ROOT / "bindings-wasm"
 PATIENCE = 30  # seconds
 ENV = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 HOSTS = ["axum", "asgi", "mounted", "node", "deno", "bun", "workerd"]
+# For clients that take no path before their own.
+unmounted = pytest.mark.parametrize("running", [name for name in HOSTS if name != "mounted"], indirect=True)
 
 
 def found(pattern):
@@ -123,17 +124,18 @@ def started(name, scripts):
 
 
 @pytest.fixture(scope="module", params=HOSTS)
-def host(request, scripts):
+def running(request, scripts):
     host = started(request.param, scripts)
     yield host
     host.stop()
 
 
 @pytest.fixture
-def unmounted(host):
-    if host.base:
-        pytest.skip("this client takes no path before its own")
-    return host
+def host(running):
+    """A host whose registry is empty before each test, and after it."""
+    yield running
+    for one in running.request("GET", "/v1/instances/default?health=any").json()["instances"]:
+        running.request("DELETE", f"/v1/instances/default/{quote(one['service'])}/{quote(one['id'], safe='')}")
 
 
 def until(done, what, patience=PATIENCE):
@@ -162,8 +164,9 @@ def test_callboards_own_api(host):
     assert host.request("PUT", path, content=b"{").status_code == 400
 
 
-def test_py_consul(unmounted):
-    client = consul.Consul(host="127.0.0.1", port=unmounted.port)
+@unmounted
+def test_py_consul(host):
+    client = consul.Consul(host="127.0.0.1", port=host.port)
     check = consul.Check.ttl("2s")
     assert client.agent.service.register("web", service_id="web1", address="10.0.0.5", port=8080, tags=["v1"], meta={"env": "prod"}, check=check)
     assert client.health.service("web", passing=True)[1] == []
@@ -174,7 +177,7 @@ def test_py_consul(unmounted):
     woken = []
 
     def watch():
-        watcher = consul.Consul(host="127.0.0.1", port=unmounted.port)
+        watcher = consul.Consul(host="127.0.0.1", port=host.port)
         start = time.monotonic()
         _, entries = watcher.health.service("web", index=index, wait="15s")
         woken.append((time.monotonic() - start, [entry["Service"]["ID"] for entry in entries]))
@@ -197,7 +200,7 @@ def test_py_consul(unmounted):
     assert status()["web1"] == ["warning"]
     assert client.agent.service.maintenance("web2", "true", "a new disk")
     assert status()["web2"] == ["critical"]
-    assert set(client.agent.services()) == {"o1", "web1", "web2"} and list(client.agent.checks())[0] == "service:web1"
+    assert set(client.agent.services()) == {"o1", "web1", "web2"} and set(client.agent.checks()) == {"service:web1", "_service_maintenance:web2"}
     assert client.catalog.services()[1] == {"other": [], "web": ["v1"]}
     assert [one["Node"] for one in client.catalog.nodes()[1]] == ["callboard"]
     assert client.agent.self()["Config"]["Datacenter"] == "dc1"
@@ -206,54 +209,31 @@ def test_py_consul(unmounted):
     assert client.health.service("web")[1] == []
 
 
-def test_py_eureka_client(host):
-    async def life():
-        def client(app, port):
-            settings = {"instance_host": "127.0.0.1", "instance_ip": "127.0.0.1", "instance_port": port}
-            leases = {"renewal_interval_in_secs": 1, "duration_in_secs": 3}
-            return eureka.EurekaClient(eureka_server=host.url("/eureka/"), app_name=app, **settings, **leases)
-
-        def seen(client):
-            return {app.name: [one.status for one in app.instances] for app in client.applications.applications}
-
-        async def until(done, what):
-            start = time.monotonic()
-            while not done():
-                assert time.monotonic() - start < PATIENCE, what
-                await asyncio.sleep(0.1)
-
-        pay, shop = client("pay", 9001), client("shop", 9002)
-        await pay.start()
-        await shop.start()
-        await until(lambda: seen(shop).get("PAY") == ["UP"], "another's instance")
-        # Longer than the lease: they renew.
-        await asyncio.sleep(4)
-        assert seen(shop)["PAY"] == ["UP"] and seen(shop)["SHOP"] == ["UP"]
-        assert host.request("GET", "/v1/instances/default/pay").json()["instances"][0]["url"] == "http://127.0.0.1:9001"
-        await pay.status_update("OUT_OF_SERVICE")
-        await until(lambda: seen(shop)["PAY"] == ["OUT_OF_SERVICE"], "the operator's word")
-        await pay.stop()
-        await until(lambda: not [one for app in shop.applications.applications if app.name == "PAY" for one in app.up_instances], "who left")
-        await shop.stop()
-
-    asyncio.run(life())
-    until(lambda: host.request("GET", "/eureka/apps", headers={"accept": "application/json"}).json()["applications"]["application"] == [], "all to leave")
-
-
-def test_nacos_naming(unmounted):
-    script = ROOT / "tests/python/nacos_client.cjs"
-    env = {**ENV, "NODE_PATH": str(NPM / "node_modules")}
-    done = subprocess.run(["node", str(script), str(unmounted.port)], env=env, capture_output=True, text=True, timeout=3 * PATIENCE)
+def said(command, **env):
+    """What a client says in lines of JSON until it ends."""
+    done = subprocess.run(command, env={**ENV, **env}, capture_output=True, text=True, timeout=3 * PATIENCE)
     assert done.returncode == 0, done.stderr[-2_000:]
-    said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert said == [
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_py_eureka_client(host):
+    told = said([sys.executable, str(ROOT / "tests/python/eureka_client.py"), host.url("/eureka/")])
+    assert told == [{"after_a_lease": {"PAY": ["UP"], "SHOP": ["UP"]}}, {"out_of_service": True}, {"left": True}]
+    assert host.request("GET", "/v1/instances/default?health=any").json()["instances"] == []
+
+
+@unmounted
+def test_nacos_naming(host):
+    script = str(ROOT / "tests/python/nacos_client.cjs")
+    assert said(["node", script, str(host.port)], NODE_PATH=str(NPM / "node_modules")) == [
         {"status": "UP"},
         {"all": [["10.0.0.1", 8080, True], ["10.0.0.2", 8080, True]]},
         {"told": ["10.0.0.1", "10.0.0.2"]},
         {"told": ["10.0.0.1"]},
         {"selected": ["10.0.0.1"]},
-        {"left": []},
     ]
+    # The client believes no empty list; this is what there is.
+    assert host.request("GET", "/nacos/v1/ns/instance/list?serviceName=nweb").json()["hosts"] == []
 
 
 def test_one_registry_speaks_all_of_them(host):
@@ -288,14 +268,16 @@ def test_what_nobody_should_send(host):
         ("PUT", "/v1/agent/service/register", b"[" * 10_000, 413),
         ("PUT", "/v1/agent/check/pass/" + "x" * 5_000, b"", 413),
         ("GET", "/v1/health/service/web?index=-1", None, 400),
-        ("GET", "/v1/instances/default/%2e%2e%2f", None, 200),
+        ("GET", "/v1/instances/default/%2e%2e%2f", None, 400),
         ("PUT", "/v1/instances/default/a%0d%0ab/c", b"{}", 400),
         ("POST", "/eureka/apps/WEB", b"<!DOCTYPE a [<!ENTITY b 'c'>]><instance>&b;</instance>", 400),
         ("POST", "/nacos/v1/ns/instance?serviceName=x&ip=%0d%0a&port=1", b"", 400),
         ("PUT", "/v1/instances/default/web/big", b" " * (8 * 1024 * 1024 + 1), 413),
     ]:
         answer = host.request(method, path, content=content)
-        assert answer.status_code == status, (path[:80], answer.status_code, answer.text[:200])
+        # A path with a line end in it is none of those that Starlette mounts.
+        where = (status, 404) if host.base and "%0d" in path else (status,)
+        assert answer.status_code in where, (path[:80], answer.status_code, answer.text[:200])
     assert host.request("GET", "/v1/health").json()["revision"] == before
 
 
@@ -304,9 +286,8 @@ def dig(host, name, *more):
     return subprocess.run(command, capture_output=True, text=True, check=True, env=ENV).stdout.split("\n")[:-1]
 
 
+@pytest.mark.parametrize("running", ["axum"], indirect=True)
 def test_dig(host):
-    if not host.dns:
-        pytest.skip("this host has no DNS")
     for n in range(60):
         host.request("PUT", f"/v1/instances/default/many/i{n}", json={"endpoints": [f"http://10.0.1.{n}:80"], "metadata": {"n": str(n)}})
     assert len(dig(host, "many.service.consul")) == 60
@@ -320,9 +301,8 @@ def test_dig(host):
     assert "status: REFUSED" in refused
 
 
+@pytest.mark.parametrize("running", ["workerd"], indirect=True)
 def test_a_durable_object_remembers(host, scripts):
-    if host.name != "workerd":
-        pytest.skip("this host has no storage")
     for n in range(300):
         host.request("PUT", f"/v1/instances/default/kept/i{n}", json={"endpoints": [f"http://10.0.2.{n % 250}:80"], "metadata": {"n": "x" * 500}})
     known = host.request("GET", "/v1/instances/default/kept").json()
