@@ -501,10 +501,10 @@ impl Registry {
 
     /// Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, Eureka's or Nacos', told apart by the path: a
     /// response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
-    /// asks.
+    /// asks, `principal` who it is, as the host has found out: it counts where the server has a policy.
     #[pyo3(
-        signature = (method, path, query=None, body=None, *, headers=None, peer=None, server=None, now=None),
-        text_signature = "($self, method, path, query='', body=b'', *, headers=None, peer=None, server=None, now=None)"
+        signature = (method, path, query=None, body=None, *, headers=None, peer=None, principal=None, server=None, now=None),
+        text_signature = "($self, method, path, query='', body=b'', *, headers=None, peer=None, principal=None, server=None, now=None)"
     )]
     #[allow(clippy::too_many_arguments, reason = "they are keywords")]
     fn handle<'py>(
@@ -515,12 +515,13 @@ impl Registry {
         body: Option<Bound<'py, PyAny>>,
         headers: Option<Vec<(String, String)>>,
         peer: Option<String>,
+        principal: Option<String>,
         server: Option<Bound<'py, serve::Server>>,
         now: Option<Time>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let nothing = intern!(slf.py(), "").as_any();
         let texts = [method, path, query.as_ref().unwrap_or(nothing), body.as_ref().unwrap_or(nothing)];
-        serve::handle(slf, &serve::Given { texts, headers, peer, server: server.as_ref() }, now)
+        serve::handle(slf, &serve::Given { texts, headers, peer, principal, server: server.as_ref() }, now)
     }
 
     /// Calls `callable` after every new revision, from the thread that made it, until `_unlisten` gets the number.

@@ -12,8 +12,8 @@ use crate::errors::Raise as _;
 use crate::python;
 use crate::registry::Registry;
 
-/// Under which names the protocols serve: `Server(namespace="default", datacenter="dc1", node="callboard", domain="callboard",
-/// dns_ttl=5)`.
+/// Under which names the protocols serve, and to whom: `Server(namespace="default", datacenter="dc1", node="callboard", domain="callboard",
+/// dns_ttl=5, policy=None)`.
 #[pyclass(frozen, module = "callboard")]
 #[derive(Clone, Default)]
 pub struct Server(serve::Server);
@@ -32,6 +32,7 @@ pub struct Given<'a, 'py> {
     pub texts: [&'a Bound<'py, PyAny>; 4],
     pub headers: Option<Vec<(String, String)>>,
     pub peer: Option<String>,
+    pub principal: Option<String>,
     pub server: Option<&'a Bound<'py, Server>>,
 }
 
@@ -41,7 +42,8 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now:
     let (method, path, query, body) = (text(method, "method")?, text(path, "path")?, text(query, "query")?, payload(body, "body")?);
     let headers: Vec<(&str, &str)> = given.headers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let peer = given.peer.as_deref().unwrap_or_default();
-    let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), peer };
+    let principal = given.principal.as_deref().unwrap_or_default();
+    let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), peer, principal };
     let server = given.server.map(|server| server.get().0.clone()).unwrap_or_default();
     let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(server.handle(core, &request, now)))?;
     match reply {

@@ -116,9 +116,28 @@ export interface HttpRequest {
   readonly body?: Uint8Array | string;
   /** The IP address of who asks: a Consul service that names no address is there. */
   readonly peer?: string;
+  /** Who asks, as the host has found out: it counts where the server has a policy. */
+  readonly principal?: string;
 }
 
-/** Under which names the protocols serve. */
+/** What somebody may do to the services that two globs name; each word includes those before it. */
+export interface Grant {
+  /** A glob (`*`, `?`); `default` when absent. */
+  readonly namespace?: string;
+  /** A glob; everything when absent. */
+  readonly service?: string;
+  readonly may: "read" | "register" | "operate" | "administer";
+}
+
+/** Somebody whom grants are for. */
+export interface Principal {
+  readonly name: string;
+  /** SHA-256 digests of tokens, in hexadecimal. */
+  readonly tokens?: readonly string[];
+  readonly grants?: readonly Grant[];
+}
+
+/** Under which names the protocols serve, and to whom. */
 export interface ServerOptions {
   /** The namespace of the protocols that have none; `default` when none is named. */
   readonly namespace?: string;
@@ -130,6 +149,8 @@ export interface ServerOptions {
   readonly domain?: string;
   /** How long DNS' answers are good for, in seconds, 0 to 86 400; 5 when none is named. */
   readonly dnsTtl?: number;
+  /** Who may do what: what no grant allows is denied. Everybody may do everything when there is none. */
+  readonly policy?: readonly Principal[];
 }
 
 /** Under which names to serve. */
@@ -273,9 +294,9 @@ export class Registry extends CoreRegistry {
    */
   handle(request: HttpRequest, options?: Served & Timed): HttpResponse | Wait {
     known(options, ["server", "now"]);
-    known(request, ["method", "path", "query", "headers", "body", "peer"]);
-    const { method, path, query = "", headers = [], body = "", peer = "" } = request;
-    const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), textOf(peer, "peer")];
+    known(request, ["method", "path", "query", "headers", "body", "peer", "principal"]);
+    const { method, path, query = "", headers = [], body = "", peer = "", principal = "" } = request;
+    const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), textOf(peer, "peer"), textOf(principal, "principal")];
     texts.push(...pairsOf(headers, "headers"));
     const { server: given, ...timed } = options ?? {};
     const [bytes, server] = [bytesOf(body), served(given)];
@@ -298,14 +319,14 @@ export class Registry extends CoreRegistry {
   }
 
   /** `handle` of a standard `Request`, with a standard `Response`; a long poll waits without holding anything up. */
-  async respond(request: Request, options?: Served & { readonly peer?: string }): Promise<Response> {
-    known(options, ["server", "peer"]);
-    const { server, peer = "" } = options ?? {};
+  async respond(request: Request, options?: Served & { readonly peer?: string; readonly principal?: string }): Promise<Response> {
+    known(options, ["server", "peer", "principal"]);
+    const { server, peer = "", principal = "" } = options ?? {};
     const { pathname, search } = new URL(request.url);
     const body = new Uint8Array(await request.arrayBuffer());
     let revision = this.revision;
     const { method, headers: asked } = request;
-    let reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer }, server && { server });
+    let reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer, principal }, server && { server });
     while (reply instanceof Wait) {
       await this.changed({ revision, until: reply.until, signal: request.signal });
       revision = this.revision;

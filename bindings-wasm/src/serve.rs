@@ -63,13 +63,13 @@ impl Reply {
 
 #[wasm_bindgen]
 impl Registry {
-    /// Answers a request: `texts` are its method, path, query and peer, then the names and values of its headers in turn.
+    /// Answers a request: `texts` are its method, path, query, peer and principal, then the names and values of its headers in turn.
     pub fn handle(&mut self, texts: Vec<String>, body: &[u8], server: &Server, now: f64) -> Result<Reply> {
         let text = |at: usize| texts.get(at).map_or("", String::as_str);
-        let [method, path, query, peer] = [text(0), text(1), text(2), text(3)];
-        let headers: Vec<(&str, &str)> = texts.get(4..).unwrap_or_default().chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
+        let [method, path, query, peer, principal] = [0, 1, 2, 3, 4].map(text);
+        let headers: Vec<(&str, &str)> = texts.get(5..).unwrap_or_default().chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
         let server = server.inner.clone();
-        let request = Request { method, path, query, headers: &headers, body, peer };
+        let request = Request { method, path, query, headers: &headers, body, peer, principal };
         Ok(Reply { inner: server.handle(&mut self.inner, &request, time(now)?), server })
     }
 

@@ -273,9 +273,9 @@ const VERBS = {
     const answer = this.registry.answerDns(unhex(hex), { udp, server, now });
     return { hex: answer === undefined ? null : Array.from(answer, (byte) => byte.toString(16).padStart(2, "0")).join("") };
   },
-  request({ method, path, query = "", headers = {}, body = "", hex, peer = "", server: settings }, now, keep = "request") {
+  request({ method, path, query = "", headers = {}, body = "", hex, peer = "", principal = "", server: settings }, now, keep = "request") {
     const server = new this.callboard.Server(settings && camels(settings));
-    const request = { method, path, query, headers: Object.entries(headers), body: bytesOf(body, hex), peer };
+    const request = { method, path, query, headers: Object.entries(headers), body: bytesOf(body, hex), peer, principal };
     return this.reply(this.registry.handle(request, { server, now }), keep);
   },
   resume({ from = "request" }, now, keep = "request") {

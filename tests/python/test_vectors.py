@@ -315,6 +315,7 @@ class Host:
             body,
             headers=list(args.get("headers", {}).items()),
             peer=args.get("peer"),
+            principal=args.get("principal"),
             server=callboard.Server(**args.get("server", {})),
             now=now,
         )

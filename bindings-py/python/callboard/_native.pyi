@@ -323,12 +323,13 @@ class Registry:
         *,
         headers: Sequence[tuple[str, str]] | None = None,
         peer: str | None = None,
+        principal: str | None = None,
         server: Server | None = None,
         now: int | None = None,
     ) -> Response | Wait:
         """Answers a request of callboard's HTTP API (`GET /v1/openapi.json` describes it) or of Consul's, Eureka's or Nacos', told apart by the path: a
         response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
-        asks."""
+        asks, `principal` who it is, as the host has found out: it counts where the server has a policy."""
 
     def answer_dns(self, message: bytes, *, udp: bool = True, server: Server | None = None, now: int | None = None) -> bytes | None:
         """Answers a message of DNS, or gives None where nothing is to be sent. What came over UDP is answered in as many bytes as may be
@@ -540,10 +541,21 @@ class Pick:
 @final
 class Server:
     """Under which names the protocols serve: the namespace of those that have none, the datacenter and the node that Consul's
-    clients see, the domain that DNS answers for and for how many seconds its answers are good."""
+    clients see, the domain that DNS answers for and for how many seconds its answers are good; and to whom.
+
+    `policy` is a list of principals, `{"name", "tokens", "grants": [{"namespace", "service", "may"}]}`: tokens are SHA-256 digests in
+    hexadecimal, namespaces and services globs (`default` and everything when absent), `may` is `read`, `register`, `operate` or
+    `administer`, each with those before it. Without a policy everybody may do everything; with one, what no grant allows is denied."""
 
     def __new__(
-        cls, *, namespace: str = "default", datacenter: str = "dc1", node: str = "callboard", domain: str = "callboard", dns_ttl: int = 5
+        cls,
+        *,
+        namespace: str = "default",
+        datacenter: str = "dc1",
+        node: str = "callboard",
+        domain: str = "callboard",
+        dns_ttl: int = 5,
+        policy: Sequence[_Document] | None = None,
     ) -> Self: ...
 
 @final

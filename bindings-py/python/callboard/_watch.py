@@ -55,11 +55,12 @@ async def respond(
     *,
     headers: Sequence[tuple[str, str]] | None = None,
     peer: str | None = None,
+    principal: str | None = None,
     server: Server | None = None,
 ) -> Response:
     """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up."""
     revision = registry.revision
-    reply = registry.handle(method, path, query, body, headers=headers, peer=peer, server=server)
+    reply = registry.handle(method, path, query, body, headers=headers, peer=peer, principal=principal, server=server)
     while isinstance(reply, Wait):
         await _changed(registry, revision, reply.until)
         revision = registry.revision

@@ -16,7 +16,7 @@ const WORDS: usize = limits::METADATA_VALUE_BYTES / 64 + 1;
 /// shift-and, with stars as states that hold): each character of the text costs one shift over at most nine
 /// words, so the time is at most proportional to the text whatever the pattern is.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     pattern: String,
     /// The characters the pattern names, sorted. Their rows of `masks` come in this order, then one for all others.
     alphabet: Vec<char>,
@@ -28,10 +28,16 @@ pub(super) struct Glob {
     elements: usize,
 }
 
+impl core::fmt::Debug for Glob {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Glob({:?})", self.pattern)
+    }
+}
+
 impl Glob {
     /// # Errors
     /// `limit-exceeded` past 512 bytes, the longest metadata value: nothing longer could match.
-    pub(super) fn new(pattern: &str) -> Result<Self, Error> {
+    pub(crate) fn new(pattern: &str) -> Result<Self, Error> {
         if pattern.len() > limits::METADATA_VALUE_BYTES {
             return Err(Error::too_large("selector pattern", limits::METADATA_VALUE_BYTES as u64));
         }
@@ -59,11 +65,11 @@ impl Glob {
         Ok(Self { pattern: pattern.into(), alphabet, masks, holds, elements })
     }
 
-    pub(super) fn pattern(&self) -> &str {
+    pub(crate) fn pattern(&self) -> &str {
         &self.pattern
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let words = self.holds.len();
         let mut states = [0u64; WORDS];
         states[0] = 1;

@@ -71,5 +71,7 @@ mod tests;
 
 pub use compiled::{Compiled, Conjunct, Reads, Subject};
 pub use document::{HealthFilter, Query};
+#[cfg(feature = "serve")]
+pub(crate) use glob::Glob;
 pub use range::VersionRange;
 pub use selector::{Attribute, Selector};

@@ -23,6 +23,8 @@ pub struct Request<'a> {
     pub body: &'a [u8],
     /// The IP address of who asks, as the host knows it; may be empty. A Consul service that names no address is there.
     pub peer: &'a str,
+    /// Who asks, as the host has found out (a client certificate, a session); empty when it has not. Counts only with a policy, and before any token.
+    pub principal: &'a str,
 }
 
 impl<'a> Request<'a> {
@@ -93,6 +95,7 @@ impl Response {
 pub(super) fn status(code: Code) -> u16 {
     match (code, code.kind()) {
         (Code::QuotaExceeded, _) => 429,
+        (Code::PermissionDenied, _) => 403,
         (_, Kind::Limit) => 413,
         (_, Kind::Invalid | Kind::Data | Kind::Usage) => 400,
         (_, Kind::NotFound) => 404,

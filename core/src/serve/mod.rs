@@ -10,18 +10,26 @@
 //! | any other | callboard's own HTTP API ([`rest`]) |
 
 pub mod consul;
+mod desk;
 pub mod dns;
 pub mod eureka;
 #[cfg(test)]
 mod hostile_tests;
 mod http;
 pub mod nacos;
+mod policy;
+#[cfg(test)]
+mod policy_tests;
 mod poll;
 pub mod rest;
 mod route;
 mod server;
 
+use alloc::string::String;
+
+use desk::Desk;
 pub use http::{Reply, Request, Response};
+pub use policy::Capability;
 pub use server::Server;
 
 use crate::registry::Registry;
@@ -33,6 +41,8 @@ pub struct Wait {
     /// When to answer all the same.
     pub until: Timestamp,
     watched: Watched,
+    /// Who waits; what may be told is asked again.
+    who: String,
 }
 
 /// What a long poll waits for, by protocol.
@@ -59,11 +69,16 @@ impl Server {
     /// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
     pub fn handle(&self, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
         registry.advance(now);
+        let who = match self.policy.as_ref().map_or(Ok(String::new()), |policy| policy.whose(request)) {
+            Ok(who) => who,
+            Err(error) => return Reply::Response(Response::error(&error)),
+        };
+        let desk = Desk::new(self, registry, who, now);
         match request.path {
-            path if consul::has(path) => consul::handle(self, registry, request, now),
-            path if eureka::has(path) => eureka::handle(self, registry, request, now),
-            path if nacos::has(path) => nacos::handle(self, registry, request, now),
-            _ => rest::handle(registry, request, now),
+            path if consul::has(path) => consul::handle(self, desk, request, now),
+            path if eureka::has(path) => eureka::handle(self, desk, request, now),
+            path if nacos::has(path) => nacos::handle(self, desk, request, now),
+            _ => rest::handle(desk, request, now),
         }
     }
 
@@ -71,16 +86,18 @@ impl Server {
     /// back so, and says when that is not all.
     pub fn answer_dns(&self, registry: &mut Registry, message: &[u8], udp: bool, now: Timestamp) -> Option<alloc::vec::Vec<u8>> {
         registry.advance(now);
-        dns::answer(self, registry, message, udp)
+        let anonymous = policy::ANONYMOUS.into();
+        dns::answer(self, &Desk::new(self, registry, anonymous, now), message, udp)
     }
 
     /// Asks again about a request that waits.
     pub fn resume(&self, registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
         registry.advance(now);
-        let Wait { until, watched } = wait;
+        let Wait { until, watched, who } = wait;
+        let desk = Desk::new(self, registry, who, now);
         match watched {
-            Watched::Rest(watched) => rest::resume(registry, watched, until, now),
-            Watched::Consul(watched) => consul::resume(self, registry, watched, until, now),
+            Watched::Rest(watched) => rest::resume(&desk, watched, until, now),
+            Watched::Consul(watched) => consul::resume(self, &desk, watched, until, now),
         }
     }
 }

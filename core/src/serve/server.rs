@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use super::policy::Policy;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{DEFAULT_NAMESPACE, check_name};
@@ -25,6 +26,8 @@ pub struct Server {
     pub(super) domain: String,
     /// How long DNS' answers are good for, in seconds, 0 to 86 400; 5 when none is named.
     pub(super) dns_ttl: u32,
+    /// Who may do what; everybody may do everything when there is none.
+    pub(super) policy: Option<Policy>,
 }
 
 impl Default for Server {
@@ -35,18 +38,21 @@ impl Default for Server {
             node: "callboard".into(),
             domain: "callboard".into(),
             dns_ttl: 5,
+            policy: None,
         }
     }
 }
 
 impl Server {
-    /// Reads `{namespace?, datacenter?, node?, domain?, dns_ttl?}`.
+    /// Reads `{namespace?, datacenter?, node?, domain?, dns_ttl?, policy?}`. The policy is a list of principals, `[{name, tokens?, grants: [{namespace?, service?, may}]}]`: tokens
+    /// are SHA-256 digests in hexadecimal, namespaces and services globs (`default` and everything when absent), and `may` is `read`, `register`,
+    /// `operate` or `administer`, each with those before it. What no grant allows is denied.
     ///
     /// # Errors
     /// [`Code::InvalidName`](crate::Code::InvalidName), [`Code::LimitExceeded`](crate::Code::LimitExceeded),
     /// [`Code::UnknownField`](crate::Code::UnknownField), [`Code::InvalidArgument`](crate::Code::InvalidArgument).
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["namespace", "datacenter", "node", "domain", "dns_ttl"])?;
+        let fields = Fields::new(value, "", &["namespace", "datacenter", "node", "domain", "dns_ttl", "policy"])?;
         let base = Self::default();
         let name = |field: &str, base: String| match fields.text(field)? {
             Some(name) => check_name(field, name).map(|()| name.into()),
@@ -59,6 +65,7 @@ impl Server {
         }
         let ttl = fields.u64("dns_ttl")?.unwrap_or(base.dns_ttl.into());
         Ok(Self {
+            policy: fields.value("policy").map(Policy::from_value).transpose()?,
             domain,
             dns_ttl: u32::try_from(ttl).ok().filter(|ttl| *ttl <= DAY).ok_or_else(|| Error::too_large("dns_ttl", DAY.into()))?,
             namespace: name("namespace", base.namespace)?,

@@ -56,7 +56,15 @@ impl Host {
                 let headers = args.get("headers").and_then(Value::as_map).unwrap_or_default();
                 let headers: Vec<(&str, &str)> =
                     headers.iter().map(|(name, value)| (name.as_str(), value.as_str().expect("text"))).collect();
-                let request = Request { method, path, query, headers: &headers, body: &body, peer: text_or(args, "peer", "")? };
+                let request = Request {
+                    method,
+                    path,
+                    query,
+                    headers: &headers,
+                    body: &body,
+                    peer: text_or(args, "peer", "")?,
+                    principal: text_or(args, "principal", "")?,
+                };
                 let server = Server::from_value(args.get("server").unwrap_or(&Value::Map(Vec::new())))?;
                 let reply = server.handle(&mut self.registry, &request, now);
                 Ok(self.reply(server, reply, keep.unwrap_or("request")))

@@ -34,7 +34,7 @@ use crate::error::{Code, Error, Kind};
 use crate::formats::document::{Document, Node};
 use crate::model::{Handle, Instance};
 use crate::query::{HealthFilter, Query};
-use crate::registry::Registry;
+use crate::serve::desk::Desk;
 use crate::time::Timestamp;
 
 /// Whether a path is one of Consul's.
@@ -52,7 +52,7 @@ pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
 /// What a call has to work with.
 struct Call<'a> {
     server: &'a Server,
-    registry: &'a mut Registry,
+    registry: Desk<'a>,
     request: &'a Request<'a>,
     /// The parts of the path that the route leaves open.
     names: Vec<String>,
@@ -113,11 +113,11 @@ fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(status, text.into()))
 }
 
-pub(super) fn handle(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
     route(server, registry, request, now).unwrap_or_else(|Refusal(status, text)| Reply::Response(Response::text(status, &text)))
 }
 
-fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Reply, Refusal> {
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Reply, Refusal> {
     let path = segments(request.path)?;
     let fits = || ROUTES.iter().filter_map(|(method, template, handler)| Some((*method, names(template, &path)?, *handler)));
     let Some((_, names, handler)) = fits().find(|(method, ..)| *method == request.method) else {
@@ -164,7 +164,7 @@ impl Call<'_> {
 
     /// The instances that a query about any of them takes.
     fn all(&self, query: &Query) -> Vec<Instance> {
-        instances(self.registry, query)
+        instances(&self.registry, query)
     }
 }
 
@@ -173,7 +173,7 @@ fn everybody(server: &Server, service: Option<&str>) -> Query {
     Query { service: service.map(String::from), ..Query::everything() }.namespace(server.namespace.as_str()).health(HealthFilter::Any)
 }
 
-fn instances(registry: &Registry, query: &Query) -> Vec<Instance> {
+fn instances(registry: &Desk<'_>, query: &Query) -> Vec<Instance> {
     let handles: Vec<Handle> = registry.query(query).handles;
     handles.into_iter().filter_map(|handle| registry.instance(handle)).collect()
 }

@@ -9,7 +9,8 @@ use core::time::Duration;
 use super::write::{self, Place};
 use super::{Call, Refusal, everybody, instances, refuse, span};
 use crate::model::Instance;
-use crate::registry::{Position, Registry, View};
+use crate::registry::{Position, View};
+use crate::serve::desk::Desk;
 use crate::serve::http::{Reply, Response};
 use crate::serve::poll::is_unchanged;
 use crate::serve::server::Server;
@@ -113,26 +114,26 @@ fn read(call: &mut Call<'_>, what: What) -> Result<Reply, Refusal> {
         let query = everybody(call.server, asked.service());
         if is_unchanged(&query, call.registry.changes(Position { revision, ..here })) {
             let mut view = View::new(query)?;
-            view.poll(call.registry);
+            call.registry.is_new_to(&mut view);
             let watched = Watched { asked, view: Box::new(view) };
-            return Ok(waits(call.now.saturating_add(wait), watched));
+            return Ok(waits(&call.registry, call.now.saturating_add(wait), watched));
         }
     }
-    Ok(Reply::Response(answer(call.server, call.registry, &asked)))
+    Ok(Reply::Response(answer(call.server, &call.registry, &asked)))
 }
 
-pub(in crate::serve) fn resume(server: &Server, registry: &Registry, mut watched: Watched, until: Timestamp, now: Timestamp) -> Reply {
-    if watched.view.poll(registry).is_some() || now >= until {
+pub(in crate::serve) fn resume(server: &Server, registry: &Desk<'_>, mut watched: Watched, until: Timestamp, now: Timestamp) -> Reply {
+    if registry.is_new_to(&mut watched.view) || now >= until {
         return Reply::Response(answer(server, registry, &watched.asked));
     }
-    waits(until, watched)
+    waits(registry, until, watched)
 }
 
-fn waits(until: Timestamp, watched: Watched) -> Reply {
-    Reply::Wait(Wait { until, watched: serve::Watched::Consul(watched) })
+fn waits(registry: &Desk<'_>, until: Timestamp, watched: Watched) -> Reply {
+    Reply::Wait(Wait { until, watched: serve::Watched::Consul(watched), who: registry.who.clone() })
 }
 
-fn answer(server: &Server, registry: &Registry, asked: &Asked) -> Response {
+fn answer(server: &Server, registry: &Desk<'_>, asked: &Asked) -> Response {
     let mut all = Vec::new();
     // A name that no service can have has no instances.
     if asked.service().is_none_or(|service| crate::model::check_name("service", service).is_ok()) {

@@ -8,7 +8,7 @@ use domain::base::ParsedName;
 use crate::formats::dns::write::{Name, Place, name, places};
 use crate::model::{Endpoint, Registration};
 use crate::query::{HealthFilter, Query};
-use crate::registry::Registry;
+use crate::serve::desk::Desk;
 use crate::serve::server::Server;
 
 /// What is behind a name below the domain.
@@ -39,7 +39,7 @@ struct Spelled<'a> {
 
 impl Asked {
     /// None for a name that is not below the domain.
-    pub(super) fn new(server: &Server, registry: &Registry, qname: &ParsedName<&[u8]>) -> Option<Self> {
+    pub(super) fn new(server: &Server, registry: &Desk<'_>, qname: &ParsedName<&[u8]>) -> Option<Self> {
         let labels: Vec<String> = qname
             .iter()
             .filter(|label| !label.is_root())
@@ -87,7 +87,7 @@ fn spelled(below: &[String]) -> Option<Spelled<'_>> {
     }
 }
 
-fn find(server: &Server, registry: &Registry, spelled: &Spelled<'_>) -> Asked {
+fn find(server: &Server, registry: &Desk<'_>, spelled: &Spelled<'_>) -> Asked {
     // A name in lower case is found at once; other spellings are looked for.
     let query = |service: &str, health| {
         let query = Query::service(service).namespace(server.namespace.as_str()).health(health);

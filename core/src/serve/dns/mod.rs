@@ -33,7 +33,7 @@ use domain::rdata::{A, Aaaa, Soa, Srv, Txt};
 use self::asked::Asked;
 use super::server::Server;
 use crate::formats::dns::write::{Name, Place, name};
-use crate::registry::Registry;
+use crate::serve::desk::Desk;
 
 type Buffer = StaticCompressor<Vec<u8>>;
 
@@ -54,7 +54,7 @@ enum Said {
     Refused,
 }
 
-pub(super) fn answer(server: &Server, registry: &Registry, bytes: &[u8], udp: bool) -> Option<Vec<u8>> {
+pub(super) fn answer(server: &Server, registry: &Desk<'_>, bytes: &[u8], udp: bool) -> Option<Vec<u8>> {
     let message = Message::from_slice(bytes).ok()?;
     // An answer to an answer would go on for ever.
     if message.header().qr() {
@@ -83,7 +83,7 @@ pub(super) fn answer(server: &Server, registry: &Registry, bytes: &[u8], udp: bo
 }
 
 /// What there is to say about a question.
-fn say(server: &Server, registry: &Registry, question: &Question<ParsedName<&[u8]>>, turn: u16) -> Said {
+fn say(server: &Server, registry: &Desk<'_>, question: &Question<ParsedName<&[u8]>>, turn: u16) -> Said {
     if !matches!(question.qclass(), Class::IN | Class::ANY) {
         return Said::Refused;
     }
@@ -118,7 +118,7 @@ fn is_of(address: IpAddr, kind: Rtype) -> bool {
 /// An answer that is to be written.
 struct Answer<'a> {
     server: &'a Server,
-    registry: &'a Registry,
+    registry: &'a Desk<'a>,
     message: &'a Message<[u8]>,
     question: Option<Question<ParsedName<&'a [u8]>>>,
     said: Said,

@@ -27,7 +27,7 @@ use super::route::names;
 use super::server::Server;
 use crate::error::{Error, Kind};
 use crate::model::Instance;
-use crate::registry::Registry;
+use crate::serve::desk::Desk;
 use crate::time::Timestamp;
 
 /// Whether a path is one of Eureka's.
@@ -43,7 +43,7 @@ pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
 /// What a call has to work with.
 struct Call<'a> {
     server: &'a Server,
-    registry: &'a mut Registry,
+    registry: Desk<'a>,
     request: &'a Request<'a>,
     /// The parts of the path that the route leaves open.
     names: Vec<String>,
@@ -87,12 +87,12 @@ fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(status, text.into()))
 }
 
-pub(super) fn handle(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
     let response = route(server, registry, request, now);
     Reply::Response(response.unwrap_or_else(|Refusal(status, text)| Response::text(status, &text)))
 }
 
-fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Response, Refusal> {
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Response, Refusal> {
     let mut path = segments(request.path)?;
     // `/eureka`, in some clients with a version behind it, and in some with a slash at the end.
     path.drain(..if path.get(1).is_some_and(|part| part == "v2") { 2 } else { 1 });

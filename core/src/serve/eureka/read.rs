@@ -10,7 +10,7 @@ use super::{Call, Refusal, refuse};
 use crate::formats::{eureka, xml};
 use crate::model::{AdminState, Instance, Metadata, Registration};
 use crate::query::{HealthFilter, Query};
-use crate::registry::{ChangeKind, Changes, Registry};
+use crate::registry::{ChangeKind, Changes};
 use crate::serve::http::Response;
 use crate::value::Value;
 
@@ -99,7 +99,7 @@ fn everybody(call: &Call<'_>) -> Vec<Told> {
 fn instances(call: &Call<'_>, service: Option<&str>) -> Vec<Told> {
     let query = Query { service: service.map(String::from), ..Query::everything() };
     let handles = call.registry.query(&query.namespace(call.server.namespace.as_str()).health(HealthFilter::Any)).handles;
-    let registry: &Registry = call.registry;
+    let registry = &call.registry;
     handles.into_iter().filter_map(|handle| Some(tell(&registry.instance(handle)?, "ADDED"))).collect()
 }
 

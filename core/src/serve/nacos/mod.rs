@@ -24,7 +24,7 @@ use super::http::{self, Parameters, Reply, Request, Response, segments};
 use super::route::names;
 use super::server::Server;
 use crate::error::{Code, Error};
-use crate::registry::Registry;
+use crate::serve::desk::Desk;
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -41,7 +41,7 @@ pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
 /// What a call has to work with.
 struct Call<'a> {
     server: &'a Server,
-    registry: &'a mut Registry,
+    registry: Desk<'a>,
     /// Of the query, and of a form in the body.
     parameters: Parameters,
     now: Timestamp,
@@ -71,7 +71,7 @@ const ROUTES: &[(&str, &str, Api, Handler)] = &[
     ("GET", "/nacos/v3/client/ns/instance/list", Api::V3, read::list_wrapped),
 ];
 
-pub(super) fn handle(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
     let api = if request.path.starts_with("/nacos/v3/") { Api::V3 } else { Api::V1 };
     Reply::Response(route(server, registry, request, now).unwrap_or_else(|error| refusal(api, &error)))
 }
@@ -93,7 +93,7 @@ fn wrapped(status: u16, code: u64, message: &str, data: Value) -> Response {
     Response::json(status, &Value::map([("code", Value::from(code)), ("message", message.into()), ("data", data)]))
 }
 
-fn route(server: &Server, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Response, Error> {
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Response, Error> {
     let path = segments(request.path)?;
     let fits = || ROUTES.iter().filter(|(_, template, ..)| names(template, &path).is_some());
     let Some((.., handler)) = fits().find(|(method, ..)| *method == request.method) else {

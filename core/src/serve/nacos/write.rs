@@ -105,7 +105,8 @@ fn metadata(text: &str) -> Result<Metadata, Error> {
     }
     let pairs = text.split(',').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('='));
     let wrong = || Error::new(Code::Malformed, "metadata").message("JSON, or a=1,b=2");
-    Metadata::new(pairs.collect::<Option<Vec<_>>>().ok_or_else(wrong)?)
+    // What is no key may be anything: it is not repeated.
+    Metadata::new(pairs.collect::<Option<Vec<_>>>().ok_or_else(wrong)?).map_err(|_| wrong())
 }
 
 fn millis(metadata: &Metadata, (key, usual): (&str, u64)) -> u64 {

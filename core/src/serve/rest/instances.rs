@@ -6,7 +6,9 @@ use super::{Call, Reply, Response, Watched, waits};
 use crate::error::{Code, Error};
 use crate::model::{Health, Override, Registration};
 use crate::query::Query;
-use crate::registry::{Mode, Put, Registry, View};
+use crate::registry::{Key, Mode, Op, Put, View};
+use crate::serve::Capability;
+use crate::serve::desk::Desk;
 use crate::serve::http::body;
 use crate::serve::poll::is_unchanged;
 use crate::value::{Fields, Value};
@@ -22,7 +24,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Error> {
     let registration = Registration::from_value(&keyed(call, body(call.request)?)?)?;
     let registered = call.registry.register(&registration, put, call.now)?;
     let status = if registered.created { 201 } else { 200 };
-    Ok(response(status, with_epoch(registered.to_value(), call.registry)))
+    Ok(response(status, with_epoch(registered.to_value(), &call.registry)))
 }
 
 /// The body with the key of the path. What the body says of the key must agree.
@@ -56,15 +58,15 @@ pub(super) fn show(call: &mut Call<'_>) -> Result<Reply, Error> {
 pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["incarnation"])?;
     let incarnation = call.parameters.number("incarnation")?;
-    let (namespace, service, id) = key(call);
-    let revision = call.registry.deregister(&namespace, &service, &id, incarnation, call.now)?;
+    let key = key(call);
+    let revision = call.registry.apply(&[Op::Deregister { key, incarnation }], call.now)?;
     Ok(revised(call, revision))
 }
 
 pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["incarnation"])?;
     let incarnation = call.parameters.number("incarnation")?.unwrap_or(0);
-    let (namespace, service, id) = key(call);
+    let Key { namespace, service, id } = key(call);
     call.registry.renew(&namespace, &service, &id, incarnation, call.now)?;
     let revision = call.registry.revision();
     Ok(revised(call, revision))
@@ -76,8 +78,8 @@ pub(super) fn set_health(call: &mut Call<'_>) -> Result<Reply, Error> {
     let fields = Fields::new(&document, "", &["health", "incarnation"])?;
     let health = Health::parse(fields.required_text("health")?)?;
     let incarnation = fields.u64("incarnation")?;
-    let (namespace, service, id) = key(call);
-    let revision = call.registry.set_health(&namespace, &service, &id, health, incarnation, call.now)?;
+    let key = key(call);
+    let revision = call.registry.apply(&[Op::SetHealth { key, health, incarnation }], call.now)?;
     Ok(revised(call, revision))
 }
 
@@ -94,13 +96,16 @@ pub(super) fn lift_admin(call: &mut Call<'_>) -> Result<Reply, Error> {
 }
 
 fn admin(call: &mut Call<'_>, own: Option<Override>) -> Result<Reply, Error> {
-    let (namespace, service, id) = key(call);
-    let revision = call.registry.set_admin(&namespace, &service, &id, own, call.now)?;
+    let key = key(call);
+    let revision = call.registry.apply(&[Op::SetAdmin { key, admin: own }], call.now)?;
     Ok(revised(call, revision))
 }
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(QUERY)?;
+    if let Some(service) = call.names.get(1) {
+        call.registry.check(Capability::Read, call.name(0), service)?;
+    }
     let query = query(call)?;
     let wait = call.wait()?;
     if let Some((since, until)) = wait
@@ -108,17 +113,17 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
         && is_unchanged(&query, call.registry.changes(since))
     {
         let mut view = View::new(query)?;
-        view.poll(call.registry);
-        return Ok(waits(until, Watched::Answer(Box::new(view))));
+        call.registry.is_new_to(&mut view);
+        return Ok(waits(&call.registry, until, Watched::Answer(Box::new(view))));
     }
     let here = call.registry.position();
     let continued = wait.is_some_and(|(since, _)| since.epoch == here.epoch && since.revision <= here.revision);
-    Ok(Reply::Response(answer(call.registry, &query, continued)))
+    Ok(Reply::Response(answer(&call.registry, &query, continued)))
 }
 
 /// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left, unless a
 /// limit cut the answer short.
-pub(super) fn answer(registry: &Registry, query: &Query, continued: bool) -> Response {
+pub(super) fn answer(registry: &Desk<'_>, query: &Query, continued: bool) -> Response {
     let Value::Map(mut pairs) = registry.answer_value(&registry.query(query)) else { return Response::json(200, &Value::Null) };
     pairs.push(("continued".into(), (continued && query.limit.is_none()).into()));
     Response::json(200, &Value::Map(pairs))
@@ -142,15 +147,15 @@ fn query(call: &Call<'_>) -> Result<Query, Error> {
     Query::from_value(&Value::map(pairs))
 }
 
-fn key(call: &Call<'_>) -> (alloc::string::String, alloc::string::String, alloc::string::String) {
-    (call.name(0).into(), call.name(1).into(), call.name(2).into())
+fn key(call: &Call<'_>) -> Key {
+    Key::new(call.name(0), call.name(1), call.name(2))
 }
 
 fn revised(call: &Call<'_>, revision: u64) -> Reply {
-    response(200, with_epoch(Value::map([("revision", revision.into())]), call.registry))
+    response(200, with_epoch(Value::map([("revision", revision.into())]), &call.registry))
 }
 
-fn with_epoch(document: Value, registry: &Registry) -> Value {
+fn with_epoch(document: Value, registry: &Desk<'_>) -> Value {
     let Value::Map(mut pairs) = document else { return document };
     pairs.push(("epoch".into(), registry.epoch().into()));
     Value::Map(pairs)

@@ -19,7 +19,8 @@ use core::time::Duration;
 use super::http::{Parameters, Reply, Request, Response, segments};
 use super::route::names;
 use crate::error::{Code, Error};
-use crate::registry::{Position, Registry, View};
+use crate::registry::{Position, View};
+use crate::serve::desk::Desk;
 use crate::time::Timestamp;
 
 /// The description of the API.
@@ -30,7 +31,7 @@ const WAIT_MOST: u64 = 300;
 
 /// What a call has to work with.
 struct Call<'a> {
-    registry: &'a mut Registry,
+    registry: Desk<'a>,
     request: &'a Request<'a>,
     /// The parts of the path that the route leaves open.
     names: Vec<String>,
@@ -68,28 +69,28 @@ pub(super) enum Watched {
     Changes(Position),
 }
 
-pub(super) fn handle(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
-    let reply = route(registry, request, now).unwrap_or_else(|error| Reply::Response(refusal(&error, request)));
-    with_position(reply, registry)
+pub(super) fn handle(mut registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
+    let reply = route(registry.lend(), request, now).unwrap_or_else(|error| Reply::Response(refusal(&error, request)));
+    with_position(reply, &registry)
 }
 
-pub(super) fn resume(registry: &mut Registry, mut watched: Watched, until: Timestamp, now: Timestamp) -> Reply {
+pub(super) fn resume(registry: &Desk<'_>, mut watched: Watched, until: Timestamp, now: Timestamp) -> Reply {
     let over = now >= until;
     let response = match &mut watched {
-        Watched::Answer(view) => (view.poll(registry).is_some() || over).then(|| instances::answer(registry, view.query(), true)),
+        Watched::Answer(view) => (registry.is_new_to(view) || over).then(|| instances::answer(registry, view.query(), true)),
         Watched::Changes(since) => (registry.position() != *since || over).then(|| registry::changes_since(registry, *since)),
     };
     match response {
         Some(response) => with_position(Reply::Response(response), registry),
-        None => waits(until, watched),
+        None => waits(registry, until, watched),
     }
 }
 
-fn waits(until: Timestamp, watched: Watched) -> Reply {
-    Reply::Wait(super::Wait { until, watched: super::Watched::Rest(watched) })
+fn waits(registry: &Desk<'_>, until: Timestamp, watched: Watched) -> Reply {
+    Reply::Wait(super::Wait { until, watched: super::Watched::Rest(watched), who: registry.who.clone() })
 }
 
-fn route(registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Result<Reply, Error> {
+fn route(registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Reply, Error> {
     let path = segments(request.path)?;
     let mut fits = ROUTES.iter().filter_map(|(method, template, handler)| Some((*method, names(template, &path)?, *handler)));
     let (_, names, handler) = fits.find(|(method, ..)| *method == request.method).ok_or_else(|| Error::new(Code::UnknownRoute, "path"))?;
@@ -109,7 +110,7 @@ fn refusal(error: &Error, request: &Request<'_>) -> Response {
     if methods.is_empty() { response } else { Response { status: 405, ..response }.header("allow", methods.join(", ")) }
 }
 
-fn with_position(reply: Reply, registry: &Registry) -> Reply {
+fn with_position(reply: Reply, registry: &Desk<'_>) -> Reply {
     match reply {
         Reply::Response(response) => Reply::Response(
             response

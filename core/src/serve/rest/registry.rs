@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 
 use super::{Call, OPENAPI, Reply, Response, Watched, waits};
 use crate::error::{Code, Error};
-use crate::registry::{Op, Position, Registry, ServiceSummary};
+use crate::registry::{Op, Position, ServiceSummary};
+use crate::serve::desk::Desk;
 use crate::serve::http::body;
 use crate::value::{Fields, Value};
 
@@ -23,12 +24,12 @@ pub(super) fn changes(call: &mut Call<'_>) -> Result<Reply, Error> {
     let missing = || Error::new(Code::MissingField, "epoch").message("changes since which epoch and revision");
     let (since, until) = call.wait()?.ok_or_else(missing)?;
     if since == call.registry.position() && until > call.now {
-        return Ok(waits(until, Watched::Changes(since)));
+        return Ok(waits(&call.registry, until, Watched::Changes(since)));
     }
-    Ok(Reply::Response(changes_since(call.registry, since)))
+    Ok(Reply::Response(changes_since(&call.registry, since)))
 }
 
-pub(super) fn changes_since(registry: &Registry, since: Position) -> Response {
+pub(super) fn changes_since(registry: &Desk<'_>, since: Position) -> Response {
     Response::json(200, &registry.changes(since).to_value())
 }
 
@@ -50,12 +51,12 @@ pub(super) fn batch(call: &mut Call<'_>) -> Result<Reply, Error> {
 
 pub(super) fn snapshot(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&[])?;
-    Ok(Reply::Response(Response::bytes(200, "application/octet-stream", call.registry.snapshot())))
+    Ok(Reply::Response(Response::bytes(200, "application/octet-stream", call.registry.snapshot()?)))
 }
 
 pub(super) fn health(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&[])?;
-    let Value::Map(mut pairs) = call.registry.stats().to_value() else { return Err(Error::new(Code::Malformed, "stats")) };
+    let Value::Map(mut pairs) = call.registry.stats()?.to_value() else { return Err(Error::new(Code::Malformed, "stats")) };
     pairs.insert(0, ("status".into(), "ok".into()));
     Ok(Reply::Response(Response::json(200, &Value::Map(pairs))))
 }

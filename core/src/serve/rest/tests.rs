@@ -6,7 +6,7 @@ use std::string::{String, ToString};
 use std::format;
 
 use super::*;
-use crate::registry::Config;
+use crate::registry::{Config, Registry};
 use crate::rng::Rng;
 use crate::serve::{handle, resume};
 use crate::value::Value;
