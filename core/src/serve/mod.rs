@@ -29,7 +29,6 @@ use alloc::string::String;
 
 use desk::Desk;
 pub use http::{Reply, Request, Response};
-pub use policy::Capability;
 pub use server::Server;
 
 use crate::registry::Registry;

@@ -13,7 +13,7 @@ use crate::value::{Fields, Value};
 
 /// What a principal may do to the services of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Capability {
+pub(super) enum Capability {
     /// Look instances up, follow them, resolve them in DNS.
     Read,
     /// Sign instances in, and renew, report on and sign out those that it signed in itself. Includes reading.

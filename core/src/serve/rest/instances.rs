@@ -7,9 +7,9 @@ use crate::error::{Code, Error};
 use crate::model::{Health, Override, Registration};
 use crate::query::Query;
 use crate::registry::{Key, Mode, Op, Put, View};
-use crate::serve::Capability;
 use crate::serve::desk::Desk;
 use crate::serve::http::body;
+use crate::serve::policy::Capability;
 use crate::serve::poll::is_unchanged;
 use crate::value::{Fields, Value};
 
