@@ -58,6 +58,7 @@ fn gather() -> BTreeMap<String, Vec<Vec<u8>>> {
                 let text = |name: &str| args.get(name).and_then(Value::as_str);
                 match verb {
                     "balancer" => add("policy", without_name(args).to_json()),
+                    "dns" => add("dns-server", unhex(text("hex").unwrap_or_default())),
                     "request" => requests.push(request(args)),
                     "parse_selector" => add("selector", text("text").unwrap_or_default().into()),
                     "match" => {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod formats;
+mod names;
 mod requests;
 mod snapshots;
 mod texts;
@@ -20,6 +21,7 @@ pub enum Target {
 
 const OTHERS: &[Target] = &[
     Target::Other("calls", calls::run),
+    Target::Other("dns-server", names::run),
     Target::Other("policy", texts::policy),
     Target::Other("rest", requests::run),
     Target::Other("restore", snapshots::run),

@@ -35,11 +35,14 @@ pub fn run(bytes: &[u8]) {
         if response.status >= 400 {
             assert_eq!(state(&registry), before, "{}", response.status);
             let is = |kind: &str| response.headers.iter().any(|(name, value)| *name == "content-type" && value == kind);
-            if is("application/json") {
+            if is("application/json") && !path.starts_with("/v1/agent/health/") {
                 let document = Value::from_json(&response.body).expect("JSON");
-                assert!(document.get("error").and_then(|error| error.get("code")).is_some());
+                let code = document.get("error").unwrap_or(&document).get("code");
+                assert!(code.is_some(), "{path}");
             }
         }
-        assert!(response.status < 500, "{}", response.status);
+        // The state of a service is a status in Consul, and so it says that there is another datacenter.
+        let told = path.starts_with("/v1/agent/health/") || query.contains("dc=");
+        assert!(response.status < 500 || told, "{}", response.status);
     }
 }
