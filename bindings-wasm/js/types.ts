@@ -352,6 +352,8 @@ export interface Outcome {
   readonly ok?: boolean;
   /** How it ended; default `success`, or `error` when `ok` is false. `connect` and `timeout` are failures of this side. */
   readonly kind?: OutcomeKind;
+  /** The HTTP status of the answer, instead of a kind: 429 is `throttled`, 502 to 504 `gateway`, any other 5xx `error`, all else `success`. */
+  readonly status?: number;
   /** Seconds. */
   readonly latency?: number;
   /** How many seconds the instance asked to be spared. */

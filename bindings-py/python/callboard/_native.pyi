@@ -446,13 +446,15 @@ class Balancer(Iterator[Instance]):
         *,
         now: int | None = None,
         kind: _OutcomeKind | None = None,
+        status: int | None = None,
         retry_after: float | None = None,
         load: Mapping[str, float] | None = None,
     ) -> bool:
         """Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
         was finished before or was reaped.
 
-        `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `retry_after`, how many
+        `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `status`,
+        instead, the HTTP status of the answer; `retry_after`, how many
         seconds the instance asked to be spared; `load`, what it reported.
         """
 
@@ -468,6 +470,7 @@ class Balancer(Iterator[Instance]):
         prefer: Sequence[str] = (),
         now: int | None = None,
         kind: _OutcomeKind | None = None,
+        status: int | None = None,
         retry_after: float | None = None,
         load: Mapping[str, float] | None = None,
     ) -> Pick:
@@ -527,6 +530,7 @@ class Pick:
         *,
         now: int | None = None,
         kind: _OutcomeKind | None = None,
+        status: int | None = None,
         retry_after: float | None = None,
         load: Mapping[str, float] | None = None,
     ) -> bool:

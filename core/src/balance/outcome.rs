@@ -82,6 +82,21 @@ impl OutcomeKind {
         })
     }
 
+    /// What an HTTP status says: 429 is throttled, 502, 503 and 504 are a gateway's, any other 5xx is an error, and all else a success, be it the
+    /// caller's fault.
+    ///
+    /// # Errors
+    /// [`Code::InvalidArgument`] for what is no status, 100 to 599.
+    pub fn of_http_status(status: u64) -> Result<Self, Error> {
+        match status {
+            429 => Ok(Self::Throttled),
+            502..=504 => Ok(Self::Gateway),
+            500..=599 => Ok(Self::Error),
+            100..=499 => Ok(Self::Success),
+            _ => Err(Error::new(Code::InvalidArgument, "status").message("an HTTP status, 100 to 599")),
+        }
+    }
+
     /// Whether the fault is the instance's or the way's to it; neither of a success nor of a call that was cancelled.
     #[inline]
     pub const fn is_failure(self) -> bool {
@@ -126,17 +141,20 @@ impl Outcome {
         matches!(self.kind, OutcomeKind::Success)
     }
 
-    /// Reads `{ok?, kind?, latency?, retry_after?, load?}`: without a kind it is a success or, when `ok` is false, an error;
-    /// times are in seconds.
+    /// Reads `{ok?, kind?, status?, latency?, retry_after?, load?}`: without a kind it is what the HTTP status says, 100 to 599, or a success or, when `ok` is
+    /// false, an error; times are in seconds.
     ///
     /// # Errors
     /// [`Code::InvalidArgument`], also for an `ok` that contradicts the kind; [`Code::InvalidDuration`], [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["ok", "kind", "latency", "retry_after", "load"])?;
+        let fields = Fields::new(value, "", &["ok", "kind", "status", "latency", "retry_after", "load"])?;
         let span = |name: &str| fields.f64(name)?.map(|number| duration_from_secs(name, number)).transpose();
         let ok = fields.bool("ok")?;
+        let status = fields.u64("status")?.map(OutcomeKind::of_http_status).transpose()?;
         let kind = match fields.text("kind")? {
+            Some(_) if status.is_some() => return Err(Error::new(Code::InvalidArgument, "status").message("a kind or a status, not both")),
             Some(name) => OutcomeKind::parse(name)?,
+            None if status.is_some() => status.unwrap_or_default(),
             None if ok == Some(false) => OutcomeKind::Error,
             None => OutcomeKind::Success,
         };

@@ -35,6 +35,7 @@ pub async fn answer(State(board): State<Arc<Board>>, ConnectInfo(peer): ConnectI
         headers: &headers,
         body: &body,
         peer: &peer.ip().to_canonical().to_string(),
+        ..Default::default()
     };
     match board.answer(&request).await {
         Ok(response) => send(response),
