@@ -36,14 +36,14 @@ class _Caller:
         self._balancers = {service: Balancer(registry, service, **balancer) for service in services}
         self._key = key
 
-    def _balancer(self, request: httpx.Request) -> Balancer | None:
+    def balancer_of(self, request: httpx.Request) -> Balancer | None:
         return self._balancers.get(request.url.host)
 
-    def _pick(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> Pick:
+    def pick(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> Pick:
         return balancer.pick(key=self._key(request) if self._key else None, exclude=tried)
 
     @staticmethod
-    def _sent_to(request: httpx.Request, pick: Pick) -> httpx.Request:
+    def sent_to(request: httpx.Request, pick: Pick) -> httpx.Request:
         place = httpx.URL(pick.instance.url or "")
         url = request.url.copy_with(scheme=place.scheme, host=place.host, port=place.port)
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
@@ -51,26 +51,26 @@ class _Caller:
         headers.append((b"Host", request.headers.get("host", place.netloc.decode()).encode()))
         return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
 
-    def _next(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> tuple[float, Pick] | None:
+    def next(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> tuple[float, Pick] | None:
         """Whom to try instead, and after how many seconds; None when nobody else is to be."""
         is_whole = isinstance(request.stream, httpx.ByteStream)
         delay = balancer.retry_delay(len(tried)) if request.method in _IDEMPOTENT and is_whole else None
         if delay is None or not balancer.may_retry():
             return None
         try:
-            return delay, self._pick(balancer, request, tried)
+            return delay, self.pick(balancer, request, tried)
         except Error:  # Nobody is left: what there was of an answer is the answer.
             return None
 
     @staticmethod
-    def _failed(pick: Pick, error: httpx.TransportError) -> None:
+    def failed(pick: Pick, error: httpx.TransportError) -> None:
         pick.finish(kind="timeout" if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout) else "connect")
 
     @staticmethod
-    def _answered(pick: Pick, response: httpx.Response, started: float) -> None:
+    def answered(pick: Pick, response: httpx.Response, started: float) -> None:
         after = response.headers.get("retry-after", "")
-        more = {"retry_after": float(after)} if after.isdecimal() else {}
-        pick.finish(status=response.status_code, latency=time.monotonic() - started, **more)
+        retry_after = float(after) if after.isdecimal() else None
+        pick.finish(status=response.status_code, latency=time.monotonic() - started, retry_after=retry_after)
 
 
 class Transport(httpx.BaseTransport):
@@ -85,30 +85,30 @@ class Transport(httpx.BaseTransport):
         self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        caller, balancer = self._caller, self._caller._balancer(request)
+        caller, balancer = self._caller, self._caller.balancer_of(request)
         if balancer is None:
             return self._inner.handle_request(request)
         tried: list[Pick] = []
-        pick = caller._pick(balancer, request, tried)
+        pick = caller.pick(balancer, request, tried)
         while True:
             tried.append(pick)
             started = time.monotonic()
             try:
-                response = self._inner.handle_request(caller._sent_to(request, pick))
+                response = self._inner.handle_request(caller.sent_to(request, pick))
             except httpx.TransportError as error:
-                caller._failed(pick, error)
-                if (other := caller._next(balancer, request, tried)) is None:
+                caller.failed(pick, error)
+                if (other := caller.next(balancer, request, tried)) is None:
                     raise
             except BaseException:
                 pick.finish(kind="cancelled")
                 raise
             else:
-                other = caller._next(balancer, request, tried) if response.status_code in _ELSEWHERE else None
+                other = caller.next(balancer, request, tried) if response.status_code in _ELSEWHERE else None
                 if other is None:
                     return httpx.Response(
                         response.status_code, headers=response.headers, stream=_Body(response, pick, started), extensions=response.extensions
                     )
-                caller._answered(pick, response, started)
+                caller.answered(pick, response, started)
                 response.close()
             delay, pick = other
             time.sleep(delay)
@@ -125,30 +125,30 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._inner = inner or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        caller, balancer = self._caller, self._caller._balancer(request)
+        caller, balancer = self._caller, self._caller.balancer_of(request)
         if balancer is None:
             return await self._inner.handle_async_request(request)
         tried: list[Pick] = []
-        pick = caller._pick(balancer, request, tried)
+        pick = caller.pick(balancer, request, tried)
         while True:
             tried.append(pick)
             started = time.monotonic()
             try:
-                response = await self._inner.handle_async_request(caller._sent_to(request, pick))
+                response = await self._inner.handle_async_request(caller.sent_to(request, pick))
             except httpx.TransportError as error:
-                caller._failed(pick, error)
-                if (other := caller._next(balancer, request, tried)) is None:
+                caller.failed(pick, error)
+                if (other := caller.next(balancer, request, tried)) is None:
                     raise
             except BaseException:
                 pick.finish(kind="cancelled")
                 raise
             else:
-                other = caller._next(balancer, request, tried) if response.status_code in _ELSEWHERE else None
+                other = caller.next(balancer, request, tried) if response.status_code in _ELSEWHERE else None
                 if other is None:
                     return httpx.Response(
                         response.status_code, headers=response.headers, stream=_AsyncBody(response, pick, started), extensions=response.extensions
                     )
-                caller._answered(pick, response, started)
+                caller.answered(pick, response, started)
                 await response.aclose()
             delay, pick = other
             await asyncio.sleep(delay)
@@ -163,14 +163,14 @@ class _Body(httpx.SyncByteStream):
     def __init__(self, response: httpx.Response, pick: Pick, started: float) -> None:
         assert isinstance(response.stream, httpx.SyncByteStream)
         self._stream = response.stream
-        self._finish = lambda: _Caller._answered(pick, response, started)
+        self._call = (pick, response, started)
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._stream
 
     def close(self) -> None:
         self._stream.close()
-        self._finish()
+        _Caller.answered(*self._call)
 
 
 class _AsyncBody(httpx.AsyncByteStream):
@@ -179,7 +179,7 @@ class _AsyncBody(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response, pick: Pick, started: float) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._stream = response.stream
-        self._finish = lambda: _Caller._answered(pick, response, started)
+        self._call = (pick, response, started)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._stream:
@@ -187,4 +187,4 @@ class _AsyncBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-        self._finish()
+        _Caller.answered(*self._call)
