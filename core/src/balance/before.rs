@@ -162,7 +162,7 @@ impl Balancer {
         let now = self.now.as_micros();
         let Some(warmup) = &mut self.warmup else { return };
         match (served, self.members.serves(slot)) {
-            (false, true) => warmup.start(slot, now),
+            (false, true) => warmup.start(slot),
             (_, false) => warmup.stop(slot),
             _ => {}
         }

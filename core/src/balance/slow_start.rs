@@ -122,10 +122,10 @@ impl Warmup {
         (self.born, self.wake) = (None, 0);
     }
 
-    /// An instance has come, or is well again.
-    pub(super) fn start(&mut self, slot: u32, now: u64) {
-        let window = micros(self.settings.window);
-        if self.born.is_some_and(|born| now.saturating_sub(born) >= window) {
+    /// An instance has come, or is well again. Whether it is one of a fleet that is new as a whole is seen when the balancer is asked next: until
+    /// then the time it knows may be long past.
+    pub(super) fn start(&mut self, slot: u32) {
+        if self.born.is_some() {
             self.warming.insert(slot, None);
             self.wake = 0;
         }
@@ -144,9 +144,12 @@ impl Warmup {
     /// Those whose weights may change now; those that are done are told this once.
     pub(super) fn step_on(&mut self, now: u64) -> Vec<u32> {
         let window = micros(self.settings.window);
-        self.born.get_or_insert(now);
-        self.warming.values_mut().for_each(|since| *since = since.or(Some(now)));
+        let born = *self.born.get_or_insert(now);
         let slots = self.warming.keys().copied().collect();
+        if now.saturating_sub(born) < window {
+            self.warming.retain(|_, since| since.is_some());
+        }
+        self.warming.values_mut().for_each(|since| *since = since.or(Some(now)));
         self.warming.retain(|_, since| since.is_none_or(|since| now.saturating_sub(since) < window));
         let step = (window / STEPS).max(1_000);
         self.wake = if self.warming.is_empty() { u64::MAX } else { now.saturating_add(step) };
@@ -198,12 +201,12 @@ mod tests {
     fn those_that_are_done_are_told_once() {
         let mut warmup = Warmup::new(SlowStart::default());
         warmup.begin_anew();
-        warmup.start(7, 0);
+        warmup.start(7);
         assert_eq!((warmup.wake(), warmup.step_on(5_000_000), warmup.wake()), (0, vec![], u64::MAX));
         // The fleet is new as a whole until its window is over.
-        warmup.start(7, 34_999_999);
-        assert_eq!(warmup.factor(7, 1_000, 34_999_999), 1.0);
-        warmup.start(7, 35_000_000);
+        warmup.start(7);
+        assert_eq!((warmup.step_on(34_999_999), warmup.wake(), warmup.factor(7, 1_000, 34_999_999)), (vec![7], u64::MAX, 1.0));
+        warmup.start(7);
         assert_eq!((warmup.wake(), warmup.factor(7, 1_000, 99_000_000)), (0, 0.1));
         assert_eq!((warmup.step_on(40_000_000), warmup.wake()), (vec![7], 41_000_000));
         assert_eq!(warmup.factor(7, 1_000, 55_000_000), 0.5);
