@@ -74,6 +74,28 @@ def priorities():
         ("all are down", [(5, 0, 0, 0), (3, 0, 0, 0), (2, 0, 0, 0)], [50, 30, 20], [0, 0, 0], "012"),
         ("degraded ones are needed", [(5, 0, 1, 0), (5, 0, 5, 0), (5, 1, 0, 0)], [0, 0, 28], [28, 44, 0], ""),
         ("the first level is empty", [(0, 0, 0, 0), (6, 0, 0, 0), (3, 0, 0, 0)], [0, 67, 33], [0, 0, 0], "12"),
+        ("half are well", [(2, 1, 0, 0), (2, 1, 0, 0)], [70, 30], [0, 0], ""),
+        ("a level of those that start", [(4, 0, 0, 4), (4, 1, 0, 0)], [50, 50], [0, 0], "01"),
+        ("the third of three is not needed", [(2, 1, 0, 0), (2, 1, 0, 0), (2, 1, 0, 0)], [70, 30, 0], [0, 0, 0], ""),
+        ("a quarter, all and half", [(4, 1, 0, 0), (2, 2, 0, 0), (2, 1, 0, 0)], [35, 65, 0], [0, 0, 0], ""),
+        ("a fifth of each of three", [(5, 1, 0, 0), (5, 1, 0, 0), (5, 1, 0, 0)], [34, 33, 33], [0, 0, 0], "012"),
+        ("all of the last", [(5, 0, 0, 0), (5, 0, 0, 0), (5, 5, 0, 0)], [0, 0, 100], [0, 0, 0], ""),
+        ("what is rounded off goes to the first", [(5, 0, 0, 0), (6, 2, 0, 0), (3, 1, 0, 0)], [37, 42, 21], [0, 0, 0], "012"),
+        ("one and one are down", [(1, 0, 0, 0), (1, 0, 0, 0)], [50, 50], [0, 0], "01"),
+        ("one and two are down", [(1, 0, 0, 0), (2, 0, 0, 0)], [34, 66], [0, 0], "01"),
+        # The tables of Envoy's documentation on priorities and on degraded endpoints: parts of a hundred that are well.
+        ("72, 100", [(25, 18, 0, 0), (1, 1, 0, 0)], [100, 0], [0, 0], ""),
+        ("71, 100", [(100, 71, 0, 0), (1, 1, 0, 0)], [99, 1], [0, 0], ""),
+        ("50, 100", [(2, 1, 0, 0), (1, 1, 0, 0)], [70, 30], [0, 0], ""),
+        ("25, 100", [(4, 1, 0, 0), (1, 1, 0, 0)], [35, 65], [0, 0], ""),
+        ("0, 100", [(1, 0, 0, 0), (1, 1, 0, 0)], [0, 100], [0, 0], ""),
+        ("72, 72", [(25, 18, 0, 0), (25, 18, 0, 0)], [100, 0], [0, 0], ""),
+        ("50, 60", [(2, 1, 0, 0), (5, 3, 0, 0)], [70, 30], [0, 0], ""),
+        ("72, 72, 100", [(25, 18, 0, 0), (25, 18, 0, 0), (1, 1, 0, 0)], [100, 0, 0], [0, 0, 0], ""),
+        ("50, 50, 100", [(2, 1, 0, 0), (2, 1, 0, 0), (1, 1, 0, 0)], [70, 30, 0], [0, 0, 0], ""),
+        ("25, 100, 100", [(4, 1, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0)], [35, 65, 0], [0, 0, 0], ""),
+        ("25, 25, 100", [(4, 1, 0, 0), (4, 1, 0, 0), (1, 1, 0, 0)], [35, 35, 30], [0, 0, 0], ""),
+        ("71 well and 29 degraded", [(100, 71, 29, 0)], [99], [1], ""),
     ]
     cases = []
     for name, levels, healthy, degraded, panics in rows:
@@ -144,17 +166,20 @@ def zones():
     near("envoy: 62.5 % stay", {"a": 4, "b": 4, "c": 2}, {"a": 25, "b": 50, "c": 25})
     near("envoy: a small zone keeps 60 %", {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 2}, min_instances=5)
     near("too few instances: as if there were no zones", {"a": 1, "b": 1, "c": 1}, {"a": 1, "b": 2, "c": 2})
+    near("envoy: half stay", {"a": 2, "b": 8}, {"a": 1, "b": 9})
     near("all stay", {"a": 1, "b": 1, "c": 1}, {"a": 3, "b": 3, "c": 3})
     case("the local zone is forced", {"local": "a", "force_local": 2}, {"a": 9, "b": 1}, {"a": 2, "b": 9}, {"a": Fraction(1)})
     case("no local zone", {}, {}, {"a": 2, "b": 9}, {"a": Fraction(2), "b": Fraction(9)})
     case("envoy: weights of localities", {"mode": "weights", "weights": {"a": 1, "b": 2}}, {}, {"a": 3, "b": 3}, {"a": Fraction(1), "b": Fraction(2)})
-    # Half of a zone is well: Envoy's documentation says 26 %.
-    steps = [instance(f"{zone}{place}", locality={"zone": zone}, health="unhealthy" if zone == "a" and place > 1 else "healthy")
-             for zone in "ab" for place in range(4)]
-    shares = {"a": Fraction(70, 100), "b": Fraction(2)}
-    cases.append({"name": "envoy: half of a locality is well", "steps": [
-        *steps, balancer({"preset": "first", "levels": {}, "localities": {"mode": "weights", "weights": {"a": 1, "b": 2}}}),
-        *[pick(f"{drawn(key, shares)}0", key=key) for key in KEYS]]})
+    # The table of Envoy's documentation: 26 % for half of a zone, 33 for 70 %, 15 for 25 %, none for none.
+    for name, well, count in [("half", 2, 4), ("70 %", 7, 10), ("a quarter", 1, 4), ("nothing", 0, 1)]:
+        steps = [instance(f"{zone}{place}", locality={"zone": zone}, health="unhealthy" if zone == "a" and place >= well else "healthy")
+                 for zone in "ab" for place in range(count)]
+        shares = {"a": min(Fraction(1), Fraction(140 * well, 100 * count)), "b": Fraction(2)}
+        shares = {zone: share for zone, share in shares.items() if share}
+        cases.append({"name": f"envoy: {name} of a locality is well", "steps": [
+            *steps, balancer({"preset": "first", "levels": {}, "localities": {"mode": "weights", "weights": {"a": 1, "b": 2}}}),
+            *[pick(f"{drawn(key, shares)}0", key=key) for key in KEYS]]})
     scopes = [("region", "eu", ["x", "y"]), ("zone", "eu/a", ["x"]), ("subzone", "eu/a/r", ["x"])]
     places = [instance("x", locality={"region": "eu", "zone": "a", "subzone": "r"}), instance("y", locality={"region": "eu", "zone": "b"}),
               instance("z", locality={"region": "us", "zone": "a"})]
