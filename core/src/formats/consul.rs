@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, fit};
 use crate::error::{Code, Error};
-use crate::model::{Endpoint, Health, Host, Locality, Registration, Weight, check_name};
+use crate::model::{Endpoint, Health, Locality, Registration, Weight, check_name};
 use crate::value::Value;
 
 /// Where the keys of one kind of answer are: in maps of their own, or side by side with a prefix.
@@ -272,6 +272,15 @@ pub(super) fn encode(instances: &[Registration]) -> Vec<u8> {
     Value::List(instances.iter().map(written).collect()).to_json()
 }
 
+/// The status of a check that says this.
+pub(crate) fn status(health: Health) -> &'static str {
+    match health {
+        Health::Degraded => "warning",
+        Health::Unhealthy | Health::Starting => "critical",
+        Health::Healthy | Health::Unknown => "passing",
+    }
+}
+
 fn written(own: &Registration) -> Value {
     let locality = &own.locality;
     let otherwise = if locality.node.is_empty() { "callboard" } else { &locality.node };
@@ -279,17 +288,9 @@ fn written(own: &Registration) -> Value {
     let behind_node = own.id.strip_prefix(locality.node.as_str()).and_then(|rest| rest.strip_prefix('/')).map(|id| (&*locality.node, id));
     let split = behind_node.or_else(|| own.id.split_once('/')).filter(|(node, id)| !node.is_empty() && !id.is_empty());
     let (node, id) = split.unwrap_or((otherwise, &own.id));
-    let status = match own.health {
-        Health::Degraded => "warning",
-        Health::Unhealthy | Health::Starting => "critical",
-        Health::Healthy | Health::Unknown => "passing",
-    };
+    let status = status(own.health);
     let endpoint = own.endpoints.first();
-    let address = endpoint.map_or(String::new(), |endpoint| match &endpoint.host {
-        // Brackets belong to URLs.
-        Host::V6(v6) => v6.to_string(),
-        host => host.to_string(),
-    });
+    let address = endpoint.map_or(String::new(), |endpoint| endpoint.host.bare());
     let port = endpoint.and_then(|endpoint| endpoint.port).map_or(0, u64::from);
     let text = |text: &str| Value::from(text);
     let mut meta: Vec<(&str, Value)> = own.metadata.iter().map(|(key, value)| (key, text(value))).collect();

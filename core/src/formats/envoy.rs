@@ -222,11 +222,7 @@ pub(super) fn encode(instances: &[Registration]) -> Vec<u8> {
 }
 
 fn written(own: &Registration, endpoint: &Endpoint, whole: bool) -> Value {
-    let address = match &endpoint.host {
-        // Brackets belong to URLs.
-        Host::V6(v6) => v6.to_string(),
-        host => host.to_string(),
-    };
+    let address = endpoint.host.bare();
     let port = endpoint.port.unwrap_or(if endpoint.secure { 443 } else { 80 });
     let socket = Value::map([("address", Value::from(address)), ("port_value", u64::from(port).into())]);
     let weight = own.weight.thousandths().checked_div(if whole { 1_000 } else { 1 }).unwrap_or(0);

@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use super::document::{Document, Node};
 use super::{Ask, Context, Decoded, Entry, fit, xml};
 use crate::error::{Code, Error};
-use crate::model::{AdminState, Endpoint, Health, Host, Locality, Registration};
+use crate::model::{AdminState, Endpoint, Health, Locality, Registration};
 use crate::registry::Extent;
 use crate::value::Value;
 
@@ -30,7 +30,7 @@ use crate::value::Value;
 /// # Errors
 /// [`Code::Malformed`] when it has no map of applications, and those of the document.
 pub(super) fn apps(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = document(bytes)?;
+    let document = parse(bytes)?;
     let applications = document.root().get("applications").filter(|applications| applications.is_map());
     let applications = applications.ok_or_else(|| Error::new(Code::Malformed, "applications").message("expected a map"))?;
     let mut reading = Reading::new(context);
@@ -47,7 +47,7 @@ pub(super) fn apps(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error
 /// # Errors
 /// [`Code::Malformed`] when it has no application and no instance, and those of the document.
 pub(crate) fn app(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
-    let document = document(bytes)?;
+    let document = parse(bytes)?;
     let root = document.root();
     let mut reading = Reading::new(context);
     match (root.get("application"), root.get("instance")) {
@@ -59,7 +59,7 @@ pub(crate) fn app(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error>
 }
 
 /// JSON, or XML, which begins with an angle bracket.
-fn document(bytes: &[u8]) -> Result<Document<'_>, Error> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Document<'_>, Error> {
     match bytes.trim_ascii_start().first() {
         Some(b'<') => Document::xml(bytes),
         _ => Document::json(bytes),
@@ -195,23 +195,37 @@ pub(super) fn encode_xml(instances: &[Registration]) -> Vec<u8> {
 
 fn applications(instances: &[Registration]) -> Value {
     let mut applications: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for own in instances {
-        let state = state(own.health);
-        let count = counts.entry(state).or_default();
-        *count = count.saturating_add(1);
         let app = own.service.to_ascii_uppercase();
-        let written = written(own, &app, state);
+        let written = written(own, &app, state(own.health));
         applications.entry(app).or_default().push(written);
     }
-    let hash: String = counts.iter().map(|(state, count)| alloc::format!("{state}_{count}_")).collect();
-    let application = |(name, instances)| Value::map([("name", Value::from(String::as_str(&name))), ("instance", Value::List(instances))]);
-    let applications = Value::map([
-        ("versions__delta", Value::from("1")),
-        ("apps__hashcode", hash.as_str().into()),
-        ("application", Value::List(applications.into_iter().map(application).collect())),
-    ]);
-    Value::map([("applications", applications)])
+    document("1", &hash(instances.iter().map(|own| state(own.health))), applications)
+}
+
+/// The document of applications by name.
+pub(crate) fn document(version: &str, hash: &str, applications: BTreeMap<String, Vec<Value>>) -> Value {
+    let pairs = [
+        ("versions__delta", Value::from(version)),
+        ("apps__hashcode", hash.into()),
+        ("application", Value::List(applications.into_iter().map(|(name, instances)| application(&name, instances)).collect())),
+    ];
+    Value::map([("applications", Value::map(pairs))])
+}
+
+/// One application.
+pub(crate) fn application(name: &str, instances: Vec<Value>) -> Value {
+    Value::map([("name", Value::from(name)), ("instance", Value::List(instances))])
+}
+
+/// How many instances are in which state, by which clients know whether they have them all.
+pub(crate) fn hash<'a>(states: impl Iterator<Item = &'a str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for state in states {
+        let count = counts.entry(state).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts.iter().map(|(state, count)| alloc::format!("{state}_{count}_")).collect()
 }
 
 pub(crate) fn state(health: Health) -> &'static str {
@@ -227,11 +241,7 @@ pub(crate) fn written(own: &Registration, app: &str, state: &str) -> Value {
     let text = |text: &str| Value::from(text);
     let secure = own.endpoints.iter().find(|endpoint| endpoint.scheme == "https");
     let plain = own.endpoints.iter().find(|endpoint| endpoint.scheme != "https");
-    let host = plain.or(secure).map_or(String::new(), |endpoint| match &endpoint.host {
-        // Brackets belong to URLs.
-        Host::V6(v6) => v6.to_string(),
-        host => host.to_string(),
-    });
+    let host = plain.or(secure).map_or(String::new(), |endpoint| endpoint.host.bare());
     let port = |endpoint: Option<&Endpoint>| {
         let number = endpoint.and_then(|endpoint| endpoint.port);
         let enabled = if number.is_some() { "true" } else { "false" };

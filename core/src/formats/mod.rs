@@ -6,7 +6,7 @@
 mod apply;
 mod callboard;
 #[cfg(feature = "consul")]
-mod consul;
+pub(crate) mod consul;
 #[cfg(feature = "curator")]
 mod curator;
 mod decoded;

@@ -21,7 +21,7 @@ use core::time::Duration;
 use super::document::{Document, Node};
 use super::{Context, Decoded, Entry, fit};
 use crate::error::{Code, Error};
-use crate::model::{AdminState, Endpoint, Health, Host, Locality, Registration, Weight};
+use crate::model::{AdminState, Endpoint, Health, Locality, Registration, Weight};
 use crate::value::Value;
 
 /// Reads a list of instances: as it is, in `data` of an answer, in `serviceInfo` of a push, or bare.
@@ -113,11 +113,7 @@ pub(super) fn encode(instances: &[Registration]) -> Vec<u8> {
 
 pub(crate) fn written(own: &Registration, service: Value) -> Value {
     let endpoint = own.endpoints.first();
-    let ip = endpoint.map_or(String::new(), |endpoint| match &endpoint.host {
-        // Brackets belong to URLs.
-        Host::V6(v6) => v6.to_string(),
-        host => host.to_string(),
-    });
+    let ip = endpoint.map_or(String::new(), |endpoint| endpoint.host.bare());
     let mut metadata: Vec<(&str, Value)> = own.metadata.iter().map(|(key, value)| (key, value.into())).collect();
     if let Some(version) = own.version.as_ref().filter(|_| own.metadata.get("version").is_none()) {
         metadata.push(("version", Value::from(&*version.text())));

@@ -37,6 +37,14 @@ pub enum AddressClass {
 }
 
 impl Host {
+    /// The host alone, as everything but a URL has it: an IPv6 address without brackets.
+    pub(crate) fn bare(&self) -> String {
+        match self {
+            Self::V6(v6) => v6.to_string(),
+            host => host.to_string(),
+        }
+    }
+
     /// Reads an IPv4 address, an IPv6 address with or without brackets, or a DNS name (folded to lower case, a final dot dropped).
     ///
     /// # Errors
@@ -183,12 +191,7 @@ impl Endpoint {
         if !self.name.is_empty() {
             pairs.insert(0, ("name", self.name.as_str().into()));
         }
-        let host = match &self.host {
-            // Brackets belong to URLs.
-            Host::V6(v6) => v6.to_string(),
-            host => host.to_string(),
-        };
-        pairs.push(("host", host.into()));
+        pairs.push(("host", self.host.bare().into()));
         if let Some(port) = self.port {
             pairs.push(("port", u64::from(port).into()));
         }

@@ -230,6 +230,19 @@ impl Registry {
         self.store.resolve(handle).is_some_and(|slot| self.store.revision(slot) <= since)
     }
 
+    /// The names of the services of a namespace, in order.
+    #[cfg(feature = "serve")]
+    pub(crate) fn service_names(&self, namespace: &str) -> impl Iterator<Item = &str> {
+        self.store.services.list(Some(namespace)).map(|(_, service)| &*service.name)
+    }
+
+    /// The namespace and the service of a record.
+    #[cfg(feature = "serve")]
+    pub(crate) fn owner(&self, handle: Handle) -> Option<(&str, &str)> {
+        let service = self.store.owner(self.store.resolve(handle)?)?;
+        Some((&service.namespace, &service.name))
+    }
+
     /// The records of an id in any service of a namespace: a look at each service.
     #[cfg(feature = "serve")]
     pub(crate) fn find(&self, namespace: &str, id: &str) -> Vec<Handle> {

@@ -80,6 +80,12 @@ impl Key {
         Self { namespace: namespace.into(), service: service.into(), id: id.into() }
     }
 
+    /// The key of a registration.
+    #[cfg(feature = "serve")]
+    pub(crate) fn of(own: &Registration) -> Self {
+        Self::new(own.namespace.as_str(), own.service.as_str(), own.id.as_str())
+    }
+
     fn from_fields(fields: &Fields<'_>) -> Result<Self, Error> {
         let namespace = fields.text("namespace")?.unwrap_or(DEFAULT_NAMESPACE);
         Ok(Self::new(namespace, fields.required_text("service")?, fields.required_text("id")?))

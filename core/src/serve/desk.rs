@@ -4,11 +4,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::policy::{Capability, Policy, denied};
+use super::policy::{Capability, Grant, denied};
 use super::server::Server;
 use crate::error::Error;
-use crate::model::{Handle, Instance, Metadata, Registration};
-use crate::query::Query;
+use crate::model::{Handle, Health, Instance, Metadata, Registration};
+use crate::query::{HealthFilter, Query};
 use crate::registry::{Answer, Changes, Key, Op, Position, Put, Registered, Registry, ServiceSummary, Stats, View};
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -19,24 +19,32 @@ const OWNER: &str = "callboard-owner";
 /// A registry as somebody may see and change it.
 pub(super) struct Desk<'a> {
     registry: &'a mut Registry,
-    policy: Option<&'a Policy>,
-    /// Who asks; counts only where there is a policy.
+    /// What whoever asks may do; everything where there is no policy.
+    grants: Option<&'a [Grant]>,
+    /// Who asks; empty where there is no policy.
     pub(super) who: String,
-    now: Timestamp,
+    /// When it is asked, as the host says; the registry's [`clock`](Self::clock) may be ahead.
+    pub(super) now: Timestamp,
+}
+
+/// Every instance of a namespace, or of one service of it, whatever its health.
+pub(super) fn everybody(namespace: &str, service: Option<&str>) -> Query {
+    Query { service: service.map(String::from), ..Query::everything() }.namespace(namespace).health(HealthFilter::Any)
 }
 
 impl<'a> Desk<'a> {
     pub(super) fn new(server: &'a Server, registry: &'a mut Registry, who: String, now: Timestamp) -> Self {
-        Self { registry, policy: server.policy.as_ref(), who, now }
+        let grants = server.policy.as_ref().map(|policy| policy.grants(&who));
+        Self { registry, grants, who, now }
     }
 
     /// The same for a shorter time.
     pub(super) fn lend(&mut self) -> Desk<'_> {
-        Desk { registry: self.registry, policy: self.policy, who: self.who.clone(), now: self.now }
+        Desk { registry: self.registry, grants: self.grants, who: self.who.clone(), now: self.now }
     }
 
     fn may(&self, capability: Capability, namespace: &str, service: &str) -> bool {
-        self.policy.is_none_or(|policy| policy.allows(&self.who, capability, namespace, service))
+        self.grants.is_none_or(|grants| grants.iter().any(|grant| grant.allows(capability, namespace, service)))
     }
 
     /// Refuses what may not be done to a service.
@@ -65,7 +73,7 @@ impl<'a> Desk<'a> {
         self.registry.revision()
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    pub(super) fn clock(&self) -> Timestamp {
         self.registry.now()
     }
 
@@ -75,14 +83,17 @@ impl<'a> Desk<'a> {
 
     // Reading: what may not be read is not there.
 
+    /// Whether a record is there and may be read.
+    fn is_readable(&self, handle: Handle) -> bool {
+        self.registry.owner(handle).is_some_and(|(namespace, service)| self.may_read(namespace, service))
+    }
+
     pub(super) fn instance(&self, handle: Handle) -> Option<Instance> {
-        let own = self.registry.instance(handle)?;
-        self.may_read(&own.registration.namespace, &own.registration.service).then_some(own)
+        if self.is_readable(handle) { self.registry.instance(handle) } else { None }
     }
 
     pub(super) fn registration(&self, handle: Handle) -> Option<Registration> {
-        let own = self.registry.registration(handle)?;
-        self.may_read(&own.namespace, &own.service).then_some(own)
+        if self.is_readable(handle) { self.registry.registration(handle) } else { None }
     }
 
     pub(super) fn lookup(&self, namespace: &str, service: &str, id: &str) -> Option<Handle> {
@@ -90,8 +101,9 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn find(&self, namespace: &str, id: &str) -> Vec<Handle> {
-        let found = self.registry.find(namespace, id).into_iter();
-        found.filter(|handle| self.instance(*handle).is_some()).collect()
+        let mut found = self.registry.find(namespace, id);
+        found.retain(|handle| self.is_readable(*handle));
+        found
     }
 
     pub(super) fn services(&self, namespace: Option<&str>) -> Vec<ServiceSummary> {
@@ -100,12 +112,31 @@ impl<'a> Desk<'a> {
         all
     }
 
+    pub(super) fn has_service(&self, namespace: &str, service: &str) -> bool {
+        self.registry.service_revision(namespace, service).is_some() && self.may_read(namespace, service)
+    }
+
+    pub(super) fn service_names(&self, namespace: &str) -> impl Iterator<Item = &str> {
+        let names = self.registry.service_names(namespace);
+        names.filter(move |service| self.may_read(namespace, service))
+    }
+
     pub(super) fn query(&self, query: &Query) -> Answer {
         let mut answer = self.registry.query(query);
-        if self.policy.is_some() {
-            answer.handles.retain(|handle| self.instance(*handle).is_some());
+        if self.grants.is_some() {
+            answer.handles.retain(|handle| self.is_readable(*handle));
         }
         answer
+    }
+
+    /// Those whom a query finds.
+    pub(super) fn instances(&self, query: &Query) -> Vec<Instance> {
+        self.query(query).handles.into_iter().filter_map(|handle| self.registry.instance(handle)).collect()
+    }
+
+    /// [`everybody`]. A name that nothing can have has no instances.
+    pub(super) fn everybody(&self, namespace: &str, service: Option<&str>) -> Vec<Instance> {
+        self.instances(&everybody(namespace, service))
     }
 
     pub(super) fn answer_value(&self, answer: &Answer) -> Value {
@@ -139,64 +170,76 @@ impl<'a> Desk<'a> {
 
     // Changing.
 
-    pub(super) fn apply(&mut self, ops: &[Op], now: Timestamp) -> Result<u64, Error> {
-        let place = |at: usize, error: Error| if ops.len() > 1 { error.within(&alloc::format!("ops[{at}]")) } else { error };
-        if self.policy.is_none() {
-            return self.registry.apply(ops, now);
+    pub(super) fn apply(&mut self, ops: &[Op]) -> Result<u64, Error> {
+        if self.grants.is_none() {
+            return self.registry.apply(ops, self.now);
         }
+        let place = |at: usize, error: Error| if ops.len() > 1 { error.within(&alloc::format!("ops[{at}]")) } else { error };
         let checked = ops.iter().enumerate().map(|(at, op)| self.checked(op).map_err(|error| place(at, error)));
         let checked = checked.collect::<Result<Vec<_>, _>>()?;
-        self.registry.apply(&checked, now)
+        self.registry.apply(&checked, self.now)
     }
 
     /// An operation that may be done, with whose it is.
     fn checked(&self, op: &Op) -> Result<Op, Error> {
         match op {
             Op::Register { registration, put } => Ok(Op::Register { registration: self.owned(registration)?, put: *put }),
-            Op::Renew { key, .. } | Op::Deregister { key, .. } | Op::SetHealth { key, .. } => self.check_own(key).map(|()| op.clone()),
+            Op::Renew { key, .. } | Op::Deregister { key, .. } | Op::SetHealth { key, .. } => {
+                self.owner(&key.namespace, &key.service, &key.id).map(|_| op.clone())
+            }
             Op::SetAdmin { key, .. } => self.check(Capability::Operate, &key.namespace, &key.service).map(|()| op.clone()),
         }
     }
 
-    /// Whether an instance may be changed: it is one's own, or one may change those of others. Who may not know of it is told the same either way.
-    fn check_own(&self, key: &Key) -> Result<(), Error> {
-        self.check(Capability::Register, &key.namespace, &key.service)?;
-        let handle = self.registry.lookup(&key.namespace, &key.service, &key.id);
-        let Some(handle) = handle else { return Ok(()) };
-        let is_own = self.registry.metadata_value(handle, OWNER).is_some_and(|owner| owner == self.who);
-        if is_own { Ok(()) } else { self.check(Capability::Operate, &key.namespace, &key.service) }
+    /// Whose an instance is, if it is on record and anybody's.
+    ///
+    /// # Errors
+    /// [`Code::PermissionDenied`](crate::Code::PermissionDenied) when it may not be changed: it is not one's own, and one may not change those of others.
+    fn owner(&self, namespace: &str, service: &str, id: &str) -> Result<Option<String>, Error> {
+        self.check(Capability::Register, namespace, service)?;
+        let Some(handle) = self.registry.lookup(namespace, service, id) else { return Ok(None) };
+        let owner = self.registry.metadata_value(handle, OWNER);
+        if owner.as_ref() != Some(&self.who) {
+            self.check(Capability::Operate, namespace, service)?;
+        }
+        Ok(owner)
     }
 
     /// A registration with whose it is. That of another stays the other's.
     fn owned(&self, own: &Registration) -> Result<Registration, Error> {
-        self.check_own(&Key::new(own.namespace.as_str(), own.service.as_str(), own.id.as_str()))?;
-        let before = self.registry.lookup(&own.namespace, &own.service, &own.id);
-        let owner = before.and_then(|handle| self.registry.metadata_value(handle, OWNER)).unwrap_or_else(|| self.who.clone());
+        let owner = self.owner(&own.namespace, &own.service, &own.id)?;
+        let owner = owner.as_ref().unwrap_or(&self.who);
         let others = own.metadata.iter().filter(|(key, _)| *key != OWNER);
         Ok(Registration { metadata: Metadata::new(others.chain([(OWNER, owner.as_str())]))?, ..own.clone() })
     }
 
-    pub(super) fn register(&mut self, registration: &Registration, put: Put, now: Timestamp) -> Result<Registered, Error> {
-        if self.policy.is_none() {
-            return self.registry.register(registration, put, now);
+    pub(super) fn register(&mut self, registration: &Registration, put: Put) -> Result<Registered, Error> {
+        if self.grants.is_none() {
+            return self.registry.register(registration, put, self.now);
         }
         let owned = self.owned(registration)?;
-        self.registry.register(&owned, put, now)
+        self.registry.register(&owned, put, self.now)
     }
 
-    pub(super) fn renew(&mut self, namespace: &str, service: &str, id: &str, incarnation: u64, now: Timestamp) -> Result<(), Error> {
-        if self.policy.is_some() {
-            self.check_own(&Key::new(namespace, service, id))?;
+    pub(super) fn renew(&mut self, key: &Key, incarnation: u64) -> Result<(), Error> {
+        if self.grants.is_some() {
+            self.owner(&key.namespace, &key.service, &key.id)?;
         }
-        self.registry.renew(namespace, service, id, incarnation, now).map(|_| ())
+        self.registry.renew(&key.namespace, &key.service, &key.id, incarnation, self.now).map(|_| ())
     }
 
-    pub(super) fn renew_handle(&mut self, handle: Handle, incarnation: u64, now: Timestamp) -> Result<(), Error> {
-        if self.policy.is_some()
-            && let Some(own) = self.registry.registration(handle)
-        {
-            self.check_own(&Key::new(own.namespace, own.service, own.id))?;
+    /// Renews the lease of an instance, which reports its health with that.
+    pub(super) fn beat(&mut self, own: &Instance, health: Health) -> Result<(), Error> {
+        let Instance { registration, handle, .. } = own;
+        let incarnation = registration.incarnation;
+        if registration.health != health {
+            let key = Key::of(registration);
+            let report = Op::SetHealth { key: key.clone(), health, incarnation: None };
+            return self.apply(&[report, Op::Renew { key, incarnation }]).map(|_| ());
         }
-        self.registry.renew_handle(handle, incarnation, now)
+        if self.grants.is_some() {
+            self.owner(&registration.namespace, &registration.service, &registration.id)?;
+        }
+        self.registry.renew_handle(*handle, incarnation, self.now)
     }
 }

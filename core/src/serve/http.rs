@@ -117,12 +117,12 @@ pub(super) fn segments(path: &str) -> Result<Vec<String>, Error> {
     inner.split('/').map(|segment| decode("path", segment)).collect()
 }
 
-/// The parameters of a query. Each may stand once, and all must be known.
+/// The parameters of a query.
 #[derive(Debug)]
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads `a=1&b=2`.
+    /// Reads `a=1&b=2`, in which each stands once.
     ///
     /// # Errors
     /// [`Code::DuplicateKey`], [`Code::Malformed`], [`Code::LimitExceeded`].

@@ -9,6 +9,7 @@
 //! | `/nacos/...` | Nacos', versions 1 and 3 ([`nacos`]) |
 //! | any other | callboard's own HTTP API ([`rest`]) |
 
+mod call;
 pub mod consul;
 mod desk;
 pub mod dns;
@@ -22,7 +23,6 @@ mod policy;
 mod policy_tests;
 mod poll;
 pub mod rest;
-mod route;
 mod server;
 
 use alloc::string::String;
@@ -74,10 +74,10 @@ impl Server {
         };
         let desk = Desk::new(self, registry, who, now);
         match request.path {
-            path if consul::has(path) => consul::handle(self, desk, request, now),
-            path if eureka::has(path) => eureka::handle(self, desk, request, now),
-            path if nacos::has(path) => nacos::handle(self, desk, request, now),
-            _ => rest::handle(desk, request, now),
+            path if consul::has(path) => consul::handle(self, desk, request),
+            path if eureka::has(path) => eureka::handle(self, desk, request),
+            path if nacos::has(path) => nacos::handle(self, desk, request),
+            _ => rest::handle(self, desk, request),
         }
     }
 

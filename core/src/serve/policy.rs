@@ -40,7 +40,7 @@ impl Capability {
 
 /// Capabilities on the services that two globs name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Grant {
+pub(super) struct Grant {
     namespace: Glob,
     service: Glob,
     /// The highest; each includes those before it.
@@ -118,14 +118,9 @@ impl Policy {
         owner.map(|own| own.name.clone()).ok_or_else(|| unknown("token"))
     }
 
-    /// Whether somebody may do something to a service.
-    pub(super) fn allows(&self, who: &str, capability: Capability, namespace: &str, service: &str) -> bool {
-        let fits = |grant: &Grant| {
-            // To administer is about everything: a grant of less than that is none.
-            let named = |glob: &Glob, name| if capability == Capability::Administer { glob.pattern() == "*" } else { glob.matches(name) };
-            grant.may >= capability && named(&grant.namespace, namespace) && named(&grant.service, service)
-        };
-        self.named(who).is_some_and(|own| own.grants.iter().any(fits))
+    /// The grants of somebody: none for who is not in it.
+    pub(super) fn grants(&self, who: &str) -> &[Grant] {
+        self.named(who).map_or(&[], |own| &own.grants)
     }
 }
 
@@ -152,6 +147,13 @@ impl Principal {
 }
 
 impl Grant {
+    /// Whether it allows something to be done to a service.
+    pub(super) fn allows(&self, capability: Capability, namespace: &str, service: &str) -> bool {
+        // To administer is about everything: a grant of less than that is none.
+        let names = |glob: &Glob, name| if capability == Capability::Administer { glob.pattern() == "*" } else { glob.matches(name) };
+        self.may >= capability && names(&self.namespace, namespace) && names(&self.service, service)
+    }
+
     fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", &["namespace", "service", "may"])?;
         let glob = |name: &str, usual: &str| {

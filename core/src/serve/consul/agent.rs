@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::checks::Check;
 use super::write::{self, Place};
-use super::{Call, Refusal, everybody, get, refuse, text};
+use super::{Call, Refusal, document, find, get, refuse, text, truth};
 use crate::error::{Code, Error};
 use crate::formats::document::Node;
 use crate::formats::fit;
@@ -55,11 +55,11 @@ pub(super) fn registration(call: &Call<'_>, said: Node<'_>, name: &str, otherwis
 }
 
 pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let document = call.document()?;
+    let document = document(call.request)?;
     let said = document.root();
     let mut own = registration(call, said, "Name", call.request.peer)?;
     own.locality.node.clone_from(&call.server.node);
-    let before = call.find(&own.id);
+    let before = find(call, &own.id);
     let check = Check::of_service(said, &own.id)?;
     if let Some(check) = check {
         check.put(&mut own, before.as_ref())?;
@@ -67,31 +67,29 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let mut ops = Vec::new();
     // An id is of one service at a time.
     if let Some(before) = before.filter(|before| before.registration.service != own.service) {
-        ops.push(Op::Deregister { key: key(&before), incarnation: None });
+        ops.push(Op::Deregister { key: Key::of(&before.registration), incarnation: None });
     }
     ops.push(Op::Register { registration: own, put: Put::default() });
-    call.registry.apply(&ops, call.now)?;
+    call.registry.apply(&ops)?;
     Ok(done())
 }
 
 pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let own = known(call)?;
-    call.registry.apply(&[Op::Deregister { key: key(&own), incarnation: None }], call.now)?;
+    call.registry.apply(&[Op::Deregister { key: Key::of(&own.registration), incarnation: None }])?;
     Ok(done())
 }
 
 pub(super) fn maintenance(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let enable = match call.parameters.text("enable") {
-        Some("true" | "1" | "t" | "T" | "TRUE" | "True") => true,
-        Some("false" | "0" | "f" | "F" | "FALSE" | "False") => false,
         Some("") | None => return refuse(400, "Missing value for enable"),
-        Some(_) => return refuse(400, "Invalid value for enable"),
+        Some(text) => truth(text).map_or_else(|| refuse(400, "Invalid value for enable"), Ok)?,
     };
     let own = known(call)?;
     let reason = Some(call.parameters.text("reason").unwrap_or_default()).filter(|reason| !reason.is_empty());
     let reason = reason.unwrap_or("Maintenance mode is enabled for this service, but no reason was provided. This is a default message.");
     let admin = enable.then(|| Override { state: AdminState::Disabled, until: None, reason: reason.into() });
-    call.registry.apply(&[Op::SetAdmin { key: key(&own), admin }], call.now)?;
+    call.registry.apply(&[Op::SetAdmin { key: Key::of(&own.registration), admin }])?;
     Ok(done())
 }
 
@@ -101,11 +99,11 @@ fn known(call: &Call<'_>) -> Result<Instance, Refusal> {
         let text = "Ensure that the service ID is passed, not the service name.";
         Refusal(404, alloc::format!("Unknown service ID \"{}\". {text}", call.name(0)))
     };
-    call.find(call.name(0)).ok_or_else(unknown)
+    find(call, call.name(0)).ok_or_else(unknown)
 }
 
 pub(super) fn service(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    match call.find(call.name(0)) {
+    match find(call, call.name(0)) {
         Some(own) => Ok(json(200, &write::service(call.server, &own))),
         None => refuse(404, alloc::format!("unknown service ID: {}", call.name(0))),
     }
@@ -113,7 +111,7 @@ pub(super) fn service(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 
 /// The services of the agent.
 fn own_services(call: &Call<'_>) -> Vec<Instance> {
-    let mut all = call.all(&everybody(call.server, None));
+    let mut all = call.registry.everybody(&call.server.namespace, None);
     all.retain(|own| Place::of(call.server, own).is_agents(call.server));
     all
 }
@@ -163,7 +161,7 @@ pub(super) fn health_by_name(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 pub(super) fn health_by_id(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let own = call.find(call.name(0));
+    let own = find(call, call.name(0));
     aggregated(call, &own.iter().collect::<Vec<_>>(), false)
 }
 
@@ -192,11 +190,6 @@ fn rank(status: &str) -> usize {
         "warning" => 1,
         _ => 2,
     }
-}
-
-pub(super) fn key(own: &Instance) -> Key {
-    let own = &own.registration;
-    Key::new(own.namespace.as_str(), own.service.as_str(), own.id.as_str())
 }
 
 /// What Consul says when something was done: nothing.

@@ -3,17 +3,17 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::agent::{health, json, key, registration};
+use super::agent::{health, json, registration};
 use super::write::Place;
-use super::{Call, Refusal, everybody, get, refuse, text};
+use super::{Call, Refusal, document, get, refuse, text};
 use crate::formats::document::Node;
 use crate::model::{Health, Instance};
-use crate::registry::{Op, Put};
+use crate::registry::{Key, Op, Put};
 use crate::serve::http::Reply;
 use crate::value::Value;
 
 pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let document = call.document()?;
+    let document = document(call.request)?;
     let said = document.root();
     let (node, address) = (text(said, "Node")?, text(said, "Address")?);
     if node.is_empty() || address.is_empty() {
@@ -41,16 +41,16 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
         // Checks alone are reports about services that are there.
         for check in &all {
             if let Some(own) = on_node(call, node, text(*check, "ServiceID")?) {
-                ops.push(Op::SetHealth { key: key(&own), health: worst.unwrap_or(Health::Healthy), incarnation: None });
+                ops.push(Op::SetHealth { key: Key::of(&own.registration), health: worst.unwrap_or(Health::Healthy), incarnation: None });
             }
         }
     }
-    call.registry.apply(&ops, call.now)?;
+    call.registry.apply(&ops)?;
     Ok(json(200, &true.into()))
 }
 
 pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let document = call.document()?;
+    let document = document(call.request)?;
     let said = document.root();
     let node = text(said, "Node")?;
     if node.is_empty() {
@@ -59,11 +59,11 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     let (service, check) = (text(said, "ServiceID")?, text(said, "CheckID")?);
     let mut told: Vec<Instance> = on_node(call, node, service).into_iter().collect();
     if service.is_empty() && check.is_empty() {
-        told = call.all(&everybody(call.server, None));
+        told = call.registry.everybody(&call.server.namespace, None);
         told.retain(|own| Place::of(call.server, own).node == node);
     }
-    let ops: Vec<Op> = told.iter().map(|own| Op::Deregister { key: key(own), incarnation: None }).collect();
-    call.registry.apply(&ops, call.now)?;
+    let ops: Vec<Op> = told.iter().map(|own| Op::Deregister { key: Key::of(&own.registration), incarnation: None }).collect();
+    call.registry.apply(&ops)?;
     Ok(json(200, &true.into()))
 }
 

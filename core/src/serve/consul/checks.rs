@@ -4,16 +4,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::agent::{done, health, key};
+use super::agent::{done, health};
 use super::write::{self, CHECK, Place};
-use super::{Call, Refusal, everybody, get, refuse, span, text};
+use super::{Call, Refusal, document, find, get, refuse, span, text};
 use crate::formats::document::Node;
 use crate::limits;
 use crate::model::{Health, Instance, Lease, LeaseState, Metadata, Registration};
-use crate::query::Selector;
+use crate::query::{HealthFilter, Query, Selector};
 use crate::registry::{Op, Put};
 use crate::serve::http::Reply;
-use crate::time::Timestamp;
 
 /// Consul takes a service out no sooner than this after it became critical.
 const CRITICAL_LEAST: Duration = Duration::from_secs(60);
@@ -96,7 +95,7 @@ fn with_check(metadata: &Metadata, id: Option<&str>) -> Result<Metadata, Refusal
 }
 
 pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let document = call.document()?;
+    let document = document(call.request)?;
     let said = document.root();
     let name = text(said, "Name")?;
     if name.is_empty() {
@@ -106,7 +105,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     if id.is_empty() {
         return refuse(400, "Invalid check: a check here is of a service: name its ServiceID");
     }
-    let Some(before) = call.find(id) else {
+    let Some(before) = find(call, id) else {
         return refuse(404, alloc::format!("ServiceID \"{id}\" does not exist"));
     };
     let mut check = Check::read(said, &alloc::format!("service:{id}"))?;
@@ -115,7 +114,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     }
     let mut own = before.registration.clone();
     check.put(&mut own, Some(&before))?;
-    call.registry.apply(&[Op::Register { registration: own, put: Put::default() }], call.now)?;
+    call.registry.apply(&[Op::Register { registration: own, put: Put::default() }])?;
     Ok(done())
 }
 
@@ -124,7 +123,7 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Refusal> {
     own.metadata = with_check(&own.metadata, None)?;
     own.lease = None;
     own.health = Health::Healthy;
-    call.registry.apply(&[Op::Register { registration: own, put: Put::default() }], call.now)?;
+    call.registry.apply(&[Op::Register { registration: own, put: Put::default() }])?;
     Ok(done())
 }
 
@@ -141,7 +140,7 @@ pub(super) fn fail(call: &mut Call<'_>) -> Result<Reply, Refusal> {
 }
 
 pub(super) fn update(call: &mut Call<'_>) -> Result<Reply, Refusal> {
-    let document = call.document()?;
+    let document = document(call.request)?;
     let status = text(document.root(), "Status")?;
     match health(status) {
         Some(health) => report(call, health),
@@ -154,19 +153,8 @@ fn report(call: &mut Call<'_>, health: Health) -> Result<Reply, Refusal> {
     if own.lease == LeaseState::Persistent {
         return refuse(400, alloc::format!("CheckID \"{}\" does not have associated TTL", call.name(0)));
     }
-    tell(call, &own, health, call.now)?;
+    call.registry.beat(&own, health)?;
     Ok(done())
-}
-
-fn tell(call: &mut Call<'_>, own: &Instance, health: Health, now: Timestamp) -> Result<(), Refusal> {
-    let incarnation = own.registration.incarnation;
-    if own.registration.health == health {
-        return Ok(call.registry.renew_handle(own.handle, incarnation, now)?);
-    }
-    let (key, renewed) = (key(own), key(own));
-    let ops = [Op::SetHealth { key, health, incarnation: None }, Op::Renew { key: renewed, incarnation }];
-    call.registry.apply(&ops, now)?;
-    Ok(())
 }
 
 /// The service of the check that the path names.
@@ -176,14 +164,14 @@ fn known(call: &Call<'_>) -> Result<Instance, Refusal> {
         let place = Place::of(call.server, own);
         place.is_agents(call.server) && write::check_id(own, &place) == id
     };
-    let usual = id.strip_prefix("service:").and_then(|id| call.find(id)).filter(is);
+    let usual = id.strip_prefix("service:").and_then(|id| find(call, id)).filter(is);
     let found = match usual {
         Some(own) => Some(own),
         None => {
             let quoted = id.replace('\\', "\\\\").replace('"', "\\\"");
-            let mut query = everybody(call.server, None);
-            query.selector = Selector::parse(&alloc::format!("meta.{CHECK} = \"{quoted}\""))?;
-            call.all(&query).into_iter().find(is)
+            let selector = Selector::parse(&alloc::format!("meta.{CHECK} = \"{quoted}\""))?;
+            let query = Query { selector, ..Query::everything() }.namespace(call.server.namespace.as_str()).health(HealthFilter::Any);
+            call.registry.instances(&query).into_iter().find(is)
         }
     };
     let unknown = || Refusal(404, alloc::format!("Unknown check ID \"{id}\". Ensure that the check ID is passed, not the check name."));

@@ -23,19 +23,16 @@ mod span;
 mod write;
 
 use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
 
 pub(super) use read::{Watched, resume};
 
+use super::call::{self, Call, Route};
 use super::http::{self, Parameters, Reply, Request, Response, segments};
-use super::route::names;
 use super::server::Server;
 use crate::error::{Code, Error, Kind};
 use crate::formats::document::{Document, Node};
-use crate::model::{Handle, Instance};
-use crate::query::{HealthFilter, Query};
+use crate::model::Instance;
 use crate::serve::desk::Desk;
-use crate::time::Timestamp;
 
 /// Whether a path is one of Consul's.
 pub(super) fn has(path: &str) -> bool {
@@ -47,17 +44,6 @@ pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
     let reports = ["pass", "warn", "fail", "update"];
     let check = request.path.strip_prefix("/v1/agent/check/").and_then(|rest| rest.split_once('/'));
     request.method == "PUT" && check.is_some_and(|(word, _)| reports.contains(&word))
-}
-
-/// What a call has to work with.
-struct Call<'a> {
-    server: &'a Server,
-    registry: Desk<'a>,
-    request: &'a Request<'a>,
-    /// The parts of the path that the route leaves open.
-    names: Vec<String>,
-    parameters: Parameters,
-    now: Timestamp,
 }
 
 type Handler = fn(&mut Call<'_>) -> Result<Reply, Refusal>;
@@ -113,24 +99,23 @@ fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(status, text.into()))
 }
 
-pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
-    route(server, registry, request, now).unwrap_or_else(|Refusal(status, text)| Reply::Response(Response::text(status, &text)))
+pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Reply {
+    route(server, registry, request).unwrap_or_else(|Refusal(status, text)| Reply::Response(Response::text(status, &text)))
 }
 
-fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Reply, Refusal> {
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Result<Reply, Refusal> {
     let path = segments(request.path)?;
-    let fits = || ROUTES.iter().filter_map(|(method, template, handler)| Some((*method, names(template, &path)?, *handler)));
-    let Some((_, names, handler)) = fits().find(|(method, ..)| *method == request.method) else {
-        let methods: Vec<&str> = fits().map(|(method, ..)| method).collect();
-        if methods.is_empty() {
-            return refuse(404, "Invalid URL path: not a recognized HTTP API endpoint");
+    let (names, handler) = match call::find(ROUTES, request.method, &path) {
+        Route::To(names, handler) => (names, handler),
+        Route::Allows(methods) => {
+            let named = if request.method.bytes().all(|byte| byte.is_ascii_uppercase()) { request.method } else { "" };
+            let refused = Response::text(405, &alloc::format!("method {named} not allowed"));
+            return Ok(Reply::Response(refused.header("allow", methods)));
         }
-        let named = if request.method.bytes().all(|byte| byte.is_ascii_uppercase()) { request.method } else { "" };
-        let refused = Response::text(405, &alloc::format!("method {named} not allowed"));
-        return Ok(Reply::Response(refused.header("allow", methods.join(", "))));
+        Route::Nowhere => return refuse(404, "Invalid URL path: not a recognized HTTP API endpoint"),
     };
     let parameters = Parameters::read_all(request.query)?;
-    let mut call = Call { server, registry, request, names, parameters, now };
+    let mut call = Call { server, registry, request, names, parameters };
     if call.parameters.text("dc").is_some_and(|center| !center.is_empty() && center != server.datacenter) {
         return refuse(500, "No path to datacenter");
     }
@@ -142,40 +127,27 @@ fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timest
     handler(&mut call)
 }
 
-impl Call<'_> {
-    /// The open part of the path at a place.
-    fn name(&self, at: usize) -> &str {
-        self.names.get(at).map_or("", String::as_str)
-    }
-
-    /// The body, which is a map.
-    fn document(&self) -> Result<Document<'_>, Refusal> {
-        let document = Document::json(self.request.body)
-            .map_err(|error| Refusal(http::status(error.code()), alloc::format!("Request decode error: {error}")))?;
-        if document.root().is_map() { Ok(document) } else { refuse(400, "Request decode error: expected a map") }
-    }
-
-    /// The service of the agent with an id.
-    fn find(&self, id: &str) -> Option<Instance> {
-        let found = self.registry.find(&self.server.namespace, id).into_iter();
-        let mut own = found.filter_map(|handle| self.registry.instance(handle));
-        own.find(|own| write::Place::of(self.server, own).is_agents(self.server))
-    }
-
-    /// The instances that a query about any of them takes.
-    fn all(&self, query: &Query) -> Vec<Instance> {
-        instances(&self.registry, query)
-    }
+/// The body, which is a map.
+fn document<'a>(request: &'a Request<'_>) -> Result<Document<'a>, Refusal> {
+    let document = Document::json(request.body)
+        .map_err(|error| Refusal(http::status(error.code()), alloc::format!("Request decode error: {error}")))?;
+    if document.root().is_map() { Ok(document) } else { refuse(400, "Request decode error: expected a map") }
 }
 
-/// Every instance of a namespace, or of one service of it, whatever its health.
-fn everybody(server: &Server, service: Option<&str>) -> Query {
-    Query { service: service.map(String::from), ..Query::everything() }.namespace(server.namespace.as_str()).health(HealthFilter::Any)
+/// The service of the agent with an id.
+fn find(call: &Call<'_>, id: &str) -> Option<Instance> {
+    let found = call.registry.find(&call.server.namespace, id).into_iter();
+    let mut own = found.filter_map(|handle| call.registry.instance(handle));
+    own.find(|own| write::Place::of(call.server, own).is_agents(call.server))
 }
 
-fn instances(registry: &Desk<'_>, query: &Query) -> Vec<Instance> {
-    let handles: Vec<Handle> = registry.query(query).handles;
-    handles.into_iter().filter_map(|handle| registry.instance(handle)).collect()
+/// A truth value as Go spells it; none for any other text.
+fn truth(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// Consul takes a key in any case, and with underscores.

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::write::{self, Place};
-use super::{Call, Refusal, everybody, instances, refuse, span};
+use super::{Call, Refusal, refuse, span, truth};
 use crate::model::Instance;
 use crate::registry::{Position, View};
-use crate::serve::desk::Desk;
+use crate::serve::desk::{Desk, everybody};
 use crate::serve::http::{Reply, Response};
 use crate::serve::poll::is_unchanged;
 use crate::serve::server::Server;
@@ -93,9 +93,9 @@ fn read(call: &mut Call<'_>, what: What) -> Result<Reply, Refusal> {
         return refuse(400, "Failed to create boolean expression evaluator: filters are not served here");
     }
     let passing = match parameters.text("passing") {
-        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-        Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-        Some(_) => return refuse(400, "Invalid value for ?passing"),
+        None => false,
+        Some("") => true,
+        Some(text) => truth(text).map_or_else(|| refuse(400, "Invalid value for ?passing"), Ok)?,
     };
     let tags = parameters.all("tag").map(String::from).collect();
     let asked = Asked { what, name: call.name(0).into(), tags, passing };
@@ -111,12 +111,12 @@ fn read(call: &mut Call<'_>, what: What) -> Result<Reply, Refusal> {
     let here = call.registry.position();
     // An index that is not from here is answered at once, with a lower one, from which clients start anew.
     if let Some(revision) = index.checked_sub(1).filter(|revision| *revision <= here.revision) {
-        let query = everybody(call.server, asked.service());
+        let query = everybody(&call.server.namespace, asked.service());
         if is_unchanged(&query, call.registry.changes(Position { revision, ..here })) {
             let mut view = View::new(query)?;
             call.registry.is_new_to(&mut view);
             let watched = Watched { asked, view: Box::new(view) };
-            return Ok(waits(&call.registry, call.now.saturating_add(wait), watched));
+            return Ok(waits(&call.registry, call.registry.now.saturating_add(wait), watched));
         }
     }
     Ok(Reply::Response(answer(call.server, &call.registry, &asked)))
@@ -134,11 +134,7 @@ fn waits(registry: &Desk<'_>, until: Timestamp, watched: Watched) -> Reply {
 }
 
 fn answer(server: &Server, registry: &Desk<'_>, asked: &Asked) -> Response {
-    let mut all = Vec::new();
-    // A name that no service can have has no instances.
-    if asked.service().is_none_or(|service| crate::model::check_name("service", service).is_ok()) {
-        all = instances(registry, &everybody(server, asked.service()));
-    }
+    let mut all = registry.everybody(&server.namespace, asked.service());
     let has_tags = |own: &Instance| asked.tags.iter().all(|tag| own.registration.tags.contains(tag));
     all.retain(|own| has_tags(own) && (!asked.passing || write::status(own) == "passing"));
     let on_node = |own: &&Instance| Place::of(server, own).node == asked.name;

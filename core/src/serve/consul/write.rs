@@ -1,9 +1,10 @@
 //! Instances in Consul's words.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::model::{AdminState, Health, Host, Instance, LeaseState};
+use crate::formats::consul;
+use crate::model::{AdminState, Instance, LeaseState};
 use crate::serve::server::Server;
 use crate::value::Value;
 
@@ -38,11 +39,7 @@ pub(super) fn status(own: &Instance) -> &'static str {
 }
 
 fn status_of_check(own: &Instance) -> &'static str {
-    match (own.lease, own.registration.health) {
-        (LeaseState::Suspect, _) | (_, Health::Unhealthy | Health::Starting) => "critical",
-        (_, Health::Degraded) => "warning",
-        _ => "passing",
-    }
+    if own.lease == LeaseState::Suspect { "critical" } else { consul::status(own.registration.health) }
 }
 
 /// The id of an instance's check.
@@ -53,11 +50,7 @@ pub(super) fn check_id(own: &Instance, place: &Place<'_>) -> String {
 /// The host and the port: nothing and 0 when there is no endpoint.
 fn address(own: &Instance) -> (String, u64) {
     let endpoint = own.registration.endpoints.first();
-    let host = endpoint.map_or(String::new(), |endpoint| match &endpoint.host {
-        // Brackets belong to URLs.
-        Host::V6(v6) => v6.to_string(),
-        host => host.to_string(),
-    });
+    let host = endpoint.map_or(String::new(), |endpoint| endpoint.host.bare());
     (host, endpoint.and_then(|endpoint| endpoint.port).map_or(0, u64::from))
 }
 

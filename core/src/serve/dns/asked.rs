@@ -1,6 +1,6 @@
 //! What a name asks for.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use domain::base::ParsedName;
@@ -88,28 +88,16 @@ fn spelled(below: &[String]) -> Option<Spelled<'_>> {
 }
 
 fn find(server: &Server, registry: &Desk<'_>, spelled: &Spelled<'_>) -> Asked {
-    // A name in lower case is found at once; other spellings are looked for.
-    let query = |service: &str, health| {
-        let query = Query::service(service).namespace(server.namespace.as_str()).health(health);
-        if query.validate().is_ok() { registry.query(&query).handles } else { Vec::new() }
-    };
-    let mut service = spelled.service.to_string();
-    if query(&service, HealthFilter::Any).is_empty() {
-        let all = registry.services(Some(&server.namespace)).into_iter();
-        match all.map(|summary| summary.service).find(|own| own.eq_ignore_ascii_case(spelled.service)) {
-            Some(own) => service = own,
-            None => return Asked::Nobody,
-        }
-    }
-    let mut handles = query(&service, HealthFilter::Available);
+    // A name as it is spelled is found at once; others are looked for.
+    let own = Some(spelled.service).filter(|service| registry.has_service(&server.namespace, service));
+    let other = || registry.service_names(&server.namespace).find(|own| own.eq_ignore_ascii_case(spelled.service));
+    let Some(service) = own.or_else(other) else { return Asked::Nobody };
+    let query = |health| registry.query(&Query::service(service).namespace(server.namespace.as_str()).health(health)).handles;
+    let mut handles = query(HealthFilter::Available);
     if handles.is_empty() {
-        handles = query(&service, HealthFilter::Serving);
+        handles = query(HealthFilter::Serving);
     }
     let mut all: Vec<Registration> = handles.into_iter().filter_map(|handle| registry.registration(handle)).collect();
-    // Whom the registry gives calls to, DNS names: what it says of their health is said by being there.
-    for own in &mut all {
-        own.health = crate::model::Health::Healthy;
-    }
     if let Some(protocol) = spelled.protocol {
         let is =
             |endpoint: &Endpoint| endpoint.name.eq_ignore_ascii_case(protocol) || (endpoint.name.is_empty() && endpoint.scheme == protocol);

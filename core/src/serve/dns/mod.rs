@@ -18,8 +18,6 @@
 //! message says so (TC), after which clients ask over TCP.
 
 mod asked;
-#[cfg(test)]
-mod tests;
 
 use alloc::vec::Vec;
 use core::net::IpAddr;

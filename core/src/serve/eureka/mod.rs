@@ -22,13 +22,12 @@ mod write;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use super::call::{self, Call, Route};
 use super::http::{self, Parameters, Reply, Request, Response, segments};
-use super::route::names;
 use super::server::Server;
 use crate::error::{Error, Kind};
 use crate::model::Instance;
 use crate::serve::desk::Desk;
-use crate::time::Timestamp;
 
 /// Whether a path is one of Eureka's.
 pub(super) fn has(path: &str) -> bool {
@@ -38,17 +37,6 @@ pub(super) fn has(path: &str) -> bool {
 pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
     let below = request.path.strip_prefix("/eureka/").map(|path| path.strip_prefix("v2/").unwrap_or(path));
     request.method == "PUT" && below.is_some_and(|path| path.trim_end_matches('/').split('/').count() == 3)
-}
-
-/// What a call has to work with.
-struct Call<'a> {
-    server: &'a Server,
-    registry: Desk<'a>,
-    request: &'a Request<'a>,
-    /// The parts of the path that the route leaves open.
-    names: Vec<String>,
-    parameters: Parameters,
-    now: Timestamp,
 }
 
 type Handler = fn(&mut Call<'_>) -> Result<Response, Refusal>;
@@ -87,53 +75,42 @@ fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal(status, text.into()))
 }
 
-pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
-    let response = route(server, registry, request, now);
+pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Reply {
+    let response = route(server, registry, request);
     Reply::Response(response.unwrap_or_else(|Refusal(status, text)| Response::text(status, &text)))
 }
 
-fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Response, Refusal> {
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Result<Response, Refusal> {
     let mut path = segments(request.path)?;
     // `/eureka`, in some clients with a version behind it, and in some with a slash at the end.
     path.drain(..if path.get(1).is_some_and(|part| part == "v2") { 2 } else { 1 });
     if path.last().is_some_and(String::is_empty) {
         path.pop();
     }
-    let fits = || ROUTES.iter().filter_map(|(method, template, handler)| Some((*method, names(template, &path)?, *handler)));
-    let Some((_, names, handler)) = fits().find(|(method, ..)| *method == request.method) else {
-        let methods: Vec<&str> = fits().map(|(method, ..)| method).collect();
-        return if methods.is_empty() { refuse(404, "") } else { Ok(Response::text(405, "").header("allow", methods.join(", "))) };
-    };
-    let parameters = Parameters::read_all(request.query)?;
-    handler(&mut Call { server, registry, request, names, parameters, now })
+    match call::find(ROUTES, request.method, &path) {
+        Route::To(names, handler) => {
+            let parameters = Parameters::read_all(request.query)?;
+            handler(&mut Call { server, registry, request, names, parameters })
+        }
+        Route::Allows(methods) => Ok(Response::text(405, "").header("allow", methods)),
+        Route::Nowhere => refuse(404, ""),
+    }
 }
 
-impl Call<'_> {
-    /// The open part of the path at a place.
-    fn name(&self, at: usize) -> &str {
-        self.names.get(at).map_or("", String::as_str)
-    }
+/// The services of an application: those of its name in any case.
+fn services(call: &Call<'_>, app: &str) -> Vec<String> {
+    let names = call.registry.service_names(&call.server.namespace);
+    names.filter(|service| service.eq_ignore_ascii_case(app)).map(String::from).collect()
+}
 
-    /// The services of an application: those of its name in any case.
-    fn services(&self, app: &str) -> Vec<String> {
-        let all = self.registry.services(Some(&self.server.namespace)).into_iter();
-        all.map(|summary| summary.service).filter(|service| service.eq_ignore_ascii_case(app)).collect()
-    }
+/// The instance of an application.
+fn find(call: &Call<'_>, app: &str, id: &str) -> Option<Instance> {
+    let found = call.registry.find(&call.server.namespace, id).into_iter();
+    let mut own = found.filter_map(|handle| call.registry.instance(handle));
+    own.find(|own| own.registration.service.eq_ignore_ascii_case(app))
+}
 
-    /// The instance of an application.
-    fn find(&self, app: &str, id: &str) -> Option<Instance> {
-        let found = self.registry.find(&self.server.namespace, id).into_iter();
-        let mut own = found.filter_map(|handle| self.registry.instance(handle));
-        own.find(|own| own.registration.service.eq_ignore_ascii_case(app))
-    }
-
-    /// The instance that the path names.
-    fn known(&self) -> Result<Instance, Refusal> {
-        self.find(self.name(0), self.name(1)).map_or_else(|| refuse(404, ""), Ok)
-    }
-
-    /// Whether the answer is to be JSON.
-    fn is_json(&self) -> bool {
-        self.request.header("accept").to_ascii_lowercase().contains("json")
-    }
+/// The instance that the path names.
+fn known(call: &Call<'_>) -> Result<Instance, Refusal> {
+    find(call, call.name(0), call.name(1)).map_or_else(|| refuse(404, ""), Ok)
 }

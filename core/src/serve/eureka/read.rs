@@ -1,15 +1,14 @@
 //! Applications, instances, VIPs and the delta, as Eureka's clients read them.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::write::{KEPT, is_kept, seconds};
-use super::{Call, Refusal, refuse};
+use super::{Call, Refusal, known, refuse, services};
 use crate::formats::{eureka, xml};
 use crate::model::{AdminState, Instance, Metadata, Registration};
-use crate::query::{HealthFilter, Query};
 use crate::registry::{ChangeKind, Changes};
 use crate::serve::http::Response;
 use crate::value::Value;
@@ -27,6 +26,11 @@ struct Told {
 pub(super) fn all(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let told = everybody(call);
     Ok(applications(call, &hash(&told), told))
+}
+
+/// The hash of these.
+fn hash(told: &[Told]) -> String {
+    eureka::hash(told.iter().map(|told| told.state))
 }
 
 pub(super) fn delta(call: &mut Call<'_>) -> Result<Response, Refusal> {
@@ -51,22 +55,27 @@ pub(super) fn delta(call: &mut Call<'_>) -> Result<Response, Refusal> {
 }
 
 pub(super) fn application(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let services = call.services(call.name(0));
+    let services = services(call, call.name(0));
     let told: Vec<Told> = services.iter().flat_map(|service| instances(call, Some(service))).collect();
     let Some(first) = told.first() else { return refuse(404, "") };
     let name = first.app.clone();
-    Ok(answer(call, "application", one(name, told)))
+    let application = eureka::application(&name, told.into_iter().map(|told| told.value).collect());
+    Ok(answer(call, &Value::map([("application", application)])))
 }
 
 pub(super) fn instance(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let own = call.known()?;
-    Ok(answer(call, "instance", tell(&own, "ADDED").value))
+    let own = known(call)?;
+    Ok(one(call, &own))
+}
+
+fn one(call: &Call<'_>, own: &Instance) -> Response {
+    answer(call, &Value::map([("instance", tell(own, "ADDED").value)]))
 }
 
 pub(super) fn by_id(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let found = call.registry.find(&call.server.namespace, call.name(0));
     match found.first().and_then(|handle| call.registry.instance(*handle)) {
-        Some(own) => Ok(answer(call, "instance", tell(&own, "ADDED").value)),
+        Some(own) => Ok(one(call, &own)),
         None => refuse(404, ""),
     }
 }
@@ -97,44 +106,21 @@ fn everybody(call: &Call<'_>) -> Vec<Told> {
 }
 
 fn instances(call: &Call<'_>, service: Option<&str>) -> Vec<Told> {
-    let query = Query { service: service.map(String::from), ..Query::everything() };
-    let handles = call.registry.query(&query.namespace(call.server.namespace.as_str()).health(HealthFilter::Any)).handles;
-    let registry = &call.registry;
-    handles.into_iter().filter_map(|handle| Some(tell(&registry.instance(handle)?, "ADDED"))).collect()
-}
-
-/// How many instances are in which state.
-fn hash(told: &[Told]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for one in told {
-        let count = counts.entry(one.state).or_default();
-        *count = count.saturating_add(1);
-    }
-    counts.iter().map(|(state, count)| alloc::format!("{state}_{count}_")).collect()
+    call.registry.everybody(&call.server.namespace, service).iter().map(|own| tell(own, "ADDED")).collect()
 }
 
 fn applications(call: &Call<'_>, hash: &str, told: Vec<Told>) -> Response {
-    let names: BTreeSet<String> = told.iter().map(|told| told.app.clone()).collect();
-    let mut by_name: BTreeMap<String, Vec<Told>> = names.into_iter().map(|name| (name, Vec::new())).collect();
+    let mut by_name: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for told in told {
-        if let Some(all) = by_name.get_mut(&told.app) {
-            all.push(told);
-        }
+        by_name.entry(told.app).or_default().push(told.value);
     }
-    let list = by_name.into_iter().map(|(name, told)| one(name, told)).collect();
-    let revision = call.registry.revision().to_string();
-    let pairs = [("versions__delta", revision.as_str().into()), ("apps__hashcode", hash.into()), ("application", Value::List(list))];
-    answer(call, "applications", Value::map(pairs))
+    answer(call, &eureka::document(&call.registry.revision().to_string(), hash, by_name))
 }
 
-fn one(name: String, told: Vec<Told>) -> Value {
-    let instances = told.into_iter().map(|told| told.value).collect();
-    Value::map([("name", Value::from(name.as_str())), ("instance", Value::List(instances))])
-}
-
-fn answer(call: &Call<'_>, name: &str, value: Value) -> Response {
-    let document = Value::map([(name, value)]);
-    if call.is_json() { Response::json(200, &document) } else { Response::bytes(200, "application/xml", xml::write(&document)) }
+fn answer(call: &Call<'_>, document: &Value) -> Response {
+    // XML is what Eureka's servers write unless they are asked for JSON.
+    let is_json = call.request.header("accept").to_ascii_lowercase().contains("json");
+    if is_json { Response::json(200, document) } else { Response::bytes(200, "application/xml", xml::write(document)) }
 }
 
 /// Health and the operator's word as one state.

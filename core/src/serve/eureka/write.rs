@@ -5,11 +5,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Call, Refusal, refuse};
-use crate::formats::document::{Document, Node};
+use super::{Call, Refusal, find, known, refuse, services};
+use crate::formats::document::Node;
 use crate::formats::{Context, Entry, eureka};
 use crate::limits;
-use crate::model::{AdminState, Health, Instance, Lease, Metadata, Override, Registration};
+use crate::model::{AdminState, Health, Instance, Lease, Metadata, Override};
 use crate::registry::{Key, Op, Put};
 use crate::serve::http::Response;
 use crate::time::micros;
@@ -30,10 +30,7 @@ pub(super) const KEPT: [(&str, &str); 7] = [
 
 pub(super) fn register(call: &mut Call<'_>) -> Result<Response, Refusal> {
     let bytes = call.request.body;
-    let document = match bytes.trim_ascii_start().first() {
-        Some(b'<') => Document::xml(bytes)?,
-        _ => Document::json(bytes)?,
-    };
+    let document = eureka::parse(bytes)?;
     let Some(said) = document.root().get("instance").filter(|said| said.is_map()) else {
         return refuse(400, "Missing instance");
     };
@@ -56,7 +53,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Response, Refusal> {
         Some(_) => {}
     }
     // One of several spellings is that of the application; a new one has none yet.
-    let spelled = call.services(&app).into_iter().next().unwrap_or_else(|| app.to_ascii_lowercase());
+    let spelled = services(call, &app).into_iter().next().unwrap_or_else(|| app.to_ascii_lowercase());
     let context = Context { service: Some(&spelled), ..Context::new(&call.server.namespace) };
     let decoded = eureka::app(bytes, &context)?;
     if let Some(skipped) = decoded.skipped.into_iter().next() {
@@ -70,9 +67,9 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Response, Refusal> {
     }
     own.lease = Some(lease(said)?);
     own.metadata = kept(&own.metadata, said)?;
-    let known = call.find(&own.service, &own.id).map_or(0, |before| before.registration.incarnation);
+    let known = find(call, &own.service, &own.id).map_or(0, |before| before.registration.incarnation);
     own.incarnation = timestamp(said.get("lastDirtyTimestamp").and_then(Node::whole)).max(known);
-    call.registry.apply(&[Op::Register { registration: own, put: Put::default() }], call.now)?;
+    call.registry.apply(&[Op::Register { registration: own, put: Put::default() }])?;
     Ok(Response::text(204, ""))
 }
 
@@ -119,28 +116,28 @@ pub(super) fn is_kept(key: &str) -> bool {
 }
 
 pub(super) fn renew(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let own = call.known()?;
+    let own = known(call)?;
     let incarnation = own.registration.incarnation;
     // The provider has changed since: it is to register again.
     if call.parameters.number("lastDirtyTimestamp").is_ok_and(|told| told.is_some_and(|told| incarnation > 0 && told > incarnation)) {
         return refuse(404, "");
     }
-    call.registry.renew_handle(own.handle, incarnation, call.now)?;
+    call.registry.beat(&own, own.registration.health)?;
     Ok(Response::text(200, ""))
 }
 
 pub(super) fn cancel(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let own = call.known()?;
-    call.registry.apply(&[Op::Deregister { key: key(&own.registration), incarnation: None }], call.now)?;
+    let own = known(call)?;
+    call.registry.apply(&[Op::Deregister { key: Key::of(&own.registration), incarnation: None }])?;
     Ok(Response::text(200, ""))
 }
 
 pub(super) fn set_status(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let own = call.known()?;
-    let health = |health| Op::SetHealth { key: key(&own.registration), health, incarnation: None };
+    let own = known(call)?;
+    let health = |health| Op::SetHealth { key: Key::of(&own.registration), health, incarnation: None };
     let admin = |state| {
         let word = Override { state, until: None, reason: String::new() };
-        Op::SetAdmin { key: key(&own.registration), admin: Some(word) }
+        Op::SetAdmin { key: Key::of(&own.registration), admin: Some(word) }
     };
     let op = match call.parameters.text("value").unwrap_or_default() {
         "OUT_OF_SERVICE" => admin(AdminState::Disabled),
@@ -150,30 +147,26 @@ pub(super) fn set_status(call: &mut Call<'_>) -> Result<Response, Refusal> {
         "UNKNOWN" => health(Health::Unknown),
         _ => return refuse(400, "value is one of UP, DOWN, STARTING, OUT_OF_SERVICE, UNKNOWN"),
     };
-    call.registry.apply(&[op], call.now)?;
+    call.registry.apply(&[op])?;
     Ok(Response::text(200, ""))
 }
 
 pub(super) fn lift_status(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let own = call.known()?;
-    call.registry.apply(&[Op::SetAdmin { key: key(&own.registration), admin: None }], call.now)?;
+    let own = known(call)?;
+    call.registry.apply(&[Op::SetAdmin { key: Key::of(&own.registration), admin: None }])?;
     Ok(Response::text(200, ""))
 }
 
 pub(super) fn set_metadata(call: &mut Call<'_>) -> Result<Response, Refusal> {
-    let Instance { mut registration, .. } = call.known()?;
+    let Instance { mut registration, .. } = known(call)?;
     let mut pairs: Vec<(&str, &str)> = registration.metadata.iter().collect();
     for (key, value) in call.parameters.pairs().filter(|(key, _)| *key != "lastDirtyTimestamp" && !is_kept(key)) {
         pairs.retain(|(known, _)| *known != key);
         pairs.push((key, value));
     }
     registration.metadata = Metadata::new(pairs)?;
-    call.registry.apply(&[Op::Register { registration, put: Put::default() }], call.now)?;
+    call.registry.apply(&[Op::Register { registration, put: Put::default() }])?;
     Ok(Response::text(200, ""))
-}
-
-fn key(own: &Registration) -> Key {
-    Key::new(own.namespace.as_str(), own.service.as_str(), own.id.as_str())
 }
 
 /// Whole seconds of a lease, rounded up.

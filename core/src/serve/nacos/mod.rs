@@ -16,16 +16,13 @@
 mod read;
 mod write;
 
-use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
 
+use super::call::{self, Call, Route};
 use super::http::{self, Parameters, Reply, Request, Response, segments};
-use super::route::names;
 use super::server::Server;
 use crate::error::{Code, Error};
 use crate::serve::desk::Desk;
-use crate::time::Timestamp;
 use crate::value::Value;
 
 /// Whether a path is one of Nacos'.
@@ -38,15 +35,6 @@ pub(super) fn is_heartbeat(request: &Request<'_>) -> bool {
     request.path == "/nacos/v1/ns/instance/beat" || (request.method == "POST" && beats)
 }
 
-/// What a call has to work with.
-struct Call<'a> {
-    server: &'a Server,
-    registry: Desk<'a>,
-    /// Of the query, and of a form in the body.
-    parameters: Parameters,
-    now: Timestamp,
-}
-
 /// The version of the API, which says how answers are wrapped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Api {
@@ -56,24 +44,24 @@ enum Api {
 
 type Handler = fn(&mut Call<'_>) -> Result<Response, Error>;
 
-/// Every route: method, path, version, handler.
-const ROUTES: &[(&str, &str, Api, Handler)] = &[
-    ("POST", "/nacos/v1/ns/instance", Api::V1, write::register),
-    ("PUT", "/nacos/v1/ns/instance", Api::V1, write::register),
-    ("DELETE", "/nacos/v1/ns/instance", Api::V1, write::deregister),
-    ("GET", "/nacos/v1/ns/instance", Api::V1, read::instance),
-    ("PUT", "/nacos/v1/ns/instance/beat", Api::V1, write::beat),
-    ("GET", "/nacos/v1/ns/instance/list", Api::V1, read::list),
-    ("GET", "/nacos/v1/ns/service/list", Api::V1, read::services),
-    ("GET", "/nacos/v1/ns/operator/metrics", Api::V1, read::metrics),
-    ("POST", "/nacos/v3/client/ns/instance", Api::V3, write::register_or_beat),
-    ("DELETE", "/nacos/v3/client/ns/instance", Api::V3, write::deregister_wrapped),
-    ("GET", "/nacos/v3/client/ns/instance/list", Api::V3, read::list_wrapped),
+/// Every route: method, path, handler.
+const ROUTES: &[(&str, &str, Handler)] = &[
+    ("POST", "/nacos/v1/ns/instance", write::register),
+    ("PUT", "/nacos/v1/ns/instance", write::register),
+    ("DELETE", "/nacos/v1/ns/instance", write::deregister),
+    ("GET", "/nacos/v1/ns/instance", read::instance),
+    ("PUT", "/nacos/v1/ns/instance/beat", write::beat),
+    ("GET", "/nacos/v1/ns/instance/list", read::list),
+    ("GET", "/nacos/v1/ns/service/list", read::services),
+    ("GET", "/nacos/v1/ns/operator/metrics", read::metrics),
+    ("POST", "/nacos/v3/client/ns/instance", write::register_or_beat),
+    ("DELETE", "/nacos/v3/client/ns/instance", write::deregister_wrapped),
+    ("GET", "/nacos/v3/client/ns/instance/list", read::list_wrapped),
 ];
 
-pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
+pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Reply {
     let api = if request.path.starts_with("/nacos/v3/") { Api::V3 } else { Api::V1 };
-    Reply::Response(route(server, registry, request, now).unwrap_or_else(|error| refusal(api, &error)))
+    Reply::Response(route(server, registry, request).unwrap_or_else(|error| refusal(api, &error)))
 }
 
 /// An error in the words of a version.
@@ -93,21 +81,18 @@ fn wrapped(status: u16, code: u64, message: &str, data: Value) -> Response {
     Response::json(status, &Value::map([("code", Value::from(code)), ("message", message.into()), ("data", data)]))
 }
 
-fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Response, Error> {
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Result<Response, Error> {
     let path = segments(request.path)?;
-    let fits = || ROUTES.iter().filter(|(_, template, ..)| names(template, &path).is_some());
-    let Some((.., handler)) = fits().find(|(method, ..)| *method == request.method) else {
-        let methods: Vec<&str> = fits().map(|(method, ..)| *method).collect();
-        return match methods.as_slice() {
-            [] => Err(Error::new(Code::UnknownRoute, "path")),
-            _ => Ok(Response::text(405, "").header("allow", methods.join(", "))),
-        };
+    let (names, handler) = match call::find(ROUTES, request.method, &path) {
+        Route::To(names, handler) => (names, handler),
+        Route::Allows(methods) => return Ok(Response::text(405, "").header("allow", methods)),
+        Route::Nowhere => return Err(Error::new(Code::UnknownRoute, "path")),
     };
     let form = request.header("content-type").starts_with("application/x-www-form-urlencoded");
     let body =
         if form { core::str::from_utf8(request.body).map_err(|_| Error::new(Code::Malformed, "body").message("not UTF-8"))? } else { "" };
     let parameters = Parameters::read_all(&[request.query, body].join("&"))?;
-    handler(&mut Call { server, registry, parameters, now })
+    handler(&mut Call { server, registry, request, names, parameters })
 }
 
 /// A service as Nacos names it.
@@ -178,9 +163,9 @@ impl Call<'_> {
     }
 
     /// The name of the cluster; some clients write that there is none.
-    fn cluster(&self) -> Cow<'_, str> {
+    fn cluster(&self) -> &str {
         let told = [self.text("clusterName"), self.text("cluster")].into_iter().find(|name| !name.is_empty()).unwrap_or_default();
-        cluster_or_default(told).into()
+        cluster_or_default(told)
     }
 }
 

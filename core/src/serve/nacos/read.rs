@@ -8,7 +8,6 @@ use super::{Call, Named, wrapped};
 use crate::error::{Code, Error};
 use crate::formats::nacos;
 use crate::model::{AdminState, Instance, LeaseState, Metadata, Registration};
-use crate::query::{HealthFilter, Query};
 use crate::serve::http::Response;
 use crate::value::Value;
 
@@ -42,10 +41,7 @@ fn asked(call: &Call<'_>) -> Result<(Vec<Instance>, Named), Error> {
         .filter(|name| !name.is_empty())
         .collect();
     let healthy_only = call.truth("healthyOnly")?.unwrap_or(false);
-    let query = Query::service(named.service()).namespace(named.namespace.as_str()).health(HealthFilter::Any);
-    // A name that nothing can have has no instances.
-    let handles = if query.validate().is_ok() { call.registry.query(&query).handles } else { Vec::new() };
-    let mut all: Vec<Instance> = handles.into_iter().filter_map(|handle| call.registry.instance(handle)).collect();
+    let mut all = call.registry.everybody(&named.namespace, Some(&named.service()));
     let zone =
         |own: &Instance| if own.registration.locality.zone.is_empty() { "DEFAULT".into() } else { own.registration.locality.zone.clone() };
     all.retain(|own| (clusters.is_empty() || clusters.contains(&zone(own).as_str())) && (!healthy_only || state(own).0));
@@ -62,7 +58,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Response, Error> {
         ("clusters", call.text("clusters").into()),
         ("cacheMillis", CACHE.into()),
         ("hosts", Value::List(hosts)),
-        ("lastRefTime", call.registry.now().as_micros().div_euclid(1_000).into()),
+        ("lastRefTime", call.registry.clock().as_micros().div_euclid(1_000).into()),
         ("checksum", "".into()),
         ("allIPs", false.into()),
         ("reachProtectionThreshold", false.into()),
@@ -94,8 +90,8 @@ pub(super) fn services(call: &mut Call<'_>) -> Result<Response, Error> {
     let number = |name: &str, usual: u64| call.parameters.number(name).map(|number| number.unwrap_or(usual));
     let (page, size) = (number("pageNo", 1)?.max(1), number("pageSize", 20)?.clamp(1, 10_000));
     let group = if call.text("groupName").is_empty() { super::DEFAULT_GROUP } else { call.text("groupName") };
-    let all = call.registry.services(Some(call.namespace()));
-    let named = all.into_iter().map(|summary| Named::of(&summary.namespace, &summary.service)).filter(|named| named.group == group);
+    let all = call.registry.service_names(call.namespace());
+    let named = all.map(|service| Named::of(call.namespace(), service)).filter(|named| named.group == group);
     let names: Vec<String> = named.map(|named| named.name).collect();
     let skip = usize::try_from(page.saturating_sub(1).saturating_mul(size)).unwrap_or(usize::MAX);
     let doms = names.iter().skip(skip).take(usize::try_from(size).unwrap_or(usize::MAX)).map(|name| name.as_str().into()).collect();

@@ -49,7 +49,7 @@ impl Said {
             named: call.named(call.required("serviceName")?),
             ip: call.required("ip")?.into(),
             port: port(call.required("port")?)?,
-            cluster: call.cluster().into_owned(),
+            cluster: call.cluster().into(),
             weight,
             metadata: metadata(call.text("metadata"))?,
             ephemeral: call.truth("ephemeral")?.unwrap_or(true),
@@ -125,7 +125,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Response, Error> {
 }
 
 fn put(call: &mut Call<'_>, said: &Said) -> Result<(), Error> {
-    call.registry.apply(&[Op::Register { registration: said.registration()?, put: Put::default() }], call.now)?;
+    call.registry.apply(&[Op::Register { registration: said.registration()?, put: Put::default() }])?;
     Ok(())
 }
 
@@ -135,9 +135,8 @@ fn ok() -> Response {
 
 pub(super) fn deregister(call: &mut Call<'_>) -> Result<Response, Error> {
     let said = Said::of_parameters(call)?;
-    if find(call, &said).is_some() {
-        let key = Key::new(said.named.namespace.as_str(), said.named.service(), said.id());
-        call.registry.apply(&[Op::Deregister { key, incarnation: None }], call.now)?;
+    if let Some(own) = find(call, &said) {
+        call.registry.apply(&[Op::Deregister { key: Key::of(&own.registration), incarnation: None }])?;
     }
     Ok(ok())
 }
@@ -154,15 +153,8 @@ fn find(call: &Call<'_>, said: &Said) -> Option<Instance> {
 /// Renews, and makes healthy again what a missed beat or a report had made unhealthy; who is not enabled stays so. Whether there was anybody.
 fn renew(call: &mut Call<'_>, said: &Said) -> Result<bool, Error> {
     let Some(own) = find(call, said) else { return Ok(false) };
-    let (handle, incarnation) = (own.handle, own.registration.incarnation);
     let enabled = own.registration.metadata.get(ENABLED).is_none();
-    if own.registration.health == Health::Healthy || !enabled {
-        call.registry.renew_handle(handle, incarnation, call.now)?;
-        return Ok(true);
-    }
-    let key = || Key::new(said.named.namespace.as_str(), said.named.service(), said.id());
-    let ops = [Op::SetHealth { key: key(), health: Health::Healthy, incarnation: None }, Op::Renew { key: key(), incarnation }];
-    call.registry.apply(&ops, call.now)?;
+    call.registry.beat(&own, if enabled { Health::Healthy } else { own.registration.health })?;
     Ok(true)
 }
 

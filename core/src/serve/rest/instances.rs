@@ -22,7 +22,7 @@ pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Error> {
     let mode = call.parameters.text("mode").map_or(Ok(Mode::Upsert), Mode::parse)?;
     let put = Put { mode, if_revision: call.parameters.number("if_revision")? };
     let registration = Registration::from_value(&keyed(call, body(call.request)?)?)?;
-    let registered = call.registry.register(&registration, put, call.now)?;
+    let registered = call.registry.register(&registration, put)?;
     let status = if registered.created { 201 } else { 200 };
     Ok(response(status, with_epoch(registered.to_value(), &call.registry)))
 }
@@ -59,15 +59,14 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["incarnation"])?;
     let incarnation = call.parameters.number("incarnation")?;
     let key = key(call);
-    let revision = call.registry.apply(&[Op::Deregister { key, incarnation }], call.now)?;
+    let revision = call.registry.apply(&[Op::Deregister { key, incarnation }])?;
     Ok(revised(call, revision))
 }
 
 pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["incarnation"])?;
     let incarnation = call.parameters.number("incarnation")?.unwrap_or(0);
-    let Key { namespace, service, id } = key(call);
-    call.registry.renew(&namespace, &service, &id, incarnation, call.now)?;
+    call.registry.renew(&key(call), incarnation)?;
     let revision = call.registry.revision();
     Ok(revised(call, revision))
 }
@@ -79,14 +78,14 @@ pub(super) fn set_health(call: &mut Call<'_>) -> Result<Reply, Error> {
     let health = Health::parse(fields.required_text("health")?)?;
     let incarnation = fields.u64("incarnation")?;
     let key = key(call);
-    let revision = call.registry.apply(&[Op::SetHealth { key, health, incarnation }], call.now)?;
+    let revision = call.registry.apply(&[Op::SetHealth { key, health, incarnation }])?;
     Ok(revised(call, revision))
 }
 
 pub(super) fn set_admin(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&[])?;
     // The registry's clock may be ahead of a host's that ran backwards.
-    let own = Override::from_value(&body(call.request)?, call.registry.now())?;
+    let own = Override::from_value(&body(call.request)?, call.registry.clock())?;
     admin(call, Some(own))
 }
 
@@ -97,7 +96,7 @@ pub(super) fn lift_admin(call: &mut Call<'_>) -> Result<Reply, Error> {
 
 fn admin(call: &mut Call<'_>, own: Option<Override>) -> Result<Reply, Error> {
     let key = key(call);
-    let revision = call.registry.apply(&[Op::SetAdmin { key, admin: own }], call.now)?;
+    let revision = call.registry.apply(&[Op::SetAdmin { key, admin: own }])?;
     Ok(revised(call, revision))
 }
 
@@ -109,7 +108,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     let query = query(call)?;
     let wait = call.wait()?;
     if let Some((since, until)) = wait
-        && until > call.now
+        && until > call.registry.now
         && is_unchanged(&query, call.registry.changes(since))
     {
         let mut view = View::new(query)?;

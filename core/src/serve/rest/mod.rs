@@ -12,12 +12,12 @@ mod registry;
 mod tests;
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString as _};
-use alloc::vec::Vec;
+use alloc::string::ToString as _;
 use core::time::Duration;
 
+use super::call::{self, Call, Route};
 use super::http::{Parameters, Reply, Request, Response, segments};
-use super::route::names;
+use super::server::Server;
 use crate::error::{Code, Error};
 use crate::registry::{Position, View};
 use crate::serve::desk::Desk;
@@ -28,16 +28,6 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// The longest and the usual `wait`, seconds.
 const WAIT_MOST: u64 = 300;
-
-/// What a call has to work with.
-struct Call<'a> {
-    registry: Desk<'a>,
-    request: &'a Request<'a>,
-    /// The parts of the path that the route leaves open.
-    names: Vec<String>,
-    parameters: Parameters,
-    now: Timestamp,
-}
 
 type Handler = fn(&mut Call<'_>) -> Result<Reply, Error>;
 
@@ -69,8 +59,8 @@ pub(super) enum Watched {
     Changes(Position),
 }
 
-pub(super) fn handle(mut registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Reply {
-    let reply = route(registry.lend(), request, now).unwrap_or_else(|error| Reply::Response(refusal(&error, request)));
+pub(super) fn handle(server: &Server, mut registry: Desk<'_>, request: &Request<'_>) -> Reply {
+    let reply = route(server, registry.lend(), request).unwrap_or_else(|error| Reply::Response(Response::error(&error)));
     with_position(reply, &registry)
 }
 
@@ -90,24 +80,16 @@ fn waits(registry: &Desk<'_>, until: Timestamp, watched: Watched) -> Reply {
     Reply::Wait(super::Wait { until, watched: super::Watched::Rest(watched), who: registry.who.clone() })
 }
 
-fn route(registry: Desk<'_>, request: &Request<'_>, now: Timestamp) -> Result<Reply, Error> {
-    let path = segments(request.path)?;
-    let mut fits = ROUTES.iter().filter_map(|(method, template, handler)| Some((*method, names(template, &path)?, *handler)));
-    let (_, names, handler) = fits.find(|(method, ..)| *method == request.method).ok_or_else(|| Error::new(Code::UnknownRoute, "path"))?;
-    let parameters = Parameters::read(request.query)?;
-    handler(&mut Call { registry, request, names, parameters, now })
-}
-
-/// An error as a response; a known path with another method tells the methods it has.
-fn refusal(error: &Error, request: &Request<'_>) -> Response {
-    let response = Response::error(error);
-    if error.code() != Code::UnknownRoute {
-        return response;
+fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Result<Reply, Error> {
+    let unknown = || Error::new(Code::UnknownRoute, "path");
+    match call::find(ROUTES, request.method, &segments(request.path)?) {
+        Route::To(names, handler) => {
+            let parameters = Parameters::read(request.query)?;
+            handler(&mut Call { server, registry, request, names, parameters })
+        }
+        Route::Allows(methods) => Ok(Reply::Response(Response { status: 405, ..Response::error(&unknown()) }.header("allow", methods))),
+        Route::Nowhere => Err(unknown()),
     }
-    let path = segments(request.path).unwrap_or_default();
-    let methods: Vec<&str> =
-        ROUTES.iter().filter(|(_, template, _)| names(template, &path).is_some()).map(|(method, ..)| *method).collect();
-    if methods.is_empty() { response } else { Response { status: 405, ..response }.header("allow", methods.join(", ")) }
 }
 
 fn with_position(reply: Reply, registry: &Desk<'_>) -> Reply {
@@ -122,11 +104,6 @@ fn with_position(reply: Reply, registry: &Desk<'_>) -> Reply {
 }
 
 impl Call<'_> {
-    /// The open part of the path at a place.
-    fn name(&self, at: usize) -> &str {
-        self.names.get(at).map_or("", String::as_str)
-    }
-
     /// The position that the parameters name, and until when to wait; none when this is no long poll.
     fn wait(&self) -> Result<Option<(Position, Timestamp)>, Error> {
         let (epoch, revision) = (self.parameters.number("epoch")?, self.parameters.number("revision")?);
@@ -136,7 +113,7 @@ impl Call<'_> {
         }
         match (epoch, revision, wait) {
             (Some(epoch), Some(revision), wait) => {
-                let until = self.now.saturating_add(Duration::from_secs(wait.unwrap_or(0)));
+                let until = self.registry.now.saturating_add(Duration::from_secs(wait.unwrap_or(0)));
                 Ok(Some((Position { epoch, revision }, until)))
             }
             // A reader that knows nothing yet has nothing to wait for.

@@ -23,7 +23,7 @@ pub(super) fn changes(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["epoch", "revision", "wait"])?;
     let missing = || Error::new(Code::MissingField, "epoch").message("changes since which epoch and revision");
     let (since, until) = call.wait()?.ok_or_else(missing)?;
-    if since == call.registry.position() && until > call.now {
+    if since == call.registry.position() && until > call.registry.now {
         return Ok(waits(&call.registry, until, Watched::Changes(since)));
     }
     Ok(Reply::Response(changes_since(&call.registry, since)))
@@ -41,10 +41,10 @@ pub(super) fn batch(call: &mut Call<'_>) -> Result<Reply, Error> {
     if ops.len() > crate::limits::BATCH_OPS {
         return Err(Error::too_large("ops", crate::limits::BATCH_OPS as u64));
     }
-    let now = call.registry.now();
+    let now = call.registry.clock();
     let read = |(at, op): (usize, &Value)| Op::from_value(op, now).map_err(|error| error.within(&alloc::format!("ops[{at}]")));
     let ops = ops.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    let revision = call.registry.apply(&ops, call.now)?;
+    let revision = call.registry.apply(&ops)?;
     let document = Value::map([("revision", Value::from(revision)), ("epoch", call.registry.epoch().into())]);
     Ok(Reply::Response(Response::json(200, &document)))
 }

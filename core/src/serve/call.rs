@@ -1,10 +1,50 @@
-//! Paths with open parts.
+//! What the handlers of every protocol work with, and how a path finds its handler.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::desk::Desk;
+use super::http::{Parameters, Request};
+use super::server::Server;
+
+/// What a call has to work with.
+pub(super) struct Call<'a> {
+    pub(super) server: &'a Server,
+    pub(super) registry: Desk<'a>,
+    pub(super) request: &'a Request<'a>,
+    /// The parts of the path that the route leaves open.
+    pub(super) names: Vec<String>,
+    pub(super) parameters: Parameters,
+}
+
+impl Call<'_> {
+    /// The open part of the path at a place.
+    pub(super) fn name(&self, at: usize) -> &str {
+        self.names.get(at).map_or("", String::as_str)
+    }
+}
+
+/// What a table of routes has for a path.
+pub(super) enum Route<H> {
+    /// The open parts of the path, and who handles it.
+    To(Vec<String>, H),
+    /// Other methods, as the header `allow` names them.
+    Allows(String),
+    Nowhere,
+}
+
+/// Looks a path up in a table of method, template and handler.
+pub(super) fn find<H: Copy>(routes: &[(&str, &str, H)], method: &str, path: &[String]) -> Route<H> {
+    let fits = || routes.iter().filter_map(|(method, template, handler)| Some((*method, names(template, path)?, *handler)));
+    if let Some((_, names, handler)) = fits().find(|(own, ..)| *own == method) {
+        return Route::To(names, handler);
+    }
+    let methods: Vec<&str> = fits().map(|(method, ..)| method).collect();
+    if methods.is_empty() { Route::Nowhere } else { Route::Allows(methods.join(", ")) }
+}
+
 /// The open parts of a path that fits a template: `{name}` is one segment, `{name...}` at the end is all that is left, with its slashes.
-pub(super) fn names(template: &str, path: &[String]) -> Option<Vec<String>> {
+fn names(template: &str, path: &[String]) -> Option<Vec<String>> {
     let mut names = Vec::new();
     let mut segments = path.iter();
     for part in template.split('/').skip(1) {
