@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict};
 
 use crate::balance::Pick;
-use crate::convert::{self, Payload, document, pairs, payload, value};
+use crate::convert::{self, Payload, document, pairs, payload, text, value};
 use crate::errors::Raise as _;
 use crate::registry::handle_of;
 
@@ -77,4 +77,11 @@ pub fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>
         (_, Some(any), _) | (_, _, Some(any)) => Outcome::from_value(&pairs([("ok", ok), ("latency", latency)])?).raise(any.py()),
         (None, None, None) => Ok(Outcome::default()),
     }
+}
+
+/// Whether a call by an HTTP method that ended so may be made again, by another instance.
+#[pyfunction]
+#[pyo3(signature = (method, **outcome), text_signature = "(method, *, kind=None, status=None)")]
+pub fn is_repeatable(method: &Bound<'_, PyAny>, outcome: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
+    Ok(callboard::balance::is_repeatable(&text(method, "method")?, &self::outcome(None, None, outcome)?))
 }

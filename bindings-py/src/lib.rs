@@ -28,6 +28,8 @@ mod _native {
     #[pymodule_export]
     use crate::balance::{Balancer, Pick};
     #[pymodule_export]
+    use crate::call::is_repeatable;
+    #[pymodule_export]
     use crate::clock::now;
     #[pymodule_export]
     use crate::errors::codes;

@@ -1,6 +1,6 @@
 //! The protocols as plain calls: the host brings the socket.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use callboard::serve::{self, Reply, Request, Response};
 use pyo3::prelude::*;
@@ -15,16 +15,20 @@ use crate::registry::Registry;
 /// Under which names the protocols serve, and to whom: `Server(namespace="default", datacenter="dc1", node="callboard", domain="callboard",
 /// dns_ttl=5, policy=None)`.
 #[pyclass(frozen, module = "callboard")]
-#[derive(Clone, Default)]
-pub struct Server(serve::Server);
+pub struct Server(Arc<serve::Server>);
 
 #[pymethods]
 impl Server {
     #[new]
     #[pyo3(signature = (**settings))]
     fn new(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        Ok(Self(serve::Server::from_value(&document([], settings)?).raise(py)?))
+        Ok(Self(Arc::new(serve::Server::from_value(&document([], settings)?).raise(py)?)))
     }
+}
+
+/// The server that is meant: one as it is by default when none is named. A policy may be large, and is not copied.
+fn meant(server: Option<&Bound<'_, Server>>) -> Arc<serve::Server> {
+    server.map(|server| Arc::clone(&server.get().0)).unwrap_or_default()
 }
 
 /// A request as it is given: what is text, and its headers.
@@ -44,7 +48,7 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now:
     let peer = given.peer.as_deref().unwrap_or_default();
     let principal = given.principal.as_deref().unwrap_or_default();
     let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), peer, principal };
-    let server = given.server.map(|server| server.get().0.clone()).unwrap_or_default();
+    let server = meant(given.server);
     let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(server.handle(core, &request, now)))?;
     match reply {
         Reply::Response(response) => respond(registry.py(), &response),
@@ -64,7 +68,7 @@ pub fn answer_dns<'py>(
     now: Option<Time>,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let message = payload(message, "message")?;
-    let server = server.map(|server| server.get().0.clone()).unwrap_or_default();
+    let server = meant(server);
     let answer =
         registry.get().change(registry.py(), clock::at(now), |core, now| Ok(server.answer_dns(core, message.as_bytes(), udp, now)))?;
     Ok(answer.map(|answer| PyBytes::new(registry.py(), &answer)))
@@ -78,7 +82,7 @@ fn respond<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyA
 #[pyclass(frozen, module = "callboard")]
 pub struct Wait {
     registry: Py<Registry>,
-    server: serve::Server,
+    server: Arc<serve::Server>,
     /// When it is answered all the same, in microseconds.
     #[pyo3(get)]
     until: u64,

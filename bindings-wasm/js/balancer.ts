@@ -322,6 +322,15 @@ function toldOf(outcome: Outcome | undefined): Told {
   return { document: document !== null && typeof document === "object" && !Array.isArray(document) ? snaked(document) : document };
 }
 
+/**
+ * Whether a call by an HTTP method that ended so may be made again, by another instance: the method is one that may be done twice, and the
+ * fault may be this instance's alone. Whether there is a budget for that is `Balancer.mayRetry`'s to say.
+ */
+export function isRepeatable(method: string, outcome: Outcome): boolean {
+  const name = typeof method === "string" ? method : expected("a string", method, "method");
+  return settings(outcome, (document) => raw.is_repeatable(name, document));
+}
+
 /** The outcome with a latency, if it has none. */
 function timed(outcome: Outcome | undefined, latency: number): Outcome {
   const told = toldOf(outcome);

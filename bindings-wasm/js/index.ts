@@ -1,5 +1,5 @@
 // What `import ... from "callboard"` gives.
-export { Balancer, Pick } from "./balancer.ts";
+export { Balancer, Pick, isRepeatable } from "./balancer.ts";
 export { limits } from "./document.ts";
 export {
   CallboardError, ConflictError, DataError, InvalidError, LimitError, NotFoundError, UnavailableError, UsageError, codes,

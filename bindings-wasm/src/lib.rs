@@ -14,6 +14,7 @@ mod registry;
 #[cfg(feature = "serve")]
 mod serve;
 
+use callboard::balance::{self, Outcome};
 use callboard::{Value, limits};
 use wasm_bindgen::prelude::*;
 
@@ -29,4 +30,10 @@ pub fn version() -> String {
 #[wasm_bindgen]
 pub fn limit_table() -> Result<JsValue> {
     convert::object(&Value::map(limits::ALL.iter().map(|(name, limit)| (*name, Value::from(*limit)))))
+}
+
+/// Whether a call that ended so may be made again, by another instance.
+#[wasm_bindgen]
+pub fn is_repeatable(method: &str, outcome: JsValue) -> Result<bool> {
+    Ok(balance::is_repeatable(method, &Outcome::from_value(&convert::value(outcome)?)?))
 }

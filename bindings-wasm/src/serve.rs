@@ -1,5 +1,7 @@
 //! The protocols as plain calls: the host brings the socket.
 
+use std::rc::Rc;
+
 use callboard::serve::{self, Request, Response};
 use wasm_bindgen::prelude::*;
 
@@ -10,14 +12,14 @@ use crate::registry::Registry;
 /// Under which names the protocols serve.
 #[wasm_bindgen]
 pub struct Server {
-    inner: serve::Server,
+    inner: Rc<serve::Server>,
 }
 
 #[wasm_bindgen]
 impl Server {
     #[wasm_bindgen(constructor)]
     pub fn new(settings: JsValue) -> Result<Server> {
-        Ok(Self { inner: serve::Server::from_value(&convert::value(settings)?)? })
+        Ok(Self { inner: Rc::new(serve::Server::from_value(&convert::value(settings)?)?) })
     }
 }
 
@@ -25,7 +27,7 @@ impl Server {
 #[wasm_bindgen]
 pub struct Reply {
     inner: serve::Reply,
-    server: serve::Server,
+    server: Rc<serve::Server>,
 }
 
 #[wasm_bindgen]
@@ -68,7 +70,7 @@ impl Registry {
         let text = |at: usize| texts.get(at).map_or("", String::as_str);
         let [method, path, query, peer, principal] = [0, 1, 2, 3, 4].map(text);
         let headers: Vec<(&str, &str)> = texts.get(5..).unwrap_or_default().chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
-        let server = server.inner.clone();
+        let server = Rc::clone(&server.inner);
         let request = Request { method, path, query, headers: &headers, body, peer, principal };
         Ok(Reply { inner: server.handle(&mut self.inner, &request, time(now)?), server })
     }

@@ -99,6 +99,10 @@ const VERBS = {
     return { match: new this.callboard.Query({ version: range }).matches({ service: "s", id: "i", version }) };
   },
 
+  is_repeatable({ method, outcome }) {
+    return { repeatable: this.callboard.isRepeatable(method, camels(outcome)) };
+  },
+
   register({ instance, mode, if_revision: ifRevision }, now) {
     return this.registry.register(instance, defined({ mode, ifRevision, now }));
   },

@@ -77,7 +77,6 @@ class Async:
 
 
 both = pytest.mark.parametrize("client", [Sync, Async])
-PATIENT = {"preset": "least-request", "retry": {"backoff": {"base": 0.001}}}
 
 
 @both
@@ -137,3 +136,18 @@ def test_a_call_is_in_flight_until_its_body_is_read(registry):
             assert response.read()
         assert balancer.in_flight == 0
         assert balancer.stats()["succeeded"] == 1
+
+
+def test_a_call_that_is_given_up_between_two_attempts_is_in_flight_nowhere(servers, registry):
+    for server in servers:
+        server.status = 503
+    transport = AsyncTransport(registry, ["shop"], seed=1, policy={"preset": "least-request", "retry": {"first": 30, "most": 30}})
+
+    async def give_up():
+        async with httpx.AsyncClient(transport=transport) as client:
+            await asyncio.wait_for(client.get("http://shop/"), 0.5)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(give_up())
+    stats = transport._caller._balancers["shop"].stats()
+    assert (stats["inflight"], stats["failed"], stats["cancelled"]) == (0, 1, 1)

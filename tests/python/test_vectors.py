@@ -108,6 +108,9 @@ class Host:
         query = Query("s", version=args["range"])
         return {"match": query.matches(registration)}
 
+    def do_is_repeatable(self, args, keep, now):
+        return {"repeatable": callboard.is_repeatable(args["method"], **args["outcome"])}
+
     # Registry
 
     def do_register(self, args, keep, now):

@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Feed, Pick, Query, Registry, Server, Wait, codes, decode, encode, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Server, Wait, codes, decode, encode, is_repeatable, now
 from ._types import (
     Admin,
     Advanced,
@@ -75,6 +75,7 @@ __all__ = [
     "codes",
     "decode",
     "encode",
+    "is_repeatable",
     "now",
     "respond",
 ]

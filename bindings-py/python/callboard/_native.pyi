@@ -9,7 +9,7 @@ from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed,
 from ._watch import Watch
 from .policy import Policy
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_repeatable", "now"]
 
 __VERSION__: Final[str]
 
@@ -23,6 +23,10 @@ _OutcomeKind: TypeAlias = Literal["success", "error", "gateway", "connect", "tim
 
 def codes() -> dict[str, str]:
     """Every error code with the name of the exception class that carries it."""
+
+def is_repeatable(method: str, *, kind: _OutcomeKind | None = None, status: int | None = None) -> bool:
+    """Whether a call by an HTTP method that ended so may be made again, by another instance: the method is one that may be done twice, and
+    the fault may be this instance's alone. Whether there is a budget for that is `Balancer.may_retry`'s to say."""
 
 def decode(body: bytes | str, format: _Format, *, namespace: str = "default", service: str | None = None) -> dict[str, Any]:
     """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""

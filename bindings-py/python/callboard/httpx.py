@@ -6,27 +6,23 @@
     async with httpx.AsyncClient(transport=AsyncTransport(registry, ["billing"])) as client:
         reply = await client.get("http://billing/invoices")
 
-A call that failed before an answer, or was answered 502, 503, 504 or 429, goes to another instance, if it is one that may be made twice and the policy's
-budget for retries allows it. What became of each call is told to the balancer, which learns from it.
+A call that failed goes to another instance, if `is_repeatable` says that it may, its body can be sent again and the policy's budget for retries
+allows it. What became of each call is told to the balancer, which learns from it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import httpx
 
 from ._errors import Error
-from ._native import Balancer, Pick, Registry
+from ._native import Balancer, Pick, Registry, is_repeatable
 
 __all__ = ["AsyncTransport", "Transport"]
-
-# RFC 9110: what may be done twice.
-_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
-_ELSEWHERE = {429, 502, 503, 504}
 
 
 class _Caller:
@@ -39,11 +35,38 @@ class _Caller:
     def balancer_of(self, request: httpx.Request) -> Balancer | None:
         return self._balancers.get(request.url.host)
 
-    def pick(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> Pick:
+    def calls(self, balancer: Balancer, request: httpx.Request) -> Generator[tuple[float, httpx.Request], httpx.Response, _Call]:
+        """What to send and after how many seconds, until an answer is the answer.
+
+        A response is sent into it, or the error thrown that came instead; an error that is the answer comes out again. Closed before that, it
+        takes the call for one that was given up.
+        """
+        tried: list[Pick] = []
+        pick, delay = self._pick(balancer, request, tried), 0.0
+        while True:
+            tried.append(pick)
+            call = _Call(pick, delay)
+            try:
+                response = yield delay, self._sent_to(request, pick)
+            except httpx.TransportError as error:
+                call.failed(error)
+                if (other := self._next(balancer, request, tried, call.outcome)) is None:
+                    raise
+            except BaseException:
+                call.given_up()
+                raise
+            else:
+                call.answered(response)
+                if (other := self._next(balancer, request, tried, call.outcome)) is None:
+                    return call
+                call.finish()
+            delay, pick = other
+
+    def _pick(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> Pick:
         return balancer.pick(key=self._key(request) if self._key else None, exclude=tried)
 
     @staticmethod
-    def sent_to(request: httpx.Request, pick: Pick) -> httpx.Request:
+    def _sent_to(request: httpx.Request, pick: Pick) -> httpx.Request:
         place = httpx.URL(pick.instance.url or "")
         url = request.url.copy_with(scheme=place.scheme, host=place.host, port=place.port)
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
@@ -51,26 +74,44 @@ class _Caller:
         headers.append((b"Host", request.headers.get("host", place.netloc.decode()).encode()))
         return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
 
-    def next(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> tuple[float, Pick] | None:
+    def _next(self, balancer: Balancer, request: httpx.Request, tried: list[Pick], outcome: dict[str, Any]) -> tuple[float, Pick] | None:
         """Whom to try instead, and after how many seconds; None when nobody else is to be."""
-        is_whole = isinstance(request.stream, httpx.ByteStream)
-        delay = balancer.retry_delay(len(tried)) if request.method in _IDEMPOTENT and is_whole else None
+        can_be_sent = isinstance(request.stream, httpx.ByteStream)
+        if not can_be_sent or not is_repeatable(request.method, **outcome):
+            return None
+        delay = balancer.retry_delay(len(tried))
         if delay is None or not balancer.may_retry():
             return None
         try:
-            return delay, self.pick(balancer, request, tried)
+            return delay, self._pick(balancer, request, tried)
         except Error:  # Nobody is left: what there was of an answer is the answer.
             return None
 
-    @staticmethod
-    def failed(pick: Pick, error: httpx.TransportError) -> None:
-        pick.finish(kind="timeout" if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout) else "connect")
 
-    @staticmethod
-    def answered(pick: Pick, response: httpx.Response, started: float) -> None:
+class _Call:
+    """One call, and what became of it."""
+
+    def __init__(self, pick: Pick, delay: float) -> None:
+        self._pick = pick
+        self._started = time.monotonic() + delay
+        self._retry_after: float | None = None
+        self.outcome: dict[str, Any] = {}
+
+    def answered(self, response: httpx.Response) -> None:
         after = response.headers.get("retry-after", "")
-        retry_after = float(after) if after.isdecimal() else None
-        pick.finish(status=response.status_code, latency=time.monotonic() - started, retry_after=retry_after)
+        self._retry_after = float(after) if after.isdecimal() else None
+        self.outcome = {"status": response.status_code}
+
+    def failed(self, error: httpx.TransportError) -> None:
+        self.outcome = {"kind": "timeout" if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout) else "connect"}
+        self._pick.finish(**self.outcome)
+
+    def given_up(self) -> None:
+        self._pick.finish(kind="cancelled")
+
+    def finish(self) -> None:
+        """Tells the balancer, when the body was read."""
+        self._pick.finish(latency=time.monotonic() - self._started, retry_after=self._retry_after, **self.outcome)
 
 
 class Transport(httpx.BaseTransport):
@@ -85,33 +126,23 @@ class Transport(httpx.BaseTransport):
         self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        caller, balancer = self._caller, self._caller.balancer_of(request)
+        balancer = self._caller.balancer_of(request)
         if balancer is None:
             return self._inner.handle_request(request)
-        tried: list[Pick] = []
-        pick = caller.pick(balancer, request, tried)
+        calls = self._caller.calls(balancer, request)
+        delay, sent = next(calls)
         while True:
-            tried.append(pick)
-            started = time.monotonic()
             try:
-                response = self._inner.handle_request(caller.sent_to(request, pick))
-            except httpx.TransportError as error:
-                caller.failed(pick, error)
-                if (other := caller.next(balancer, request, tried)) is None:
-                    raise
-            except BaseException:
-                pick.finish(kind="cancelled")
-                raise
-            else:
-                other = caller.next(balancer, request, tried) if response.status_code in _ELSEWHERE else None
-                if other is None:
-                    return httpx.Response(
-                        response.status_code, headers=response.headers, stream=_Body(response, pick, started), extensions=response.extensions
-                    )
-                caller.answered(pick, response, started)
-                response.close()
-            delay, pick = other
-            time.sleep(delay)
+                time.sleep(delay)
+                response = self._inner.handle_request(sent)
+            except BaseException as error:
+                delay, sent = calls.throw(error)
+                continue
+            try:
+                delay, sent = calls.send(response)
+            except StopIteration as done:
+                return _kept(response, _Body(response, done.value))
+            response.close()
 
     def close(self) -> None:
         self._inner.close()
@@ -125,61 +156,53 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._inner = inner or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        caller, balancer = self._caller, self._caller.balancer_of(request)
+        balancer = self._caller.balancer_of(request)
         if balancer is None:
             return await self._inner.handle_async_request(request)
-        tried: list[Pick] = []
-        pick = caller.pick(balancer, request, tried)
+        calls = self._caller.calls(balancer, request)
+        delay, sent = next(calls)
         while True:
-            tried.append(pick)
-            started = time.monotonic()
             try:
-                response = await self._inner.handle_async_request(caller.sent_to(request, pick))
-            except httpx.TransportError as error:
-                caller.failed(pick, error)
-                if (other := caller.next(balancer, request, tried)) is None:
-                    raise
-            except BaseException:
-                pick.finish(kind="cancelled")
-                raise
-            else:
-                other = caller.next(balancer, request, tried) if response.status_code in _ELSEWHERE else None
-                if other is None:
-                    return httpx.Response(
-                        response.status_code, headers=response.headers, stream=_AsyncBody(response, pick, started), extensions=response.extensions
-                    )
-                caller.answered(pick, response, started)
-                await response.aclose()
-            delay, pick = other
-            await asyncio.sleep(delay)
+                await asyncio.sleep(delay)
+                response = await self._inner.handle_async_request(sent)
+            except BaseException as error:
+                delay, sent = calls.throw(error)
+                continue
+            try:
+                delay, sent = calls.send(response)
+            except StopIteration as done:
+                return _kept(response, _AsyncBody(response, done.value))
+            await response.aclose()
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
 
+def _kept(response: httpx.Response, body: _Body | _AsyncBody) -> httpx.Response:
+    return httpx.Response(response.status_code, headers=response.headers, stream=body, extensions=response.extensions)
+
+
 class _Body(httpx.SyncByteStream):
     """A body whose end ends the call: until then it is in flight."""
 
-    def __init__(self, response: httpx.Response, pick: Pick, started: float) -> None:
+    def __init__(self, response: httpx.Response, call: _Call) -> None:
         assert isinstance(response.stream, httpx.SyncByteStream)
-        self._stream = response.stream
-        self._call = (pick, response, started)
+        self._stream, self._call = response.stream, call
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self._stream
 
     def close(self) -> None:
         self._stream.close()
-        _Caller.answered(*self._call)
+        self._call.finish()
 
 
 class _AsyncBody(httpx.AsyncByteStream):
     """The same of an asynchronous response."""
 
-    def __init__(self, response: httpx.Response, pick: Pick, started: float) -> None:
+    def __init__(self, response: httpx.Response, call: _Call) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
-        self._stream = response.stream
-        self._call = (pick, response, started)
+        self._stream, self._call = response.stream, call
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self._stream:
@@ -187,4 +210,4 @@ class _AsyncBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-        _Caller.answered(*self._call)
+        self._call.finish()

@@ -68,7 +68,7 @@ pub use hold::Hold;
 pub use labels::{LabelFallback, LabelSelector, Labels};
 pub use levels::Levels;
 pub use limit::{Aimd, Gradient2, Limit, Vegas};
-pub use outcome::{Load, Outcome, OutcomeKind};
+pub use outcome::{Load, Outcome, OutcomeKind, is_repeatable};
 pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 pub use pick::{Pick, Request};
 pub use policy::{

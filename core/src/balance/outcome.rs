@@ -104,6 +104,14 @@ impl OutcomeKind {
     }
 }
 
+/// Whether a call by an HTTP method that ended so may be made again, by another instance: the method is one that may be done twice (RFC 9110, 9.2.2), and
+/// the fault may be this instance's alone: it was not reached, did not answer in time, could not reach somebody itself, or asked to be spared.
+/// Whether there is a budget for that is [`may_retry`](super::Balancer::may_retry)'s to say.
+pub fn is_repeatable(method: &str, outcome: &Outcome) -> bool {
+    let elsewhere = matches!(outcome.kind, OutcomeKind::Connect | OutcomeKind::Timeout | OutcomeKind::Gateway | OutcomeKind::Throttled);
+    elsewhere && matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
 impl Outcome {
     /// A call that ended so, of unknown latency.
     pub const fn of(kind: OutcomeKind) -> Self {

@@ -226,6 +226,7 @@ impl Registry {
     }
 
     /// Whether a record is there and has not changed since a revision.
+    #[cfg(feature = "feed")]
     pub(crate) fn stands(&self, handle: Handle, since: u64) -> bool {
         self.store.resolve(handle).is_some_and(|slot| self.store.revision(slot) <= since)
     }

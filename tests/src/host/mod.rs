@@ -63,6 +63,10 @@ impl Host {
                 let range = VersionRange::parse(text(args, "range")?)?;
                 Ok(one("match", range.matches(&callboard::model::Version::parse(text(args, "version")?)?)))
             }
+            "is_repeatable" => {
+                let outcome = callboard::balance::Outcome::from_value(part(args, "outcome")?)?;
+                Ok(one("repeatable", callboard::balance::is_repeatable(text(args, "method")?, &outcome)))
+            }
             "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats"
             | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" | "probe_requests" | "probed" => {
                 self.balance(verb, args, now)
