@@ -1,7 +1,7 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
-import { expected, frozen, frozenCamel, known, plain, settings } from "./document.ts";
+import { expected, frozen, frozenCamel, known, limits, plain, settings } from "./document.ts";
 import { call } from "./errors.ts";
 import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
@@ -323,7 +323,7 @@ export class Registry extends CoreRegistry {
     known(options, ["server", "peer", "principal"]);
     const { server, peer = "", principal = "" } = options ?? {};
     const { pathname, search } = new URL(request.url);
-    const body = new Uint8Array(await request.arrayBuffer());
+    const body = await wholeOf(request);
     let revision = this.revision;
     const { method, headers: asked } = request;
     let reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer, principal }, server && { server });
@@ -427,6 +427,25 @@ export class Wait {
 }
 
 /** The response, unless the request waits. */
+/** The most bytes of a body that are read. */
+let most: number | undefined;
+
+/** The body of a request, or as much of it as shows that it is too large. */
+async function wholeOf(request: Request): Promise<Uint8Array> {
+  most ??= limits()["payload-bytes"] ?? 0;
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  const reader = request.body?.getReader();
+  while (reader !== undefined && size <= most) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    size += value.length;
+  }
+  if (size > most) await reader?.cancel();
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
 /** Names and values in turn. */
 function pairsOf(pairs: Iterable<readonly [name: string, value: string]>, field: string): string[] {
   if (typeof (pairs as Partial<typeof pairs>)?.[Symbol.iterator] !== "function") return expected("pairs", pairs, field);

@@ -5,6 +5,7 @@
 //     bun server.mjs
 //
 // Everything that is decided is decided by callboard; this file brings the socket and the clock. The registry is in memory.
+import { Readable } from "node:stream";
 import { Registry, Server } from "callboard/full";
 
 const env = (name) => globalThis.Deno?.env.get(name) ?? globalThis.process?.env[name];
@@ -34,7 +35,7 @@ if (globalThis.Deno) {
     const hungUp = new AbortController();
     outgoing.on("close", () => hungUp.abort());
     try {
-      const response = await answer(await requestOf(incoming, hungUp.signal), incoming.socket.remoteAddress?.replace(/^::ffff:/, ""));
+      const response = await answer(requestOf(incoming, hungUp.signal), incoming.socket.remoteAddress?.replace(/^::ffff:/, ""));
       outgoing.writeHead(response.status, Object.fromEntries(response.headers));
       outgoing.end(new Uint8Array(await response.arrayBuffer()));
     } catch (error) {
@@ -47,11 +48,9 @@ if (globalThis.Deno) {
 }
 
 /** Node's request as the standard one. */
-async function requestOf(incoming, signal) {
-  const parts = [];
-  for await (const part of incoming) parts.push(part);
+function requestOf(incoming, signal) {
   const { method, headers } = incoming;
-  const body = parts.length > 0 && !["GET", "HEAD"].includes(method) ? new Blob(parts) : undefined;
+  const body = ["GET", "HEAD"].includes(method) ? undefined : Readable.toWeb(incoming);
   const pairs = Object.entries(headers).flatMap(([name, value]) => [value].flat().map((one) => [name, one]));
-  return new Request(`http://registry${incoming.url}`, { method, headers: pairs, body, signal });
+  return new Request(`http://registry${incoming.url}`, { method, headers: pairs, body, signal, duplex: "half" });
 }
