@@ -1,11 +1,12 @@
 //! What the handlers of every protocol work with, and how a path finds its handler.
 
-use alloc::string::String;
+use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use super::desk::Desk;
-use super::http::{Parameters, Request};
+use super::http::{Parameters, Request, status};
 use super::server::Server;
+use crate::error::Error;
 
 /// What a call has to work with.
 pub(super) struct Call<'a> {
@@ -22,6 +23,19 @@ impl Call<'_> {
     pub(super) fn name(&self, at: usize) -> &str {
         self.names.get(at).map_or("", String::as_str)
     }
+}
+
+/// Why a request is refused, where errors are plain text: a status, and the words of the server that is imitated.
+pub(super) struct Refusal(pub(super) u16, pub(super) String);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(status(error.code()), error.to_string())
+    }
+}
+
+pub(super) fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal(status, text.into()))
 }
 
 /// What a table of routes has for a path.

@@ -22,14 +22,12 @@ mod read;
 mod span;
 mod write;
 
-use alloc::string::{String, ToString as _};
-
 pub(super) use read::{Watched, resume};
 
-use super::call::{self, Call, Route};
+use super::call::{self, Call, Refusal, Route, refuse};
 use super::http::{self, Parameters, Reply, Request, Response, segments};
 use super::server::Server;
-use crate::error::{Code, Error, Kind};
+use crate::error::{Code, Error};
 use crate::formats::document::{Document, Node};
 use crate::model::Instance;
 use crate::serve::desk::Desk;
@@ -81,26 +79,12 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/v1/status/peers", catalog::peers),
 ];
 
-/// Why a request is refused: a status, and a text as Consul words it.
-#[derive(Debug)]
-struct Refusal(u16, String);
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        let status = match error.code().kind() {
-            Kind::Conflict => 403,
-            _ => http::status(error.code()),
-        };
-        Self(status, error.to_string())
-    }
-}
-
-fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal(status, text.into()))
-}
-
 pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Reply {
-    route(server, registry, request).unwrap_or_else(|Refusal(status, text)| Reply::Response(Response::text(status, &text)))
+    route(server, registry, request).unwrap_or_else(|Refusal(status, text)| {
+        // Consul knows of no conflicts: what one may not change is denied.
+        let status = if status == 409 { 403 } else { status };
+        Reply::Response(Response::text(status, &text))
+    })
 }
 
 fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Result<Reply, Refusal> {

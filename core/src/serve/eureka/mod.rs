@@ -19,13 +19,12 @@
 mod read;
 mod write;
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::call::{self, Call, Route};
-use super::http::{self, Parameters, Reply, Request, Response, segments};
+use super::call::{self, Call, Refusal, Route, refuse};
+use super::http::{Parameters, Reply, Request, Response, segments};
 use super::server::Server;
-use crate::error::{Error, Kind};
 use crate::model::Instance;
 use crate::serve::desk::Desk;
 
@@ -57,23 +56,6 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/vips/{vip}", read::vip),
     ("GET", "/svips/{vip}", read::secure_vip),
 ];
-
-/// Why a request is refused.
-struct Refusal(u16, String);
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Self {
-        let status = match error.code().kind() {
-            Kind::Conflict => 409,
-            _ => http::status(error.code()),
-        };
-        Self(status, error.to_string())
-    }
-}
-
-fn refuse<T>(status: u16, text: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal(status, text.into()))
-}
 
 pub(super) fn handle(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Reply {
     let response = route(server, registry, request);
