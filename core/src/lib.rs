@@ -16,6 +16,7 @@
 //! | 4 | [`registry`] | who is here now |
 //! | 5 | [`balance`] | which one |
 //! | 6 | `formats` (feature) | other systems' payloads ↔ model |
+//! | 6 | `store` (feature) | registry ↔ what an engine can keep |
 //! | 7 | `serve` (feature) | a protocol as a pure function from request to response |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -41,6 +42,8 @@ pub mod registry;
 mod rng;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod time;
 pub mod value;
 

@@ -45,6 +45,8 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "store")]
+mod touched;
 mod view;
 
 use alloc::collections::BTreeSet;
@@ -117,6 +119,8 @@ pub struct Registry {
     dirty: bool,
     /// What changed without a revision.
     quiet: u64,
+    #[cfg(feature = "store")]
+    touched: touched::Touched,
     now: Timestamp,
     /// Nothing is due before this.
     promised: u64,
@@ -144,6 +148,8 @@ impl Registry {
             revision: 0,
             dirty: false,
             quiet: 0,
+            #[cfg(feature = "store")]
+            touched: touched::Touched::new(config.log_capacity),
             now: Timestamp::ZERO,
             promised: NEVER,
             backwards: 0,

@@ -81,7 +81,7 @@ impl Key {
     }
 
     /// The key of a registration.
-    #[cfg(feature = "serve")]
+    #[cfg(any(feature = "serve", feature = "store"))]
     pub(crate) fn of(own: &Registration) -> Self {
         Self::new(own.namespace.as_str(), own.service.as_str(), own.id.as_str())
     }

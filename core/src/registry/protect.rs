@@ -112,7 +112,7 @@ impl Registry {
     /// Does what is due: overrides, and these leases.
     fn run_due(&mut self, due: Vec<u32>) -> u32 {
         for key in self.overrides.end(self.now) {
-            self.quiet = self.quiet.saturating_add(1);
+            self.touch(&key);
             self.refresh_admin(&key);
         }
         let mut suspects = Vec::new();

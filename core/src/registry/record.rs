@@ -52,7 +52,7 @@ impl Registry {
                         self.overrides.lift(key);
                     }
                 }
-                self.quiet = self.quiet.saturating_add(1);
+                self.touch(key);
                 self.refresh_admin(key);
             }
         }
@@ -60,7 +60,21 @@ impl Registry {
 
     /// Lets nobody older speak for a record.
     fn fence(&mut self, slot: u32, incarnation: u64) {
-        self.quiet = self.quiet.saturating_add(self.store.set_incarnation(slot, incarnation).into());
+        if self.store.set_incarnation(slot, incarnation)
+            && let Some(service) = self.store.owner(slot)
+        {
+            let key = Key::new(&*service.namespace, &*service.name, self.store.id(slot));
+            self.touch(&key);
+        }
+    }
+
+    /// Something about a record changes without a revision.
+    pub(super) fn touch(&mut self, key: &Key) {
+        self.quiet = self.quiet.saturating_add(1);
+        #[cfg(feature = "store")]
+        self.touched.push(key.clone());
+        #[cfg(not(feature = "store"))]
+        let _ = key;
     }
 
     /// Writes a checked registration; the revision of the result is not final before the commit.

@@ -1,0 +1,148 @@
+//! A registry in an engine that keeps bytes: what has to be written after a change, and the registry that was written.
+//!
+//! Two shapes for one content. **Entries** are keys and values for any key-value engine: SQLite, Redis, etcd, NATS, Workers KV, the storage of a Durable
+//! Object. A **[journal](journal)** is the same entries as frames to append to a file. A [`Store`] tells which are due; a host writes them and says so.
+//!
+//! | key | value (JSON) |
+//! |---|---|
+//! | `registry` | `{format, epoch, revision}` |
+//! | `instances/NAMESPACE/SERVICE/ID` | the registration's document |
+//! | `overrides/NAMESPACE/SERVICE/ID` | `{state, reason?, ttl?}`; the ttl is what was left in seconds when it was written |
+//!
+//! A name in a key is spelled in letters, digits, `-` and `_`; any other byte is `=` and two digits (NATS allows no more). Leases are not written: after a
+//! load each begins anew. Records of other sources are not written either: their sources list them again. A [snapshot](crate::registry::Registry::snapshot)
+//! keeps those as well, and every record's revision.
+
+mod entry;
+pub mod journal;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+pub use entry::load;
+
+use crate::registry::{Cause, Changes, Key, Position, Registry};
+use crate::value::Value;
+
+/// The state of a registry that a store holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    epoch: u64,
+    revision: u64,
+    edition: u64,
+}
+
+impl Mark {
+    fn of(registry: &Registry) -> Self {
+        Self { epoch: registry.epoch(), revision: registry.revision(), edition: registry.edition() }
+    }
+}
+
+/// One entry to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The key, below whatever prefix the host puts before all of them.
+    pub key: String,
+    /// The value; `None` removes the key, whether or not it is there.
+    pub value: Option<String>,
+}
+
+/// What has to be written, at once if the engine can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// Whether these are all entries that there are: any other key goes.
+    pub whole: bool,
+    /// In order of their keys, but `registry` last: an engine that takes one at a time holds no more than that says.
+    pub writes: Vec<Write>,
+}
+
+impl Writes {
+    /// Writes `{whole, writes: [{key, value?}]}`.
+    pub fn to_value(&self) -> Value {
+        let write = |write: &Write| {
+            let value = write.value.as_ref().map(|value| ("value", Value::from(value.as_str())));
+            Value::map([("key", Value::from(write.key.as_str()))].into_iter().chain(value))
+        };
+        Value::map([("whole", self.whole.into()), ("writes", Value::List(self.writes.iter().map(write).collect()))])
+    }
+}
+
+/// What an engine holds of a registry, and what it does not yet.
+///
+/// Ask [`writes`](Self::writes) or, for a file, [`frame`](Self::frame) after each change; write what it says; then call [`written`](Self::written), and only
+/// then acknowledge the change. Without that call the next answer holds the same again: repeating entries does no harm. A frame that may have been written
+/// in part must not be repeated: call [`failed`](Self::failed). The first answer is whole, and so is one after more changes than the log holds.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    held: Option<Mark>,
+    /// What it holds when the last answer is written.
+    asked: Option<Mark>,
+    /// Bytes of the file, and how many of them are the frame it began with.
+    size: u64,
+    base: u64,
+    /// The length of the last answer's frame, and whether it replaces the file.
+    frame: (u64, bool),
+}
+
+impl Store {
+    /// Of an engine that holds nothing, or nothing that is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What has to be written now, if anything.
+    pub fn writes(&mut self, registry: &Registry) -> Option<Writes> {
+        self.asked = Some(Mark::of(registry));
+        if self.asked == self.held {
+            return None;
+        }
+        let keys = self.held.and_then(|held| changed(registry, held));
+        Some(Writes { whole: keys.is_none(), writes: entry::writes(registry, keys.as_ref()) })
+    }
+
+    /// What has to be written to a file now, if anything. When what was appended outgrows what the file began with, and 64 KiB, the file is replaced.
+    pub fn frame(&mut self, registry: &Registry) -> Option<journal::Frame> {
+        let outgrown = self.size.saturating_sub(self.base) > self.base.max(64 * 1_024);
+        if outgrown && self.held != Some(Mark::of(registry)) {
+            self.held = None;
+        }
+        let since = self.held;
+        let writes = self.writes(registry)?;
+        let since = since.filter(|_| !writes.whole);
+        let bytes = journal::write(since, Mark::of(registry), &writes.writes);
+        self.frame = (bytes.len() as u64, writes.whole);
+        Some(journal::Frame { replace: writes.whole, bytes })
+    }
+
+    /// The last answer is written, and will be there after a power cut.
+    pub fn written(&mut self) {
+        let Some(asked) = self.asked.take() else { return };
+        self.held = Some(asked);
+        let (length, replaces) = core::mem::take(&mut self.frame);
+        if replaces {
+            (self.base, self.size) = (length, 0);
+        }
+        self.size = self.size.saturating_add(length);
+    }
+
+    /// Nobody knows what the engine holds now: the next answer is whole.
+    pub fn failed(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// The records and overrides that may be others than they were; none when that cannot be told.
+fn changed(registry: &Registry, held: Mark) -> Option<BTreeSet<Key>> {
+    let position = Position { epoch: held.epoch, revision: held.revision };
+    let Changes::Events { events, .. } = registry.changes(position) else { return None };
+    let mut keys: BTreeSet<Key> = registry.touched_since(held.edition.checked_sub(held.revision)?)?.cloned().collect();
+    // What a lease does is not written, nor what another source says.
+    let ours = events.into_iter().filter(|change| !matches!(change.cause, Cause::Lease | Cause::Reconcile));
+    keys.extend(ours.map(|change| Key::new(&*change.namespace, &*change.service, change.id)));
+    Some(keys)
+}
