@@ -15,6 +15,7 @@ mod python;
 mod query;
 mod registry;
 mod serve;
+mod store;
 mod table;
 mod view;
 
@@ -40,7 +41,9 @@ mod _native {
     #[pymodule_export]
     use crate::registry::Registry;
     #[pymodule_export]
-    use crate::serve::{Server, Wait};
+    use crate::serve::{Server, Wait, is_heartbeat};
+    #[pymodule_export]
+    use crate::store::Store;
     #[pymodule_export]
     use crate::view::View;
 }

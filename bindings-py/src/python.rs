@@ -2,6 +2,7 @@
 
 use callboard::Value;
 use callboard::registry::{Answer, Delta};
+use callboard::store::Writes;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyModule, PyTuple, PyType};
@@ -50,6 +51,17 @@ pub fn delta<'py>(py: Python<'py>, added: Bound<'py, PyTuple>, updated: Bound<'p
     let removed = PyTuple::new(py, removed.collect::<PyResult<Vec<_>>>()?)?;
     let position = delta.position;
     class(py, "Delta")?.call1((added, updated, removed, position.epoch, position.revision, delta.reset, delta.rung))
+}
+
+/// Entries for an engine.
+pub fn writes<'py>(py: Python<'py>, writes: &Writes) -> PyResult<Bound<'py, PyAny>> {
+    let entries = PyTuple::new(py, writes.writes.iter().map(|write| (&*write.key, write.value.as_deref())))?;
+    class(py, "Writes")?.call1((writes.whole, entries))
+}
+
+/// Bytes for a file.
+pub fn frame<'py>(py: Python<'py>, replace: bool, bytes: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+    class(py, "Frame")?.call1((replace, bytes))
 }
 
 /// A response of the HTTP API.

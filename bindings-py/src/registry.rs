@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use callboard::formats::{Feed, FeedConfig};
 use callboard::model::{DEFAULT_NAMESPACE, Handle, Health, Override, Registration};
 use callboard::registry::{self as core, Config, Listing, Position, Put};
-use callboard::{Error, Timestamp, Value};
+use callboard::{Error, Timestamp, Value, store};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -196,6 +196,38 @@ impl Registry {
     fn restore(py: Python<'_>, snapshot: &Bound<'_, PyAny>, now: Option<Time>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let (config, now, bytes) = (config(py, settings)?, clock::at(now), bytes(snapshot, "snapshot")?);
         py.detach(|| core::Registry::restore(bytes, config, now)).raise(py).map(Self::holding)
+    }
+
+    /// The registry of all entries of a store, in a new epoch. Leases start anew at `now`.
+    #[staticmethod]
+    #[pyo3(
+        signature = (entries, *, now=None, **settings),
+        text_signature = "(entries, *, now=None, seed=None, epoch=None, timer_slack=1, eviction_interval=1, protection_limit=600, eviction_percent=15, renewal_percent=85, confirm_repeats=3, confirm_after=10, log_capacity=16384, allow_local_addresses=False, max_instances=1000000, max_services=100000, max_instances_per_service=100000, max_overrides=100000)"
+    )]
+    fn load(py: Python<'_>, entries: &Bound<'_, PyAny>, now: Option<Time>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let (config, now, mut read) = (config(py, settings)?, clock::at(now), Vec::new());
+        for entry in entries.try_iter()? {
+            let (key, value): (String, Bound<'_, PyAny>) = entry?.extract()?;
+            read.push((key, payload(&value, "entries")?.as_bytes().to_vec()));
+        }
+        py.detach(|| store::load(read, config, now)).raise(py).map(Self::holding)
+    }
+
+    /// The registry of a journal, in a new epoch, and how many bytes of its last frame were never wholly written.
+    #[staticmethod]
+    #[pyo3(
+        signature = (journal, *, now=None, **settings),
+        text_signature = "(journal, *, now=None, seed=None, epoch=None, timer_slack=1, eviction_interval=1, protection_limit=600, eviction_percent=15, renewal_percent=85, confirm_repeats=3, confirm_after=10, log_capacity=16384, allow_local_addresses=False, max_instances=1000000, max_services=100000, max_instances_per_service=100000, max_overrides=100000)"
+    )]
+    fn recover(
+        py: Python<'_>,
+        journal: &Bound<'_, PyAny>,
+        now: Option<Time>,
+        settings: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<(Self, u64)> {
+        let (config, now, bytes) = (config(py, settings)?, clock::at(now), bytes(journal, "journal")?);
+        let back = py.detach(|| store::journal::recover(bytes, config, now)).raise(py)?;
+        Ok((Self::holding(back.registry), back.torn))
     }
 
     // Getters.

@@ -59,6 +59,15 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now:
     }
 }
 
+/// Whether a request only says that somebody is still there.
+#[pyfunction]
+#[pyo3(signature = (method, path, query=None), text_signature = "(method, path, query='')")]
+pub fn is_heartbeat(method: &Bound<'_, PyAny>, path: &Bound<'_, PyAny>, query: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    let (method, path) = (text(method, "method")?, text(path, "path")?);
+    let query = query.map_or_else(|| Ok(String::new()), |query| text(query, "query"))?;
+    Ok(Request { method: &method, path: &path, query: &query, ..Request::default() }.is_heartbeat())
+}
+
 /// Answers a message of DNS: `Registry.answer_dns`.
 pub fn answer_dns<'py>(
     registry: &Bound<'py, Registry>,

@@ -5,7 +5,7 @@ import { expected, frozen, frozenCamel, known, limits, plain, settings } from ".
 import { call } from "./errors.ts";
 import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
-import { Registry as CoreRegistry, inside, numberOf } from "./registry.ts";
+import { Registry as CoreRegistry, begin, inside, numberOf } from "./registry.ts";
 import type { AdminState, Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
@@ -250,6 +250,12 @@ export class Balancer extends CoreBalancer {
   }
 }
 
+/** Whether a request only says that somebody is still there. A host that stores what it acknowledges need not wait for that with these. */
+export function isHeartbeat(method: string, path: string, query = ""): boolean {
+  const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query")] as const;
+  return call(() => raw.is_heartbeat(...texts));
+}
+
 /** Under which names the protocols serve. */
 export class Server {
   readonly #owned: Owned<raw.Server>;
@@ -273,11 +279,90 @@ export class Server {
   }
 }
 
+/** What an engine has to write, at once if it can. */
+export interface Writes {
+  /** Whether these are all entries that there are: any other key goes. */
+  readonly whole: boolean;
+  /** Keys, below whatever prefix the host puts before all of them; one without a value is removed, whether or not it is there. */
+  readonly writes: readonly { readonly key: string; readonly value?: string }[];
+}
+
+/** Bytes for a file. */
+export interface Frame {
+  /** Whether they take the place of the file: write them beside it, make that durable, rename. Otherwise append them. */
+  readonly replace: boolean;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * What an engine holds of a registry, and what it does not yet. Ask `writes`, or `frame` for a file, after each change; write what it says; then call
+ * `written`, and only then acknowledge the change.
+ */
+export class Store {
+  readonly #owned: Owned<raw.Store>;
+
+  constructor() {
+    this.#owned = new Owned("Store", call(() => new raw.Store()));
+  }
+
+  /** The entries to write now, if any. */
+  writes(registry: Registry): Writes | undefined {
+    const [store, inner] = [this.#owned.get(), inside(registry).raw()];
+    return frozen(call(() => store.writes(inner))) as Writes | undefined;
+  }
+
+  /** The bytes to write to a file now, if any. */
+  frame(registry: Registry): Frame | undefined {
+    const [store, inner] = [this.#owned.get(), inside(registry).raw()];
+    const bytes = call(() => store.frame(inner)) as Uint8Array<ArrayBuffer> | undefined;
+    return bytes && Object.freeze({ replace: store.replaces(), bytes });
+  }
+
+  /** The last answer is written, and will be there after a power cut. */
+  written(): void {
+    this.#owned.get().written();
+  }
+
+  /** Nobody knows what the engine holds now: the next answer is whole. */
+  failed(): void {
+    this.#owned.get().failed();
+  }
+
+  /** Frees its memory; the garbage collector would too. */
+  dispose(): void {
+    this.#owned.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
 /** A registry that also takes other registries' payloads and answers the protocols of others. */
 export class Registry extends CoreRegistry {
   /** The registry of a snapshot, in a new epoch. Leases start anew at `now`. */
   static override restore(snapshot: Uint8Array, config?: Config, options?: Timed): Registry {
     return super.restore(snapshot, config, options) as Registry;
+  }
+
+  /** The registry of all entries of a store, in a new epoch. Leases start anew at `now`. */
+  static load(entries: Iterable<readonly [key: string, value: string]>, config?: Config, options?: Timed): Registry {
+    const texts = pairsOf([...entries], "entries");
+    return begin(this, config, options, (document, time) => raw.Registry.load(texts, document, time));
+  }
+
+  /** The registry of a journal, in a new epoch, and how many bytes of its last frame were never wholly written. */
+  static recover(journal: Uint8Array, config?: Config, options?: Timed): { registry: Registry; torn: number } {
+    if (!(journal instanceof Uint8Array)) expected("a Uint8Array", journal, "journal");
+    let torn = 0;
+    const registry = begin(this, config, options, (document, time) => {
+      const back = raw.Registry.recover(journal, document, time);
+      torn = back.torn();
+      const found = back.registry() as raw.Registry;
+      back.free();
+      return found;
+    });
+    return { registry, torn };
   }
 
   /** Takes over a payload of another registry, by the rules of `reconcile`. */

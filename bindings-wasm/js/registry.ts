@@ -34,6 +34,14 @@ export interface State {
 /** @internal */
 export let inside: (registry: Registry) => Inside;
 
+/** A registry of a class that the module makes of what was kept. @internal */
+export let begin: <T extends Registry>(
+  type: new () => T,
+  config: Config | undefined,
+  options: Timed | undefined,
+  make: (config: object, time: number) => raw.Registry,
+) => T;
+
 /** The object of a record, and what it was checked against. */
 interface Entry {
   readonly handle: number;
@@ -68,11 +76,7 @@ export class Registry {
   /** The registry of a snapshot, in a new epoch. Leases start anew at `now`. */
   static restore(snapshot: Uint8Array, config?: Config, options?: Timed): Registry {
     if (!(snapshot instanceof Uint8Array)) expected("a Uint8Array", snapshot, "snapshot");
-    const time = timeOf(options, NO_INCARNATION);
-    const made = settings(begun(config), (document) => raw.Registry.restore(snapshot, document, time));
-    const registry = new this();
-    registry.#replace(made);
-    return registry;
+    return begin(this, config, options, (document, time) => raw.Registry.restore(snapshot, document, time));
   }
 
   /** Names this life of the registry: another after every restore. */
@@ -344,6 +348,13 @@ export class Registry {
   }
 
   static {
+    begin = (type, config, options, make) => {
+      const time = timeOf(options, NO_INCARNATION);
+      const made = settings(begun(config), (document) => make(document, time));
+      const registry = new type();
+      registry.#replace(made);
+      return registry;
+    };
     inside = (registry) => {
       if (!(registry instanceof Registry)) expected("a Registry", registry, "registry");
       return {

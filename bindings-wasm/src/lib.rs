@@ -13,6 +13,8 @@ mod query;
 mod registry;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "store")]
+mod store;
 
 use callboard::balance::{self, Outcome};
 use callboard::{Value, limits};

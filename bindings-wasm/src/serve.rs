@@ -23,6 +23,12 @@ impl Server {
     }
 }
 
+/// Whether a request only says that somebody is still there.
+#[wasm_bindgen]
+pub fn is_heartbeat(method: &str, path: &str, query: &str) -> bool {
+    Request { method, path, query, ..Request::default() }.is_heartbeat()
+}
+
 /// A response, or a request that waits.
 #[wasm_bindgen]
 pub struct Reply {

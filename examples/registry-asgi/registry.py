@@ -8,21 +8,28 @@ Or inside the app you already have, below a path of its own (Starlette, FastAPI)
     app.mount("/registry", Board())
 
 Everything that is decided is decided by callboard; this file brings the socket, the clock and the tasks. The registry is in memory: one process
-serves it, and with several workers each would have its own.
+serves it, and with several workers each would have its own. `CALLBOARD_STORE` names an engine that keeps it (`stores.py` beside this file):
+
+    CALLBOARD_STORE=sqlite:registry.db uvicorn registry:app --port 7400
+
+A change is then acknowledged when the engine has it. While the engine is down, changes are answered 503 and stay in memory until it is back; reads and
+heartbeats go on.
 """
 
 import asyncio
+import os
+import sys
 from urllib.parse import quote
 
-from callboard import Registry, Server, now, respond
+from callboard import Registry, Server, is_heartbeat, now, respond
 
 
 class Board:
     """An ASGI application over one registry."""
 
-    def __init__(self, registry: Registry | None = None, server: Server | None = None) -> None:
-        self.registry = registry or Registry()
-        self.server = server or Server()
+    def __init__(self, registry: Registry | None = None, server: Server | None = None, engine=None) -> None:
+        self.registry = registry or (engine.recover() if engine else Registry())
+        self.server, self.engine, self.keeping = server or Server(), engine, asyncio.Lock()
         self.timer: asyncio.Task | None = None
 
     async def __call__(self, scope, receive, send) -> None:
@@ -57,7 +64,23 @@ class Board:
             reply.cancel()
             return
         response = reply.result()
+        if scope["method"] != "GET" and not is_heartbeat(scope["method"], path, scope["query_string"].decode("ascii", "replace")):
+            if problem := await self.keep():
+                return await answer(send, 503, [("content-type", "text/plain")], f"{problem}\n".encode())
         await answer(send, response.status, response.headers, response.body)
+
+    async def keep(self) -> Exception | None:
+        """Has the engine keep what has changed; why it could not. Whoever waits meanwhile shares the next write."""
+        if self.engine is None:
+            return None
+        async with self.keeping:
+            try:
+                # By another thread: the registry may be changed and asked meanwhile.
+                await asyncio.to_thread(self.engine.keep, self.registry)
+            except Exception as problem:
+                print(f"the engine did not take what has changed: {problem!r}", file=sys.stderr)
+                return problem
+        return None
 
     async def keep_time(self) -> None:
         """Lets leases end when they are due, also when nobody asks."""
@@ -66,6 +89,8 @@ class Board:
             # A change may have brought an earlier one, but none within a second: that is the shortest lease.
             await asyncio.sleep(0.5 if due is None else min(max(due - now(), 0) / 1e6, 0.5))
             self.registry.advance()
+            # What time did, and what an engine did not take before.
+            await self.keep()
 
     async def live(self, receive, send) -> None:
         await receive()
@@ -102,4 +127,10 @@ async def answer(send, status, headers, body) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-app = Board()
+def engine_of(url):
+    from stores import engine
+
+    return engine(url)
+
+
+app = Board(engine=engine_of(os.environ["CALLBOARD_STORE"]) if "CALLBOARD_STORE" in os.environ else None)

@@ -20,7 +20,7 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume"]);
+const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "load", "journal", "recover"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
 export function runCase(callboard, scripted) {
@@ -69,10 +69,13 @@ class Host {
     this.bytes = new Map();
     this.waits = new Map();
     this.feeds = new Map();
+    this.entries = new Map();
   }
 
   dispose() {
     for (const thing of [...this.watches.values(), ...this.balancers.values(), ...this.waits.values(), ...this.feeds.values()]) thing.dispose();
+    this.engine?.dispose();
+    this.journaled?.dispose();
     this.registry?.dispose();
   }
 
@@ -162,6 +165,40 @@ const VERBS = {
     const bytes = this.registry.snapshot();
     this.bytes.set(keep ?? "snapshot", bytes);
     return { bytes: bytes.length };
+  },
+  store({ fails }) {
+    this.engine ??= new this.callboard.Store();
+    const writes = this.engine.writes(this.registry);
+    if (writes === undefined) return {};
+    if (fails === undefined) {
+      if (writes.whole) this.entries.clear();
+      for (const { key, value } of writes.writes) value === undefined ? this.entries.delete(key) : this.entries.set(key, value);
+      this.engine.written();
+    }
+    return writes;
+  },
+  load({ entries = [], config = this.config }, now) {
+    const all = new Map([...this.entries, ...entries.map(({ key, value }) => [key, value])]);
+    const registry = this.callboard.Registry.load(all, { ...DEFAULTS, ...camels(config) }, { now });
+    this.registry.dispose();
+    this.registry = registry;
+    return registry.position;
+  },
+  journal() {
+    this.journaled ??= new this.callboard.Store();
+    const frame = this.journaled.frame(this.registry);
+    if (frame === undefined) return {};
+    this.file = frame.replace ? frame.bytes : Uint8Array.of(...this.file, ...frame.bytes);
+    this.journaled.written();
+    return { replace: frame.replace, bytes: frame.bytes.length };
+  },
+  recover({ cut = 0, flip, config = this.config }, now) {
+    const bytes = this.file.slice(0, this.file.length - cut);
+    if (flip !== undefined) bytes[Math.floor(flip / 8)] ^= 1 << (flip % 8);
+    const { registry, torn } = this.callboard.Registry.recover(bytes, { ...DEFAULTS, ...camels(config) }, { now });
+    this.registry.dispose();
+    this.registry = registry;
+    return { ...registry.position, torn };
   },
   restore({ from = "snapshot", config = this.config, cut = 0, flip, hex }, now) {
     const bytes = hex === undefined ? named(this.bytes, from).slice() : unhex(hex);

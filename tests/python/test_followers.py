@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from engines import ENV, PATIENCE, Etcd, free_port, wait_for
 from kazoo.client import KazooClient
 from sources import Board, Consul, Envoy, Eureka, Kubernetes, Nacos, Prometheus, serve
 from test_dns import WEB, dnsmasq, host, service
@@ -25,8 +25,6 @@ from test_dns import WEB, dnsmasq, host, service
 ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 NPM = ROOT / "bindings-wasm"
-PATIENCE = 90  # seconds; the longest wait of a follower between two vain questions is 22.5
-ENV = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 class Follower:
@@ -308,39 +306,8 @@ def test_kubernetes(followers):
             assert sum("watch" not in query for _, _, query, _ in source.of(client)) == 3, client
 
 
-def wait_for(done, what):
-    start = time.monotonic()
-    while not done():
-        assert time.monotonic() - start < PATIENCE, f"waited in vain for {what}"
-        time.sleep(0.05)
-
-
-class Etcd:
-    """A real etcd, which can be killed and started again on what it has on disk."""
-
-    def __init__(self, folder):
-        ports = [free_port(), free_port()]
-        self.url, self.peer = (f"http://127.0.0.1:{port}" for port in ports)
-        self.folder, self.http, self.process = folder, httpx.Client(base_url=self.url, trust_env=False, timeout=30), None
-        self.program = shutil.which("etcd")
-        assert self.program, "etcd is missing: cargo xtask setup"
-
-    def start(self):
-        addresses = {"listen-client": self.url, "advertise-client": self.url, "listen-peer": self.peer, "initial-advertise-peer": self.peer}
-        flags = [f"--{name}-urls={url}" for name, url in addresses.items()]
-        with (self.folder / "log").open("ab") as log:
-            command = [self.program, f"--data-dir={self.folder}/data", f"--initial-cluster=default={self.peer}", *flags]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_for(self.is_up, "etcd")
-        return self
-
-    def is_up(self):
-        with contextlib.suppress(httpx.HTTPError):
-            return self.http.post("/v3/kv/range", json={"key": "YQ=="}).status_code == 200
-
-    def kill(self):
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+class Store(Etcd):
+    """An etcd, asked and told."""
 
     def ask(self, path, **question):
         return self.http.post(path, json=question).raise_for_status().json()
@@ -355,12 +322,6 @@ class Etcd:
 
 def b64(text):
     return b64encode(text.encode()).decode()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Writers:
@@ -388,7 +349,7 @@ class Writers:
 
 
 def test_a_real_etcd(followers, tmp_path):
-    etcd = Etcd(tmp_path).start()
+    etcd = Store(tmp_path).start()
     try:
         writers = Writers(etcd)
         for number in range(1, 9):

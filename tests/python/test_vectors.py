@@ -5,7 +5,7 @@ from pathlib import Path
 
 import callboard
 import pytest
-from callboard import Balancer, Query, Registry
+from callboard import Balancer, Query, Registry, Store
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LIVES = Path(__file__).parents[2] / "target/lives"
@@ -78,6 +78,7 @@ class Host:
         self.registry = Registry(**self.config)
         self.kept, self.snapshots, self.waits, self.watches, self.balancers = {}, {}, {}, {}, {}
         self.feeds = {}
+        self.entries, self.store, self.file, self.journal = {}, Store(), b"", Store()
 
     def resolve(self, value):
         if isinstance(value, list):
@@ -178,6 +179,42 @@ class Host:
         snapshot = self.registry.snapshot()
         self.snapshots[keep or "snapshot"] = snapshot
         return {"bytes": len(snapshot)}
+
+    def do_store(self, args, keep, now):
+        writes = self.store.writes(self.registry)
+        if writes is None:
+            return {}
+        if "fails" not in args:
+            if writes.whole:
+                self.entries.clear()
+            for key, value in writes.entries:
+                if value is None:
+                    self.entries.pop(key, None)
+                else:
+                    self.entries[key] = value
+            self.store.written()
+        entries = [{"key": key} if value is None else {"key": key, "value": value} for key, value in writes.entries]
+        return {"whole": writes.whole, "writes": entries}
+
+    def do_load(self, args, keep, now):
+        entries = self.entries | {entry["key"]: entry["value"] for entry in args.get("entries", [])}
+        self.registry = Registry.load(entries.items(), now=now, **args.get("config", self.config))
+        return self.registry.position.to_dict()
+
+    def do_journal(self, args, keep, now):
+        frame = self.journal.frame(self.registry)
+        if frame is None:
+            return {}
+        self.file = frame.bytes if frame.replace else self.file + frame.bytes
+        self.journal.written()
+        return {"replace": frame.replace, "bytes": len(frame.bytes)}
+
+    def do_recover(self, args, keep, now):
+        file = bytearray(self.file[: len(self.file) - args.get("cut", 0)])
+        if "flip" in args:
+            file[args["flip"] // 8] ^= 1 << args["flip"] % 8
+        self.registry, torn = Registry.recover(bytes(file), now=now, **args.get("config", self.config))
+        return {**self.registry.position.to_dict(), "torn": torn}
 
     def do_restore(self, args, keep, now):
         if "hex" in args:

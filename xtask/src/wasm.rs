@@ -11,7 +11,7 @@ use crate::setup::{Part, node};
 use crate::{Result, sh, ui};
 
 /// Name of the module and cargo features of its crate.
-const MODULES: [(&str, &str); 2] = [("core", ""), ("full", "formats,serve")];
+const MODULES: [(&str, &str); 2] = [("core", ""), ("full", "formats,serve,store")];
 
 pub fn command(_: &[String]) -> Result {
     let (compiler, _) = wasm_target::ensure()?;

@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Feed, Pick, Query, Registry, Server, Wait, codes, decode, encode, is_repeatable, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Server, Store, Wait, codes, decode, encode, is_heartbeat, is_repeatable, now
 from ._types import (
     Admin,
     Advanced,
@@ -25,6 +25,7 @@ from ._types import (
     Endpoint,
     Event,
     Fed,
+    Frame,
     Instance,
     Locality,
     Next,
@@ -33,6 +34,7 @@ from ._types import (
     Registered,
     Response,
     Skipped,
+    Writes,
 )
 from ._watch import Watch, respond
 
@@ -52,6 +54,7 @@ __all__ = [
     "Event",
     "Fed",
     "Feed",
+    "Frame",
     "Instance",
     "InvalidError",
     "LimitError",
@@ -67,14 +70,17 @@ __all__ = [
     "Response",
     "Server",
     "Skipped",
+    "Store",
     "UnavailableError",
     "UsageError",
     "Wait",
     "Watch",
+    "Writes",
     "__version__",
     "codes",
     "decode",
     "encode",
+    "is_heartbeat",
     "is_repeatable",
     "now",
     "respond",

@@ -5,11 +5,11 @@ from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, TypeAlias
 
-from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response
+from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Frame, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response, Writes
 from ._watch import Watch
 from .policy import Policy
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_repeatable", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now"]
 
 __VERSION__: Final[str]
 
@@ -23,6 +23,9 @@ _OutcomeKind: TypeAlias = Literal["success", "error", "gateway", "connect", "tim
 
 def codes() -> dict[str, str]:
     """Every error code with the name of the exception class that carries it."""
+
+def is_heartbeat(method: str, path: str, query: str = "") -> bool:
+    """Whether a request only says that somebody is still there. A host that stores what it acknowledges need not wait for that with these."""
 
 def is_repeatable(method: str, *, kind: _OutcomeKind | None = None, status: int | None = None) -> bool:
     """Whether a call by an HTTP method that ended so may be made again, by another instance: the method is one that may be done twice, and
@@ -179,6 +182,52 @@ class Registry:
         max_overrides: int = 100000,
     ) -> Registry:
         """The registry of a snapshot, in a new epoch. Leases start anew at `now`."""
+
+    @staticmethod
+    def load(
+        entries: Iterable[tuple[str, str | bytes]],
+        *,
+        now: int | None = None,
+        seed: int | None = None,
+        epoch: int | None = None,
+        timer_slack: float = 1,
+        eviction_interval: float = 1,
+        protection_limit: float = 600,
+        eviction_percent: int = 15,
+        renewal_percent: int = 85,
+        confirm_repeats: int = 3,
+        confirm_after: float = 10,
+        log_capacity: int = 16384,
+        allow_local_addresses: bool = False,
+        max_instances: int = 1000000,
+        max_services: int = 100000,
+        max_instances_per_service: int = 100000,
+        max_overrides: int = 100000,
+    ) -> Registry:
+        """The registry of all entries of a store, in a new epoch. Leases start anew at `now`."""
+
+    @staticmethod
+    def recover(
+        journal: bytes,
+        *,
+        now: int | None = None,
+        seed: int | None = None,
+        epoch: int | None = None,
+        timer_slack: float = 1,
+        eviction_interval: float = 1,
+        protection_limit: float = 600,
+        eviction_percent: int = 15,
+        renewal_percent: int = 85,
+        confirm_repeats: int = 3,
+        confirm_after: float = 10,
+        log_capacity: int = 16384,
+        allow_local_addresses: bool = False,
+        max_instances: int = 1000000,
+        max_services: int = 100000,
+        max_instances_per_service: int = 100000,
+        max_overrides: int = 100000,
+    ) -> tuple[Registry, int]:
+        """The registry of a journal, in a new epoch, and how many bytes of its last frame were never wholly written."""
 
     @property
     def epoch(self) -> int:
@@ -565,6 +614,25 @@ class Server:
         dns_ttl: int = 5,
         policy: Sequence[_Document] | None = None,
     ) -> Self: ...
+
+@final
+class Store:
+    """What an engine holds of a registry, and what it does not yet.
+
+    Ask `writes`, or `frame` for a file, after each change; write what it says; then call `written`, and only then acknowledge the change."""
+
+    def __new__(cls) -> Self: ...
+    def writes(self, registry: Registry) -> Writes | None:
+        """The entries to write now, if any."""
+
+    def frame(self, registry: Registry) -> Frame | None:
+        """The bytes to write to a file now, if any."""
+
+    def written(self) -> None:
+        """The last answer is written, and will be there after a power cut."""
+
+    def failed(self) -> None:
+        """Nobody knows what the engine holds now: the next answer is whole."""
 
 @final
 class Wait:

@@ -382,6 +382,25 @@ class Fed(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class Writes:
+    """What an engine has to write, at once if it can."""
+
+    whole: bool
+    """Whether these are all entries that there are: any other key goes."""
+    entries: tuple[tuple[str, str | None], ...]
+    """Keys, below whatever prefix the host puts before all of them, and values; None removes the key, whether or not it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Bytes for a file."""
+
+    replace: bool
+    """Whether they take the place of the file: write them beside it, make that durable, rename. Otherwise append them."""
+    bytes: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """A response of the HTTP API."""
 

@@ -2,6 +2,7 @@
 
 mod balance;
 mod registry;
+mod store;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub struct Host {
     balancers: BTreeMap<String, Balancer>,
     waits: BTreeMap<String, (Server, Wait)>,
     feeds: BTreeMap<String, Feed>,
+    engine: store::Engine,
 }
 
 impl Host {
@@ -39,6 +41,7 @@ impl Host {
             balancers: BTreeMap::new(),
             waits: BTreeMap::new(),
             feeds: BTreeMap::new(),
+            engine: store::Engine::default(),
         })
     }
 
@@ -72,6 +75,7 @@ impl Host {
                 self.balance(verb, args, now)
             }
             "decode" | "encode" | "feed" | "follow" | "push" | "lost" | "dns" | "request" | "resume" => self.wire(verb, args, keep, now),
+            "store" | "load" | "journal" | "recover" => self.on_store(verb, args, now),
             _ => self.on_registry(verb, args, keep, now),
         }
     }

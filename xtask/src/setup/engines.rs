@@ -1,4 +1,4 @@
-//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, an etcd, a ZooKeeper.
+//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, an etcd, a Redis, a ZooKeeper.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,8 +7,13 @@ use super::{Ready, apt};
 use crate::{Result, sh};
 
 /// Each program, and the Debian package that has it.
-const ENGINES: [(&str, &str); 4] =
-    [("dnsmasq", "dnsmasq-base"), ("dig", "bind9-dnsutils"), ("etcd", "etcd-server"), ("zkServer.sh", "zookeeper")];
+const ENGINES: [(&str, &str); 5] = [
+    ("dnsmasq", "dnsmasq-base"),
+    ("dig", "bind9-dnsutils"),
+    ("etcd", "etcd-server"),
+    ("redis-server", "redis-server"),
+    ("zkServer.sh", "zookeeper"),
+];
 
 /// The programs, installed from Debian where they are missing.
 pub fn ensure() -> Result<Ready> {

@@ -150,6 +150,8 @@ pub const SUITES: &[Suite] = &[
                     "tests/python/test_followers.py",
                     "--ignore",
                     "tests/python/test_hosts.py",
+                    "--ignore",
+                    "tests/python/test_stores.py",
                 ],
             )
         },
@@ -169,6 +171,14 @@ pub const SUITES: &[Suite] = &[
         format: Format::Pytest,
         needs: HOSTS,
         command: || venv("pytest", &["--quiet", "tests/python/test_hosts.py"]),
+        skip: never,
+    },
+    Suite {
+        name: "stores",
+        what: "registries kept in files, SQLite, Redis and etcd: kills, stops, spoilt files",
+        format: Format::Pytest,
+        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
+        command: || venv("pytest", &["--quiet", "tests/python/test_stores.py"]),
         skip: never,
     },
     Suite {
