@@ -42,6 +42,12 @@ impl Registry {
         self.store.registration(slot)
     }
 
+    /// The registrations of all records of no other source, in every namespace, in order of their names.
+    pub(crate) fn locals(&self) -> impl Iterator<Item = Registration> {
+        let slots = self.store.services.list(None).flat_map(|(_, service)| &service.members);
+        slots.filter(|slot| self.store.source(**slot) == LOCAL).filter_map(|slot| self.store.registration(*slot))
+    }
+
     /// The operator's word about a name.
     pub(crate) fn admin(&self, key: &Key) -> Option<&Override> {
         self.overrides.get(&key.namespace, &key.service, &key.id)

@@ -9,7 +9,6 @@ use super::Write;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{Override, Registration};
-use crate::query::{HealthFilter, Query};
 use crate::registry::{Config, Key, Op, Put, Registry};
 use crate::time::{Timestamp, secs};
 use crate::value::{Fields, Value};
@@ -34,11 +33,8 @@ pub(super) fn writes(registry: &Registry, keys: Option<&BTreeSet<Key>>) -> Vec<W
             }
         }
         None => {
-            let everything = registry.query(&Query::everything().health(HealthFilter::Any));
-            for handle in everything.handles {
-                if let Some(own) = registry.local(handle) {
-                    writes.push(Write { key: spell(INSTANCES, &Key::of(&own)), value: Some(text(&own.to_value())) });
-                }
+            for own in registry.locals() {
+                writes.push(Write { key: spell(INSTANCES, &Key::of(&own)), value: Some(text(&own.to_value())) });
             }
             for ([namespace, service, id], own) in registry.admins() {
                 let key = Key::new(namespace, service, id);

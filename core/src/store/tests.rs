@@ -51,14 +51,15 @@ fn take(engine: &mut BTreeMap<String, String>, writes: Writes) {
 fn live(registry: &mut Registry, step: u64) {
     let now = Timestamp::from_secs(step);
     let id = format!("b/{}", step % 7);
+    let namespace = if step.is_multiple_of(3) { "default" } else { "dev" };
     let drain = Override { state: AdminState::Draining, until: Some(Timestamp::from_secs(step + 40)), reason: "deploy=1".into() };
     let _ = match step % 11 {
-        0..5 => registry.register(&provider(&id), Put::default(), now).map(drop),
-        5 => registry.renew("default", "billing", &id, step, now).map(drop),
-        6 => registry.deregister("default", "billing", &id, None, now).map(drop),
-        7 => registry.set_admin("default", "billing", &id, Some(drain), now).map(drop),
-        8 => registry.set_admin("default", "billing", &id, None, now).map(drop),
-        9 => registry.set_health("default", "billing", &id, crate::model::Health::Degraded, None, now).map(drop),
+        0..5 => registry.register(&provider(&id).namespace(namespace), Put::default(), now).map(drop),
+        5 => registry.renew(namespace, "billing", &id, step, now).map(drop),
+        6 => registry.deregister(namespace, "billing", &id, None, now).map(drop),
+        7 => registry.set_admin(namespace, "billing", &id, Some(drain), now).map(drop),
+        8 => registry.set_admin(namespace, "billing", &id, None, now).map(drop),
+        9 => registry.set_health(namespace, "billing", &id, crate::model::Health::Degraded, None, now).map(drop),
         _ => {
             registry.advance(Timestamp::from_secs(step + 1));
             Ok(())

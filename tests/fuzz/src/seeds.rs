@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use callboard::formats::Format;
+use callboard::store::Store;
 use callboard::{Timestamp, Value};
 use callboard_tests::dice::Dice;
 use callboard_tests::document::unhex;
@@ -77,8 +78,9 @@ fn gather() -> BTreeMap<String, Vec<Vec<u8>>> {
             if !requests.is_empty() {
                 add("rest", requests.join(&b'\x1e'));
             }
-            if let Some(snapshot) = snapshot(case, steps) {
+            if let Some((snapshot, journal)) = kept(case, steps) {
                 add("restore", snapshot);
+                add("journal", journal);
             }
         }
     }
@@ -108,17 +110,25 @@ fn request(args: &Value) -> Vec<u8> {
     [line.into_bytes(), body(args).unwrap_or_default()].concat()
 }
 
-/// The snapshot of a registry after what a case writes into it.
-fn snapshot(case: &Value, steps: &[Value]) -> Option<Vec<u8>> {
+/// The snapshot of a registry after what a case writes into it, and the journal of how it came to that.
+fn kept(case: &Value, steps: &[Value]) -> Option<(Vec<u8>, Vec<u8>)> {
     const WRITES: &[&str] = &["register", "set_admin", "set_health", "apply", "reconcile", "advance"];
     let mut host = Host::new(&case.get("config").cloned().unwrap_or(Value::Map(Vec::new()))).ok()?;
+    let (mut store, mut journal) = (Store::new(), Vec::new());
     let mut now = 0;
     for step in steps {
         now = step.get("at").and_then(Value::as_u64).filter(|at| Timestamp::from_micros(*at).is_ok()).unwrap_or(now);
         let verb = step.get("do").and_then(Value::as_str).unwrap_or_default();
         if let (true, Some(args)) = (WRITES.contains(&verb), step.get("args")) {
             let _ = host.perform(verb, args, None, now);
+            if let Some(frame) = store.frame(host.registry()) {
+                if frame.replace {
+                    journal.clear();
+                }
+                journal.extend(frame.bytes);
+                store.written();
+            }
         }
     }
-    (!host.registry().is_empty()).then(|| host.registry().snapshot())
+    (!host.registry().is_empty()).then(|| (host.registry().snapshot(), journal))
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod formats;
+mod journals;
 mod names;
 mod requests;
 mod snapshots;
@@ -22,6 +23,7 @@ pub enum Target {
 const OTHERS: &[Target] = &[
     Target::Other("calls", calls::run),
     Target::Other("dns-server", names::run),
+    Target::Other("journal", journals::run),
     Target::Other("policy", texts::policy),
     Target::Other("rest", requests::run),
     Target::Other("restore", snapshots::run),
