@@ -1,26 +1,22 @@
 // A registry at the edge: a Durable Object that speaks callboard's HTTP API and those of Consul, Eureka and Nacos.
 //
-// The object keeps a snapshot in its storage: a change is acknowledged when the snapshot that holds it is there. Renewals write nothing; when the object
-// is started again, leases begin anew.
+// The object keeps an entry in its storage for each instance and each override: a change is acknowledged when it is there, and costs what it changes. Renewals
+// write nothing; when the object is started again, leases begin anew.
 import { DurableObject } from "cloudflare:workers";
-import { Registry, Server } from "callboard/full";
+import { Registry, Server, Store } from "callboard/full";
 
-const PIECE = 100_000; // bytes of one value; 128 KiB is the most
+const AT_ONCE = 128; // keys that a call of the storage takes
 const server = new Server();
 
 export class Board extends DurableObject {
   #registry;
-  #saved = -1;
+  #store = new Store();
+  #saved = Promise.resolve();
 
   constructor(state, env) {
     super(state, env);
     state.blockConcurrencyWhile(async () => {
-      const pieces = (await state.storage.get("pieces")) ?? 0;
-      const names = Array.from({ length: pieces }, (_, at) => `piece:${at}`);
-      const stored = names.length > 0 ? await state.storage.get(names) : new Map();
-      const snapshot = new Uint8Array(await new Blob(names.map((name) => stored.get(name))).arrayBuffer());
-      this.#registry = pieces > 0 ? Registry.restore(snapshot) : new Registry();
-      this.#saved = this.#registry.edition;
+      this.#registry = Registry.load(await state.storage.list());
     });
   }
 
@@ -36,20 +32,33 @@ export class Board extends DurableObject {
     await this.#save();
   }
 
-  async #save() {
+  /** One after the other: whoever comes meanwhile finds what the one before has left. */
+  #save() {
+    const saved = this.#saved.then(() => this.#keep());
+    this.#saved = saved.catch(() => {});
+    return saved;
+  }
+
+  async #keep() {
     const { storage } = this.ctx;
-    if (this.#saved !== this.#registry.edition) {
-      const [snapshot, edition] = [this.#registry.snapshot(), this.#registry.edition];
-      const pieces = Math.ceil(snapshot.length / PIECE);
-      const values = Array.from({ length: pieces }, (_, at) => [`piece:${at}`, snapshot.slice(at * PIECE, (at + 1) * PIECE)]);
+    const due = this.#store.writes(this.#registry);
+    if (due !== undefined) {
       await storage.transaction(async (all) => {
-        for (const [name, value] of values) await all.put(name, value);
-        await all.put("pieces", pieces);
+        const known = new Set(due.writes.map(({ key }) => key));
+        const foreign = due.whole ? [...(await all.list()).keys()].filter((key) => !known.has(key)) : [];
+        const gone = [...foreign, ...due.writes.filter(({ value }) => value === undefined).map(({ key }) => key)];
+        const kept = due.writes.filter(({ value }) => value !== undefined).map(({ key, value }) => [key, value]);
+        for (const keys of pieces(gone)) await all.delete(keys);
+        for (const entries of pieces(kept)) await all.put(Object.fromEntries(entries));
       });
-      this.#saved = edition;
+      this.#store.written();
     }
     if (this.#registry.deadline !== undefined && (await storage.getAlarm()) === null) await storage.setAlarm(Date.now() + 500);
   }
+}
+
+function* pieces(list) {
+  for (let at = 0; at < list.length; at += AT_ONCE) yield list.slice(at, at + AT_ONCE);
 }
 
 export default {

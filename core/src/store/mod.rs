@@ -76,7 +76,8 @@ impl Writes {
 ///
 /// Ask [`writes`](Self::writes) or, for a file, [`frame`](Self::frame) after each change; write what it says; then call [`written`](Self::written), and only
 /// then acknowledge the change. Without that call the next answer holds the same again: repeating entries does no harm. A frame that may have been written
-/// in part must not be repeated: call [`failed`](Self::failed). The first answer is whole, and so is one after more changes than the log holds.
+/// in part must not be repeated: call [`failed`](Self::failed). One answer at a time: `written` speaks of the last one, so a host whose writes could overlap
+/// lets them wait for each other. The first answer is whole, and so is one after more changes than the log holds.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     held: Option<Mark>,
