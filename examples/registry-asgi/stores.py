@@ -38,7 +38,8 @@ class File:
                 os.fsync(folder)
                 os.close(folder)
             else:
-                self.write(self.path, "ab", frame.bytes)
+                # Not created: without the frames before it, this one is worth nothing.
+                self.write(self.path, "r+b", frame.bytes)
         except OSError:
             # Half of it may be there: the next frame replaces the file.
             self.store.failed()
@@ -47,6 +48,7 @@ class File:
 
     def write(self, path, mode, data):
         with path.open(mode) as file:
+            file.seek(0, os.SEEK_END)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

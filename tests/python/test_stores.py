@@ -98,6 +98,18 @@ def test_a_disk_that_is_full_is_made_good_later(tmp_path, monkeypatch):
     assert len(stores.File(engine.path).recover()) == 2
 
 
+def test_a_file_that_is_taken_away_is_written_whole(tmp_path):
+    engine, registry = stores.File(tmp_path / "registry"), Registry()
+    registry.register("web", "w1")
+    engine.keep(registry)
+    engine.path.unlink()
+    registry.register("web", "w2")
+    with pytest.raises(FileNotFoundError):
+        engine.keep(registry)
+    engine.keep(registry)
+    assert len(stores.File(engine.path).recover()) == 2
+
+
 @pytest.fixture(params=["redis", "etcd"])
 def server(request, tmp_path):
     engine = {"redis": Redis, "etcd": Etcd}[request.param](tmp_path)

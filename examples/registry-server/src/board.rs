@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use callboard::Timestamp;
 use callboard::registry::{Config, Registry};
 use callboard::serve::{Reply, Request, Response, Server};
+use callboard::store::Store;
+use callboard::store::journal::recover;
 use tokio::sync::{Notify, watch};
 
 use crate::disk;
@@ -33,7 +35,7 @@ pub struct Board {
     closed: watch::Sender<bool>,
 }
 
-/// A snapshot that was written, or was to be.
+/// A frame that was written, or was to be.
 #[derive(Clone, Default)]
 struct Write {
     /// The last change that it holds.
@@ -48,7 +50,7 @@ impl Board {
         let config = Config { seed: getrandom::u64()?, epoch: u64::try_from(epoch)?, ..Config::default() };
         let saved = file.as_deref().map(disk::read).transpose()?.flatten();
         let registry = match saved {
-            Some(bytes) => Registry::restore(&bytes, config, Timestamp::ZERO)?,
+            Some(bytes) => recover(&bytes, config, Timestamp::ZERO)?.registry,
             None => Registry::new(config)?,
         };
         let revision = registry.revision();
@@ -58,7 +60,7 @@ impl Board {
             started: Instant::now(),
             file,
             revision: watch::Sender::new(revision),
-            // What was restored is on the disk; an empty board need not be.
+            // What was recovered is on the disk; an empty board need not be.
             asked: watch::Sender::new(0),
             tried: watch::Sender::new(Write::default()),
             deadline: Notify::new(),
@@ -134,25 +136,31 @@ impl Board {
         }
     }
 
-    /// Writes a snapshot whenever there is a change to write, until [`close`](Self::close); changes that come meanwhile share the next one.
+    /// Writes a frame whenever there is a change to write, until [`close`](Self::close); changes that come meanwhile share the next one.
     pub async fn keep_on_disk(self: Arc<Self>) -> Result<(), Error> {
         let Some(file) = self.file.clone() else { return Ok(()) };
         let (mut changes, mut closed) = (self.asked.subscribe(), self.closed.subscribe());
+        let mut store = Store::new();
         loop {
             let over = *closed.borrow_and_update();
-            let (asked, bytes) = {
+            let (asked, frame) = {
                 let registry = self.lock();
-                (*changes.borrow_and_update(), registry.snapshot())
+                (*changes.borrow_and_update(), store.frame(&registry))
             };
             let target = file.clone();
-            let failure = match tokio::task::spawn_blocking(move || disk::write(&target, &bytes)).await {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(format!("the snapshot could not be written: {error}")),
-                Err(error) => Some(format!("the snapshot could not be written: {error}")),
+            let written = tokio::task::spawn_blocking(move || frame.map_or(Ok(()), |frame| disk::write(&target, &frame))).await;
+            let failure = match written.unwrap_or_else(|error| Err(error.into())) {
+                Ok(()) => {
+                    store.written();
+                    None
+                }
+                Err(error) => {
+                    // Half of it may be there.
+                    store.failed();
+                    eprintln!("registry-server: the journal could not be written: {error}");
+                    Some(format!("the journal could not be written: {error}"))
+                }
             };
-            if let Some(failure) = &failure {
-                eprintln!("registry-server: {failure}");
-            }
             let failed = failure.clone();
             self.tried.send_replace(Write { asked, failure });
             if over {

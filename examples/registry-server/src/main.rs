@@ -1,13 +1,12 @@
 //! A registry server: callboard's HTTP API and those of Consul, Eureka and Nacos on axum, and DNS beside them.
 //!
 //! ```text
-//! registry-server [--listen 127.0.0.1:7400] [--dns 127.0.0.1:8600] [--domain callboard] [--snapshot FILE]
+//! registry-server [--listen 127.0.0.1:7400] [--dns 127.0.0.1:8600] [--domain callboard] [--journal FILE]
 //! ```
 //! Everything that is decided is decided by the core; this program brings the socket, the clock, the disk and the entropy.
-//! With `--snapshot`, a change is acknowledged only after a snapshot that holds it is on the disk: no registration that
-//! was acknowledged is lost. Changes that come while one is being written share the next one. Renewals are not
-//! written, save for a newer incarnation, for which they do not wait; after a restart every lease begins anew. When the disk fails, changes are answered 503 and stay in memory, reads and renewals go on,
-//! and the write is tried again every second.
+//! With `--journal`, a change is acknowledged only when a frame that holds it is on the disk: no registration that was acknowledged is lost. Changes that come
+//! while one is being written share the next one. Renewals are not written, save for a newer incarnation, for which they do not wait; after a restart every lease
+//! begins anew. When the disk fails, changes are answered 503 and stay in memory, reads and renewals go on, and the write is tried again every second.
 
 mod board;
 mod disk;
@@ -34,7 +33,7 @@ struct Arguments {
     listen: String,
     dns: Option<String>,
     server: Server,
-    snapshot: Option<String>,
+    journal: Option<String>,
 }
 
 #[tokio::main]
@@ -50,7 +49,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let arguments = arguments()?;
-    let board = Arc::new(Board::open(arguments.snapshot.map(Into::into), arguments.server)?);
+    let board = Arc::new(Board::open(arguments.journal.map(Into::into), arguments.server)?);
     // Before anybody can know that we run: a signal must never find the default action, which is to die.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(&arguments.listen).await?;
@@ -96,7 +95,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments { listen: "127.0.0.1:7400".into(), dns: None, server: Server::default(), snapshot: None };
+    let mut arguments = Arguments { listen: "127.0.0.1:7400".into(), dns: None, server: Server::default(), journal: None };
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name} needs a value"));
@@ -107,9 +106,9 @@ fn arguments() -> Result<Arguments, String> {
                 let settings = Value::map([("domain", Value::from(value?.as_str()))]);
                 arguments.server = Server::from_value(&settings).map_err(|error| error.to_string())?;
             }
-            "--snapshot" => arguments.snapshot = Some(value?),
+            "--journal" => arguments.journal = Some(value?),
             _ => {
-                let usage = "registry-server [--listen ADDRESS:PORT] [--dns ADDRESS:PORT] [--domain NAME] [--snapshot FILE]";
+                let usage = "registry-server [--listen ADDRESS:PORT] [--dns ADDRESS:PORT] [--domain NAME] [--journal FILE]";
                 return Err(format!("unknown argument {name}; usage: {usage}"));
             }
         }

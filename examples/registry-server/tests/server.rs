@@ -15,7 +15,7 @@ struct Server {
 impl Server {
     fn start(file: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_registry-server"));
-        command.args(["--listen", "127.0.0.1:0", "--snapshot"]).arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(["--listen", "127.0.0.1:0", "--journal"]).arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -131,7 +131,7 @@ fn a_damaged_file_is_not_overwritten() {
     let file = file("damaged");
     std::fs::write(&file, b"CBRD what is this").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_registry-server"));
-    let output = command.args(["--listen", "127.0.0.1:0", "--snapshot"]).arg(&file).output().unwrap();
+    let output = command.args(["--listen", "127.0.0.1:0", "--journal"]).arg(&file).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("snapshot-corrupt"));
     assert_eq!(std::fs::read(&file).unwrap(), b"CBRD what is this");

@@ -61,7 +61,7 @@ pub fn command(args: &[String]) -> Result {
     play::finish(stage)
 }
 
-/// Where the logs, the snapshot and the recording go.
+/// Where the logs, the journal and the recording go.
 fn folder() -> PathBuf {
     sh::root().join("target/demo-run")
 }

@@ -74,7 +74,7 @@ pub fn run(stage: &mut Stage, pace: &Pace) -> Result {
     Ok(())
 }
 
-/// SIGTERM, a look at the snapshot, and the next life of the server: the registrations survive, the traffic goes on.
+/// SIGTERM, a look at the journal, and the next life of the server: the registrations survive, the traffic goes on.
 fn restart_server(stage: &mut Stage) -> Result {
     let epoch = stage.epoch;
     stage.say("the registry server is stopped with SIGTERM");
@@ -85,14 +85,14 @@ fn restart_server(stage: &mut Stage) -> Result {
             return Err(format!("the server ended with {status}:\n{}", server.log_tail()).into());
         }
     }
-    let bytes = std::fs::metadata(Stage::snapshot()).map(|file| file.len()).unwrap_or(0);
+    let bytes = std::fs::metadata(Stage::journal()).map(|file| file.len()).unwrap_or(0);
     if bytes == 0 {
-        return Err("the server wrote no snapshot".into());
+        return Err("the server wrote no journal".into());
     }
     stage.start_server()?;
     stage.run_until("the server answers in a new epoch", |stage| stage.epoch != epoch)?;
     let survivors = stage.tally.providers.values().filter(|row| row.state == "live").count();
-    stage.say(&format!("it is back in a new epoch, with {survivors} providers from a snapshot of {bytes} bytes"));
+    stage.say(&format!("it is back in a new epoch, with {survivors} providers from a journal of {bytes} bytes"));
     Ok(())
 }
 

@@ -66,14 +66,14 @@ impl Stage {
     }
 
     /// Where the server keeps the board between two lives.
-    pub fn snapshot() -> PathBuf {
-        folder().join("board.snapshot")
+    pub fn journal() -> PathBuf {
+        folder().join("board.journal")
     }
 
     /// Starts the server, on a free port at first and on the same one ever after, and waits until it answers.
     pub fn start_server(&mut self) -> Result {
         let mut command = Command::new(&self.programs.server);
-        command.args(["--listen", &self.address, "--snapshot"]).arg(Self::snapshot());
+        command.args(["--listen", &self.address, "--journal"]).arg(Self::journal());
         self.server = Some(Program::start("registry-server", &mut command, &self.events.0)?);
         let started = Instant::now();
         while self.address.ends_with(":0") || http::call("GET", &self.address, "/v1/health", None, PATIENCE).is_err() {
