@@ -7,6 +7,7 @@
 //! and otherwise when something does, at the latest after `wait` seconds.
 
 mod instances;
+mod metrics;
 mod registry;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("POST", "/v1/batch", registry::batch),
     ("GET", "/v1/snapshot", registry::snapshot),
     ("GET", "/v1/health", registry::health),
+    ("GET", "/v1/metrics", metrics::metrics),
     ("GET", "/v1/openapi.json", registry::openapi),
 ];
 
