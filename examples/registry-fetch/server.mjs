@@ -1,25 +1,47 @@
 // A registry on Node, Deno or Bun: callboard's HTTP API and those of Consul, Eureka and Nacos, in one fetch handler.
 //
 //     PORT=7400 node server.mjs
-//     deno run --allow-net --allow-env --allow-read server.mjs
+//     deno run --allow-net --allow-env --allow-read --allow-write server.mjs
 //     bun server.mjs
 //
-// Everything that is decided is decided by callboard; this file brings the socket and the clock. The registry is in memory.
+// Everything that is decided is decided by callboard; this file brings the socket and the clock. The registry is in memory; with JOURNAL=FILE a change is
+// acknowledged when it is in that file. While the disk fails, changes are answered 503 and stay in memory until it is back; reads and heartbeats go on.
 import { Readable } from "node:stream";
-import { Registry, Server } from "callboard/full";
+import { Registry, Server, isHeartbeat } from "callboard/full";
+import { Journal } from "./journal.mjs";
 
 const env = (name) => globalThis.Deno?.env.get(name) ?? globalThis.process?.env[name];
 const port = Number(env("PORT") ?? 7400);
 const hostname = env("HOST") ?? "127.0.0.1";
 
-const registry = new Registry();
+const journal = env("JOURNAL") && new Journal(env("JOURNAL"));
+const registry = journal ? journal.recover() : new Registry();
 const server = new Server();
 
 /** What any runtime calls with a request and the address of who asks. */
-const answer = (request, peer = "") => registry.respond(request, { server, peer });
+async function answer(request, peer = "") {
+  const response = await registry.respond(request, { server, peer });
+  const { pathname, search } = new URL(request.url);
+  const mustBeKept = request.method !== "GET" && !isHeartbeat(request.method, pathname, search.slice(1));
+  const problem = mustBeKept ? keep() : undefined;
+  return problem === undefined ? response : new Response(`${problem}\n`, { status: 503 });
+}
+
+/** Has the journal hold what has changed; why it could not. */
+function keep() {
+  try {
+    journal?.keep(registry);
+  } catch (error) {
+    console.error(`registry-fetch: the journal could not be written: ${error.message}`);
+    return error.message;
+  }
+}
 
 // Lets leases end when they are due, also when nobody asks; the shortest is a second.
-setInterval(() => registry.advance(), 250);
+setInterval(() => {
+  registry.advance();
+  keep();
+}, 250);
 
 const say = (at) => console.log(`registry-fetch: listening on http://${hostname}:${at}`);
 if (globalThis.Deno) {

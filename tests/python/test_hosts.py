@@ -95,7 +95,7 @@ app.mount("/registry", Board())
 """
 
 
-def started(name, scripts):
+def started(name, scripts, **env):
     server = str(scripts / "registry-fetch/server.mjs")
     deno = {"DENO_DIR": str(scripts / "deno"), "DENO_NO_UPDATE_CHECK": "1"}
     uvicorn = [sys.executable, "-m", "uvicorn", "--port", "0"]
@@ -113,12 +113,12 @@ def started(name, scripts):
             host.base = "/registry"
             return host
         case "node":
-            return Host(name, ["node", server], scripts, PORT="0")
+            return Host(name, ["node", server], scripts, PORT="0", **env)
         case "deno":
-            flags = ["run", "--no-remote", "--no-prompt", "--allow-net", "--allow-env", "--allow-read"]
-            return Host(name, [found("@deno/*/deno"), *flags, server], scripts, PORT="0", **deno)
+            flags = ["run", "--no-remote", "--no-prompt", "--allow-net", "--allow-env", "--allow-read", "--allow-write"]
+            return Host(name, [found("@deno/*/deno"), *flags, server], scripts, PORT="0", **deno, **env)
         case "bun":
-            return Host(name, [found("@oven/*/bin/bun"), "run", server], scripts, PORT="0")
+            return Host(name, [found("@oven/*/bin/bun"), "run", server], scripts, PORT="0", **env)
         case "workerd":
             return Host(name, ["node", str(scripts / "registry-worker/run.mjs")], scripts, PORT="0", STORAGE=str(scripts / "state"))
 
@@ -315,3 +315,29 @@ def test_a_durable_object_remembers(host, scripts):
         assert names == [one["id"] for one in again[0]] and len(names) == 300 and told["epoch"] > again[1]
     finally:
         host.process, host.port = other.process, other.port
+
+
+@pytest.mark.parametrize("name", ["node", "deno", "bun"])
+def test_a_journal_outlives_its_process(name, scripts, tmp_path):
+    journal = tmp_path / "folder" / "board"
+    journal.parent.mkdir()
+    host = started(name, scripts, JOURNAL=str(journal))
+    try:
+        for number in range(60):
+            assert host.request("PUT", f"/v1/instances/default/web/w{number}", json={"ttl": 60}).status_code == 201
+        host.request("DELETE", "/v1/instances/default/web/w7")
+        host.process.kill()
+        host = started(name, scripts, JOURNAL=str(journal))
+        there = {one["id"] for one in host.request("GET", "/v1/instances/default/web").json()["instances"]}
+        assert there == {f"w{number}" for number in range(60)} - {"w7"}
+        shutil.rmtree(journal.parent)
+        for _ in range(2):
+            assert host.request("PUT", "/v1/instances/default/web/late", json={}).status_code == 503
+        assert host.request("POST", "/v1/instances/default/web/w1/renew", json={}).status_code == 200
+        journal.parent.mkdir()
+        assert host.request("PUT", "/v1/instances/default/web/late", json={}).status_code < 300
+        host.process.kill()
+        host = started(name, scripts, JOURNAL=str(journal))
+        assert len(host.request("GET", "/v1/instances/default/web").json()["instances"]) == 60
+    finally:
+        host.stop()
