@@ -1,11 +1,11 @@
 //! Entries: what of a registry stands under which key.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
-use super::Write;
+use super::{Changed, Write};
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{Override, Registration};
@@ -19,15 +19,15 @@ const REGISTRY: &str = "registry";
 const INSTANCES: &str = "instances";
 const OVERRIDES: &str = "overrides";
 
-/// The entries of these records and overrides, or of all.
-pub(super) fn writes(registry: &Registry, keys: Option<&BTreeSet<Key>>) -> Vec<Write> {
+/// The entries of what changed, or of everything.
+pub(super) fn writes(registry: &Registry, changed: Option<&Changed>) -> Vec<Write> {
     let mut writes = Vec::new();
-    match keys {
-        Some(keys) => {
-            for key in keys {
+    match changed {
+        Some(Changed { records, overrides }) => {
+            for key in records {
                 writes.push(Write { key: spell(INSTANCES, key), value: instance(registry, key) });
             }
-            for key in keys {
+            for key in overrides {
                 let own = registry.admin(key).map(|own| admin(own, registry.now()));
                 writes.push(Write { key: spell(OVERRIDES, key), value: own });
             }

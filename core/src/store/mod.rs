@@ -102,8 +102,8 @@ impl Store {
         if self.asked == self.held {
             return None;
         }
-        let keys = self.held.and_then(|held| changed(registry, held));
-        Some(Writes { whole: keys.is_none(), writes: entry::writes(registry, keys.as_ref()) })
+        let changed = self.held.and_then(|held| changed(registry, held));
+        Some(Writes { whole: changed.is_none(), writes: entry::writes(registry, changed.as_ref()) })
     }
 
     /// What has to be written to a file now, if anything. When what was appended outgrows what the file began with, and 64 KiB, the file is replaced.
@@ -137,13 +137,21 @@ impl Store {
     }
 }
 
-/// The records and overrides that may be others than they were; none when that cannot be told.
-fn changed(registry: &Registry, held: Mark) -> Option<BTreeSet<Key>> {
+/// What may be other than it was.
+struct Changed {
+    records: BTreeSet<Key>,
+    overrides: BTreeSet<Key>,
+}
+
+/// What changed since then; none when that cannot be told.
+fn changed(registry: &Registry, held: Mark) -> Option<Changed> {
     let position = Position { epoch: held.epoch, revision: held.revision };
     let Changes::Events { events, .. } = registry.changes(position) else { return None };
-    let mut keys: BTreeSet<Key> = registry.touched_since(held.edition.checked_sub(held.revision)?)?.cloned().collect();
+    // An override is touched whenever it changes, whether or not there is a record that makes a revision of it.
+    let overrides: BTreeSet<Key> = registry.touched_since(held.edition.checked_sub(held.revision)?)?.cloned().collect();
+    let mut records = overrides.clone();
     // What a lease does is not written, nor what another source says.
     let ours = events.into_iter().filter(|change| !matches!(change.cause, Cause::Lease | Cause::Reconcile));
-    keys.extend(ours.map(|change| Key::new(&*change.namespace, &*change.service, change.id)));
-    Some(keys)
+    records.extend(ours.map(|change| Key::new(&*change.namespace, &*change.service, change.id)));
+    Some(Changed { records, overrides })
 }
