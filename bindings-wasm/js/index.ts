@@ -1,6 +1,8 @@
 // What `import ... from "callboard"` gives.
 export { Balancer, Pick, isRepeatable } from "./balancer.ts";
 export { limits } from "./document.ts";
+export { createFetch } from "./fetch.ts";
+export type { FetchOptions } from "./fetch.ts";
 export {
   CallboardError, ConflictError, DataError, InvalidError, LimitError, NotFoundError, UnavailableError, UsageError, codes,
 } from "./errors.ts";
