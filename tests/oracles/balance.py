@@ -155,6 +155,22 @@ class LeastRequest:
         return one
 
 
+class WithReplacement(LeastRequest):
+    """Envoy's and gRPC's draw: one may be drawn twice."""
+
+    def __init__(self, hosts, seed, choices=2):
+        super().__init__(hosts, seed)
+        self.choices = choices
+
+    def choose(self, exclude):
+        best = self.draws.pick(exclude)
+        for _ in range(self.choices - 1):
+            other = self.draws.pick(exclude)
+            if other != best:
+                best = self.better(best, other)
+        return best
+
+
 class Rendezvous:
     """Thaler and Ravishankar (1998), weighted by -ln(u) / weight; the hash is XXH3-64 of the two hashes."""
 
@@ -389,6 +405,21 @@ def least_request():
     busy = [pick(two.pick(["b"]), exclude=["b"]) for _ in range(10)]
     cases.append({"name": "envoy: of two, always the idle one", "steps": [
         *register({"a": 1, "b": 1}), balancer("least-request", 2), *busy, counted(["b"] * 500, **DONE)]})
+    # With replacement the busiest wins against itself; the shares are those of least_request_lb_simulation_test.cc and of #20420.
+    for name, open_, choices, shares in [
+            ("none is busy", [0, 0, 0], 2, [1 / 3] * 3), ("one of three is busy", [10, 0, 0], 2, [1 / 9, 4 / 9, 4 / 9]), ("one of two is busy", [10, 0], 2, [1 / 4, 3 / 4]),
+            ("one of four is idle", [0, 1, 1, 1], 2, [7 / 16, 3 / 16, 3 / 16, 3 / 16]), ("one of thirty is idle, thirty are drawn", [0] + [1] * 29, 30, [1 - (29 / 30) ** 30])]:
+        hosts = {f"b{i:02}": 1000 for i in range(len(open_))}
+        model, ids = WithReplacement(hosts, 7, choices), []
+        model.open = dict(zip(hosts, open_))
+        for _ in range(10_000):
+            ids.append(model.pick())
+            model.open[ids[-1]] -= 1
+        # Envoy's tolerance.
+        assert all(abs(ids.count(host) / len(ids) - share) < 0.01 for host, share in zip(hosts, shares))
+        policy = {"preset": "envoy.least-request", "sticky": {}, **({} if choices == 2 else {"pick": {"kind": "sample", "choices": choices, "distinct": False}})}
+        busy = [pick(host, prefer=[host]) for host, count in model.open.items() for _ in range(count)]
+        cases.append({"name": f"envoy: with replacement, {name}", "steps": [*register(dict.fromkeys(hosts, 1)), balancer(policy, 7), *busy, counted(ids, **DONE)]})
     return "least-request", "The power of two choices over distinct hosts.", \
         "Probabilities: Envoy least_request_lb_simulation_test.cc and envoyproxy/envoy#20420 (drawn without replacement). " \
         "Sequences: python tests/oracles/balance.py: xoshiro256++ and SplitMix64 as published, the rule of core/src/balance/policy/sample.rs.", cases

@@ -10,7 +10,8 @@ from fractions import Fraction
 
 import xxhash
 
-from balance import Rendezvous, balancer, pick, refused, register, write
+from balance import Rendezvous, balancer, pick, picks, refused, register, write
+from order import Edf
 
 # callboard's: a key chooses its pool by XXH3-64 under this seed, so that the pool tells nothing of the choice in it.
 STREAM = int.from_bytes(b"levels", "big")
@@ -53,7 +54,7 @@ def first_of(pool, levels):
     if kind == "h":
         return f"l{level}-h0"
     if kind == "d":
-        return f"l{level}-d{healthy}"
+        return min(f"l{level}-d{place}" for place in range(healthy, healthy + degraded))
     # In a panic: d sorts before h before u.
     return f"l{level}-d{healthy}" if degraded else f"l{level}-h0" if healthy else f"l{level}-u0"
 
@@ -95,7 +96,16 @@ def priorities():
         ("50, 50, 100", [(2, 1, 0, 0), (2, 1, 0, 0), (1, 1, 0, 0)], [70, 30, 0], [0, 0, 0], ""),
         ("25, 100, 100", [(4, 1, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0)], [35, 65, 0], [0, 0, 0], ""),
         ("25, 25, 100", [(4, 1, 0, 0), (4, 1, 0, 0), (1, 1, 0, 0)], [35, 35, 30], [0, 0, 0], ""),
+        ("100, 100, 100", [(1, 1, 0, 0), (1, 1, 0, 0), (1, 1, 0, 0)], [100, 0, 0], [0, 0, 0], ""),
+        ("71, 71", [(100, 71, 0, 0), (100, 71, 0, 0)], [99, 1], [0, 0], ""),
+        ("71, 71, 100", [(100, 71, 0, 0), (100, 71, 0, 0), (1, 1, 0, 0)], [99, 1, 0], [0, 0, 0], ""),
         ("71 well and 29 degraded", [(100, 71, 29, 0)], [99], [1], ""),
+        ("25 well and 65 degraded", [(20, 5, 13, 0)], [35], [65], ""),
+        ("71 well and none degraded", [(100, 71, 0, 0)], [100], [0], ""),
+        ("5 well and none degraded", [(20, 1, 0, 0)], [100], [0], "0"),
+        # Two rows of the documentation are not what Envoy's code does: they say 7 and 93, and 36, 36 and 28.
+        ("5, 65", [(20, 1, 0, 0), (20, 13, 0, 0)], [8, 92], [0, 0], "0"),
+        ("25, 25, 20", [(20, 5, 0, 0), (20, 5, 0, 0), (20, 4, 0, 0)], [34, 33, 33], [0, 0, 0], "012"),
     ]
     cases = []
     for name, levels, healthy, degraded, panics in rows:
@@ -150,6 +160,19 @@ def nearest(clients, instances, least=6):
     return {zone: share for zone, share in sorted(shares.items()) if share}
 
 
+def exact(clients, instances):
+    """The same without Envoy's rounding to ten thousandths."""
+    part = lambda sizes, zone: Fraction(sizes.get(zone, 0), sum(sizes.values()))
+    here = next(iter(clients))
+    if part(instances, here) >= part(clients, here):
+        return {here: Fraction(1)}
+    stay = part(instances, here) / part(clients, here)
+    room = {zone: max(Fraction(0), part(instances, zone) - part(clients, zone)) for zone in instances}
+    shares = {zone: (1 - stay) * room[zone] / sum(room.values()) for zone in instances}
+    shares[here] += stay
+    return {zone: share for zone, share in sorted(shares.items()) if share}
+
+
 def zones():
     cases = []
     def case(name, settings, clients, instances, shares):
@@ -171,8 +194,30 @@ def zones():
     case("the local zone is forced", {"local": "a", "force_local": 2}, {"a": 9, "b": 1}, {"a": 2, "b": 9}, {"a": Fraction(1)})
     case("no local zone", {}, {}, {"a": 2, "b": 9}, {"a": Fraction(2), "b": Fraction(9)})
     case("envoy: weights of localities", {"mode": "weights", "weights": {"a": 1, "b": 2}}, {}, {"a": 3, "b": 3}, {"a": Fraction(1), "b": Fraction(2)})
-    # The table of Envoy's documentation: 26 % for half of a zone, 33 for 70 %, 15 for 25 %, none for none.
-    for name, well, count in [("half", 2, 4), ("70 %", 7, 10), ("a quarter", 1, 4), ("nothing", 0, 1)]:
+    # load_balancer_simulation_test.cc: clients in three zones, and instances that are well and that are there. All clients together load all alike.
+    for clients, well, there in [((1, 1, 1), (3, 3, 3), (3, 3, 3)), ((1, 1, 1), (2, 5, 5), (2, 5, 5)), ((1, 1, 1), (5, 5, 6), (5, 5, 6)), ((1, 1, 1), (10, 8, 8), (10, 10, 10)),
+                                 ((20, 20, 21), (4, 5, 5), (4, 5, 5)), ((3, 2, 5), (4, 5, 5), (4, 5, 5)), ((3, 2, 5), (3, 4, 5), (3, 4, 5))]:
+        steps, load = [], dict.fromkeys("abc", Fraction(0))
+        for zone, good, all_ in zip("abc", well, there):
+            steps += [instance(f"{zone}{place}", locality={"zone": zone}, **({} if place < good else {"health": "unhealthy"})) for place in range(all_)]
+        for zone, count in zip("abc", clients):
+            order = [zone, *"abc".replace(zone, "")]
+            shares = exact({z: clients["abc".index(z)] for z in order}, {z: well["abc".index(z)] for z in "abc"})
+            for other, share in shares.items():
+                load[other] += count * share
+            policy = {"preset": "first", "localities": {"local": zone, "peers": dict(zip("abc", clients))}}
+            steps.append({"do": "balancer", "args": {"query": {"service": "s"}, "policy": policy, "balancer": zone}})
+            steps += [pick(f"{drawn(key, shares)}0", key=key, balancer=zone) for key in KEYS[:15]]
+        assert all(load[zone] / good == Fraction(sum(clients), sum(well)) for zone, good in zip("abc", well))
+        cases.append({"name": f"envoy: clients {clients}, instances {well} of {there}", "steps": steps})
+    # LowPrecisionForDistribution: Envoy counts in ten thousandths, finds no room left in b, and spreads what is left; here it is b's.
+    for here, shares in [("a", {"a": Fraction(44_999, 45_000), "b": Fraction(1, 45_000)}), ("b", {"b": Fraction(1)})]:
+        steps = [instance(f"{zone}0", locality={"zone": zone}, weight=weight) for zone, weight in [("a", 44_999), ("b", 55_001)]]
+        peers = {"local": here, "peers": {"a": 45_000, "b": 55_000}, "by_weight": True, "min_instances": 2}
+        steps.append(balancer({"preset": "first", "localities": peers}))
+        cases.append({"name": f"envoy: a hundred thousand, nearly even, from {here}", "steps": [*steps, *[pick(f"{drawn(key, shares)}0", key=key) for key in KEYS]]})
+    # The table of Envoy's documentation: 26 % for half of a zone, 33 for 70 %, 15 for 25 %, none for none; for 69 % it says 32, which is 32.57.
+    for name, well, count in [("half", 2, 4), ("70 %", 7, 10), ("69 %", 69, 100), ("a quarter", 1, 4), ("nothing", 0, 1)]:
         steps = [instance(f"{zone}{place}", locality={"zone": zone}, health="unhealthy" if zone == "a" and place >= well else "healthy")
                  for zone in "ab" for place in range(count)]
         shares = {"a": min(Fraction(1), Fraction(140 * well, 100 * count)), "b": Fraction(2)}
@@ -190,6 +235,52 @@ def zones():
     return "zones", "How much of the traffic goes to which locality.", \
         "Shares: Envoy source/extensions/load_balancing_policies/common/load_balancer_impl.cc and its documentation. " \
         "Which key goes where: python tests/oracles/before.py.", cases
+
+
+def sequences(factor):
+    """Envoy's LoadBalancerTest: turns of hosts that are new. It makes its schedule anew before each sequence; here each has a balancer that
+    was asked for no call before. Weights are whole thousandths, so thirds are those of a weight of 3."""
+    cases = []
+    def late(settings, ages, weight=1, preset="envoy.round-robin"):
+        """Instances a, b, c: of one with an age it is that of the new one at the time of the sequence, in seconds."""
+        ids = dict(zip("abc", ages))
+        window, start = settings["window"], 1000
+        steps = [instance(id, weight=weight) for id, age in ids.items() if age is None] or [instance("old")]
+        steps += [balancer({"preset": preset, "slow_start": settings, "sticky": {}}), {"at": 0, "do": "balancer_stats"}, {"do": "reap"}]
+        for id, age in sorted(((id, age) for id, age in ids.items() if age is not None), key=lambda one: -one[1]):
+            steps += [{"at": (start - age) * 1_000_000, **instance(id, weight=weight)}, {"do": "balancer_stats"}, {"do": "reap"}]
+        if all(age is not None for age in ids.values()):
+            steps.append({"do": "deregister", "args": {"service": "s", "id": "old"}})
+        least, aggression = settings.get("min", 10) / 100, settings.get("aggression", 1)
+        weights = {id: weight if age is None else round(weight * 1000 * factor(age, window, aggression, least)) / 1000 for id, age in ids.items()}
+        return steps, weights, start * 1_000_000
+    for settings, ages, weight, published in [
+            ({"window": 60}, (None, 12), 1, "aaaab"), ({"window": 60}, (None, 20), 3, "aab"), ({"window": 60}, (None, 36), 1, "abaa"), ({"window": 60}, (30, None), 1, "babbab"),
+            ({"window": 60}, (None, 30, 30), 1, "abcaa"), ({"window": 60, "aggression": 2}, (None, 6), 1, "aaab"), ({"window": 60, "aggression": 2}, (None, 26), 1, "abaababa"),
+            ({"window": 60, "min": 35}, (None, 12), 1, "aabaaab"), ({"window": 60, "min": 35}, (None, 30), 1, "abaabaa")]:
+        steps, weights, at = late(settings, ages, weight)
+        model = Edf(weights)
+        assert "".join(model.pick() for _ in published) == published, (weights, published)
+        name = f"envoy: in turn, ages {', '.join('old' if age is None else f'{age} s' for age in ages)}" + "".join(f", {k} {v}" for k, v in settings.items() if k != "window")
+        cases.append({"name": name, "steps": [*steps, {"at": at, **picks(list(published), finish={"ok": True})}]})
+    # By load: a has a call in flight.
+    busy = pick("a", prefer=["a"])
+    steps, weights, at = late({"window": 60}, (None, 40), 3, "envoy.least-request")
+    assert weights == {"a": 3, "b": 2.0}
+    model = Edf({"a": weights["a"] / 2, "b": weights["b"]})
+    assert "".join(model.pick() for _ in range(7)) == "bababab"
+    cases.append({"name": "envoy: by load, ages old, 40 s", "steps": [*steps, {"at": at, **busy}, picks(list("bababab"), finish={"ok": True})]})
+    # Envoy's schedule is made while a is idle; here its first call is the one that stays in flight.
+    steps, weights, at = late({"window": 60}, (None, 10), 6, "envoy.least-request")
+    cases.append({"name": "envoy: by load, ages old, 10 s", "steps": [*steps, {"at": at, **pick("a")}, picks(list("aab"), finish={"ok": True})]})
+    steps, weights, at = late({"window": 10, "aggression": 0.9}, (7, 8), 1, "envoy.least-request")
+    biased = {"kind": "sample", "distinct": False, "uneven": {"bias": 0.9}}
+    next(step for step in steps if step["do"] == "balancer")["args"]["policy"]["pick"] = biased
+    assert abs(factor(7, 10, 0.9) / 2**0.9 - 0.3605451974519604) < 1e-12
+    model = Edf({"a": weights["a"] / 2**0.9, "b": weights["b"]})
+    assert "".join(model.pick() for _ in range(13)) == "bbabbabbabbab"
+    cases.append({"name": "envoy: by load with a bias of 0.9, ages 7 s, 8 s", "steps": [*steps, {"at": at, **busy}, picks(list("bbabbabbabbab"), finish={"ok": True})]})
+    return cases
 
 
 def slow_start():
@@ -213,6 +304,7 @@ def slow_start():
             steps.append({"at": (100 + age) * 1_000_000, **pick(Rendezvous(now).pick("k"), key="k")})
             steps += [pick(Rendezvous(now).pick(key), key=key) for key in KEYS]
         cases.append({"name": name, "steps": steps})
+    cases += sequences(factor)
     # Dubbo AbstractLoadBalanceTest: the weight of 100 after so many minutes of ten.
     base = {"a": 100, "b": 100}
     full = {"a": 100_000, "b": 100_000}

@@ -8,7 +8,7 @@ Shares no code with the core: it follows the published rules named at each class
 import heapq
 import math
 
-from balance import LeastRequest, balancer, pick, picks, register, thousandths, write
+from balance import DONE, LeastRequest, balancer, counted, pick, picks, register, thousandths, write
 
 
 class Edf:
@@ -147,7 +147,68 @@ def edf():
         model.open[ids[-1]] += 1
     cases.append({"name": "envoy.least-request with weights, open picks", "steps": [
         *register({"a": 1, "b": 2}), balancer("envoy.least-request"), picks(ids)]})
+    # WeightedLeastRequest again, its loads held by calls that take no turn: they say whom they prefer.
+    model, steps, phases = Edf({"a": 1, "b": 2}), [], [({}, "babbab"), ({"b": 1}, "babab"), ({"a": 1}, "abbbabbbba")]
+    for number, (open_, ids) in enumerate(phases):
+        model.open = {"a": 0, "b": 0} | open_
+        assert "".join(model.pick(bias=1) for _ in ids) == ids
+        held = [{**pick(host, prefer=[host]), "as": f"held{number}"} for host in open_]
+        let_go = [{"do": "finish", "args": {"token": {"$": f"held{number}.token"}}} for _ in open_]
+        steps += [*held, picks(list(ids), **DONE), *let_go]
+    cases.append({"name": "envoy: weighted least request under three loads", "steps": [
+        *register({"a": 1, "b": 2}), balancer({"preset": "envoy.least-request", "sticky": {}}), *steps]})
+    unbiased = {"preset": "envoy.least-request", "sticky": {}, "pick": {"kind": "sample", "distinct": False, "uneven": {"bias": 0}}}
+    cases.append({"name": "envoy: a bias of 0 takes no notice of the load", "steps": [
+        *register({"a": 1, "b": 2}), balancer(unbiased), pick("b", prefer=["b"]), picks(list("babbab"), **DONE)]})
+    # least_request_lb_simulation_test.cc: shares of 2/3 and 1/3; one call in flight makes them halves; a weight of 2 with four calls is one of 0.4.
+    for name, weights, held, counts in [("2 and 1", {"a": 2, "b": 1}, 0, [200, 100]), ("2 with a call in flight, and 1", {"a": 2, "b": 1}, 1, [150, 150]),
+                                        ("2 with four calls in flight, and 0.4", {"a": 2, "b": 0.4}, 4, [150, 150])]:
+        model, ids = Edf(weights), []
+        model.open["a"] = held
+        ids = [model.pick(bias=1) for _ in range(300)]
+        assert [ids.count(host) for host in weights] == counts
+        cases.append({"name": f"envoy: weights {name}", "steps": [
+            *register(weights), balancer({"preset": "envoy.least-request", "sticky": {}}), *[pick("a", prefer=["a"])] * held, counted(ids, **DONE)]})
     return "edf", "Earliest deadline first: Envoy's weighted round robin and weighted least request.", source, cases
+
+
+def peak_ewma():
+    """What Finagle, tower and linkerd publish of their averages; times in microseconds."""
+    cases, names = [], iter(range(1000))
+    def call(at, host, latency, kind="success", exclude=()):
+        name = f"p{next(names)}"
+        return [{**pick(host, **({"exclude": list(exclude)} if exclude else {})), "at": at, "as": name},
+                {"do": "finish", "args": {"token": {"$": f"{name}.token"}, "outcome": {"kind": kind, "latency": latency / 1e6}}}]
+    def expected(**hosts):
+        return {"do": "balancer_stats", "expect": {"instances": [{"id": id, "expected": None if us is None else us / 1e6} for id, us in hosts.items()]}}
+    # tower: an estimate of 30 ms to begin with, then these samples, by time constants of 10 s.
+    steps, estimate, before = [*call(0, "a", 30_000)], 30_000.0, 0
+    for at, sample, published in [(1, 20_000, 29048.3741803596), (2, 200_000, 200_000.0), (3, 20_000, 182870.7352464727), (8, 20_000, 118786.09449692473),
+                                  (18, 20_000, 56341.37323903796)]:
+        weight = math.exp(-(at - before) / 10)
+        estimate, before = sample if sample > estimate else estimate * weight + sample * (1 - weight), at
+        assert abs(estimate / published - 1) < 1e-9
+        steps += [*call(at * 1_000_000, "a", sample), expected(a=math.floor(published + 0.5))]
+    cases.append({"name": "tower: an average that peaks, and ten seconds that wear it off", "steps": [*register({"a": 1}), balancer("peak-ewma"), *steps]})
+    # It halves in 10 s x ln 2 while nothing ends.
+    cases.append({"name": "finagle: half in 6.931 s", "steps": [
+        *register({"a": 1}), balancer("finagle.p2c-peak-ewma"), *call(0, "a", 20_000), {"at": 6_931_472, "do": "reap"}, expected(a=10_000)]})
+    # 20 ms and four pending cost 100 ms: more than 99, less than 101.
+    for latency, chosen in [(99_000, "b"), (101_000, "a")]:
+        cases.append({"name": f"four pending of 20 ms cost 100 ms: one of {latency // 1000} ms", "steps": [
+            *register({"a": 1, "b": 1}), balancer("peak-ewma"), *call(0, "a", 20_000, exclude="b"), *call(0, "b", latency, exclude="a"),
+            *[pick("a", exclude=["b"])] * 4, pick(chosen)]})
+    # Nothing is known of b: it costs nothing until it is called, and then more than any other until it answers.
+    cases.append({"name": "finagle: who is unknown is tried by one call", "steps": [
+        *register({"a": 1, "b": 1}), balancer("finagle.p2c-peak-ewma"), *call(0, "a", 20_000, exclude="b"), pick("b"), *[pick("a")] * 20, expected(a=20_000, b=None)]})
+    # linkerd: unknown is 1 s, a failure at least 5 s.
+    for latency, chosen in [(999_000, "a"), (1_001_000, "b")]:
+        cases.append({"name": f"linkerd: unknown is 1 s: one of {latency // 1000} ms", "steps": [
+            *register({"a": 1, "b": 1}), balancer("linkerd.peak-ewma"), *call(0, "a", latency, exclude="b"), pick(chosen)]})
+    cases.append({"name": "linkerd: a failure is 5 s, or as long as it was", "steps": [
+        *register({"a": 1, "b": 1}), balancer("linkerd.peak-ewma"), *call(0, "a", 2_000, "error", "b"), *call(0, "b", 6_000_000, "gateway", "a"), expected(a=5_000_000, b=6_000_000)]})
+    return "peak-ewma", "Averages of latencies as others publish them.", \
+        "Finagle PeakEwma.scala, tower load/peak_ewma.rs, linkerd2-proxy's PenaltyPeakEwma (2026); python tests/oracles/order.py.", cases
 
 
 def stride():
@@ -201,10 +262,16 @@ def adaptive():
             model.finish("b", model.now, True, 5_000)
             steps.append({"do": "finish", "args": {"token": {"$": f"p{round}.token"}, "outcome": {"latency": 0.005}}})
     cases.append({"name": "calls that hang show", "steps": [*register({"a": 1, "b": 1}), balancer(SCORE, 1), *steps]})
+    # Nothing is known of anybody: 30 calls at three times go out evenly, each time by the calls in flight.
+    burst = [(0, {"a": 3, "b": 3, "c": 4}), (7, {"a": 3, "b": 4, "c": 3}), (20, {"a": 4, "b": 3, "c": 3})]
+    cases.append({"name": "a burst before any call has ended is spread by the calls in flight", "steps": [
+        *register(dict.fromkeys("abc", 1)), balancer("adaptive", 1),
+        *[{"at": at, "do": "picks", "args": {"count": 10}, "expect": {"counts": counts}} for at, counts in burst]]})
     return "adaptive", "The cost that is learnt: latency, load and success; the idle get their turn, and calls that hang show.", \
         "python tests/oracles/order.py: the rules of core/src/balance/policy/score.rs with the C library's exponential; " \
         "peak EWMA as published by Finagle and tower.", cases
 
 
-for make in (edf, stride, adaptive):
-    write(*make())
+if __name__ == "__main__":
+    for make in (edf, peak_ewma, stride, adaptive):
+        write(*make())
