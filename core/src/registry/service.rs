@@ -156,9 +156,9 @@ impl Services {
             }
             return;
         }
-        for (number, rank) in self.order.iter().zip((RANK_STEP..).step_by(RANK_STEP as usize)) {
+        for (number, place) in self.order.iter().zip(1u64..) {
             if let Some(Some(own)) = self.all.get_mut(*number as usize) {
-                own.rank = rank;
+                own.rank = RANK_STEP.saturating_mul(place);
             }
         }
     }
