@@ -1,6 +1,6 @@
 // Calls services by name with `fetch`.
 import { type Balancer, type Pick, isRepeatable } from "./balancer.ts";
-import { known } from "./document.ts";
+import { known, wrong } from "./document.ts";
 import { CallboardError } from "./errors.ts";
 import { now } from "./meta.ts";
 import { numberOf } from "./registry.ts";
@@ -30,8 +30,12 @@ export function createFetch(services: Readonly<Record<string, Balancer>>, option
   const seconds = timeout === undefined ? undefined : numberOf(timeout, "timeout");
   // The runtime's is looked up at each call: it may be replaced by one that traces.
   const send: Fetch = options.fetch ?? ((input, init) => fetch(input, init));
-  // A URL's host is in lower case.
-  const balancers = new Map(Object.entries(services).map(([name, balancer]) => [name.toLowerCase(), balancer]));
+  const balancers = new Map<string, Balancer>();
+  for (const [name, balancer] of Object.entries(services)) {
+    const host = hostOf(name);
+    if (host === undefined || balancers.has(host)) wrong(`${name} cannot be told from another host`, "services", "invalid-name");
+    balancers.set(host, balancer);
+  }
   return async (input, init) => {
     // A page may leave out where it came from.
     const url = new URL(input instanceof Request ? input.url : input, globalThis.location?.href);
@@ -67,6 +71,16 @@ export function createFetch(services: Readonly<Record<string, Balancer>>, option
   };
 }
 
+/** A name as the host of a URL, which is in lower case; undefined where that is another, as of a name that ends in a number. */
+function hostOf(name: string): string | undefined {
+  try {
+    const { hostname } = new URL(`http://${name}`);
+    return hostname === name.toLowerCase() ? hostname : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** After how many seconds whom to try instead; undefined when nobody else is to be. */
 function another(balancer: Balancer, method: string, outcome: Outcome, tried: readonly Instance[], routing?: { key: string }): [number, Pick] | undefined {
   if (!isRepeatable(method, outcome)) return undefined;
@@ -81,9 +95,9 @@ function another(balancer: Balancer, method: string, outcome: Outcome, tried: re
   }
 }
 
-/** The same path at an instance. */
+/** The same path at an instance, whose URL has none. It is not resolved: one that begins with two slashes would name a host of its own. */
 function placed(url: URL, { url: place }: Instance): URL {
-  return new URL(url.pathname + url.search, place);
+  return new URL(`${place}${url.pathname}${url.search}`);
 }
 
 function answered({ status, headers }: Response): Outcome {
@@ -109,7 +123,8 @@ class Message {
     if (body === null || body === undefined || body instanceof ReadableStream) return new Message(bare, rest, body ?? undefined);
     // Read once: a form has another boundary each time.
     const whole = new Response(body);
-    const type = whole.headers.get("content-type");
+    // Bun does not say that text is text.
+    const type = whole.headers.get("content-type") ?? (typeof body === "string" ? "text/plain;charset=UTF-8" : null);
     if (type !== null && !bare.headers.has("content-type")) bare.headers.set("content-type", type);
     return new Message(bare, rest, await whole.arrayBuffer());
   }

@@ -44,6 +44,7 @@ test("calls go to all of them", async (t) => {
   const other = `http://127.0.0.1:${servers[0].port}/`;
   assert.equal(await text(other), "a /", "a host that is no service is called as it is");
   assert.equal(await text(new URL("http://SHOP/x")).then((text) => text.slice(1)), " /x");
+  assert.match(await text("http://shop//example.org/x"), /^[abc] \/\/example\.org\/x$/, "a path names no other host");
   assert.match((await call(new Request("http://shop/x"))).url, /^http:\/\/127\.0\.0\.1:\d+\/x$/);
   assert.equal(balancer.stats().failed, 0);
 });
@@ -134,4 +135,13 @@ test("where nobody is, that is the error; where nobody else is, the answer stays
   const response = await call("http://shop/");
   assert.deepEqual([response.status, await response.text()], [503, "only /"]);
   assert.throws(() => createFetch({}, { timout: 1 }), (error) => error.code === "unknown-field");
+});
+
+test("a name is one that a URL can have as its host", () => {
+  const registry = new Registry();
+  const named = (...names) => createFetch(Object.fromEntries(names.map((name) => [name, new Balancer(registry, "shop")])));
+  named("shop", "v2.shop_a-b", "Billing");
+  for (const names of [["123"], ["api.2"], ["0x7f"], ["Shop", "shop"], ["a b"], ["a/b"], ["a@b"], [""]]) {
+    assert.throws(() => named(...names), { code: "invalid-name", field: "services" }, names.join());
+  }
 });
