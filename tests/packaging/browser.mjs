@@ -15,7 +15,7 @@ export async function openPage(tools, folder, path) {
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const browser = await tools("playwright-core").chromium.launch({ executablePath: chromium(), args: FLAGS });
+  const browser = await launch(tools);
   try {
     const page = await browser.newPage();
     const errors = [];
@@ -30,6 +30,11 @@ export async function openPage(tools, folder, path) {
     await browser.close();
     server.close();
   }
+}
+
+/** A headless Chromium. */
+export function launch(tools) {
+  return tools("playwright-core").chromium.launch({ executablePath: chromium(), args: FLAGS });
 }
 
 /** The browser that `cargo xtask setup` found or installed. */

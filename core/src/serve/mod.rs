@@ -7,6 +7,7 @@
 //! | `/v1/agent/...`, `/v1/catalog/...`, `/v1/health/.../...`, `/v1/status/...` | Consul's HTTP API ([`consul`]) |
 //! | `/eureka/...` | Eureka's, in JSON and XML ([`eureka`]) |
 //! | `/nacos/...` | Nacos', versions 1 and 3 ([`nacos`]) |
+//! | `/ui` | a page for people, which reads the registry through the last ([`ui`]) |
 //! | any other | callboard's own HTTP API ([`rest`]) |
 
 mod call;
@@ -24,6 +25,7 @@ mod policy_tests;
 mod poll;
 pub mod rest;
 mod server;
+pub mod ui;
 
 use alloc::string::String;
 
@@ -67,6 +69,9 @@ impl Request<'_> {
 impl Server {
     /// Answers a request. Pure but for the registry: the same registry, request and time give the same reply.
     pub fn handle(&self, registry: &mut Registry, request: &Request<'_>, now: Timestamp) -> Reply {
+        if ui::has(request.path) {
+            return Reply::Response(ui::handle(request));
+        }
         registry.advance(now);
         let who = match self.policy.as_ref().map_or(Ok(String::new()), |policy| policy.whose(request)) {
             Ok(who) => who,

@@ -35,6 +35,8 @@ const FOLLOWERS: &[Need] = &[
     Need::Part(Part::Engines),
     Need::Example("follower-rust"),
 ];
+const UI: &[Need] =
+    &[Need::Part(Part::WasmTarget), Need::Part(Part::Node), Need::NpmPackage, Need::Part(Part::Chromium), Need::Example("registry-server")];
 const HOSTS: &[Need] = &[
     Need::Part(Part::WasmTarget),
     Need::Part(Part::Node),
@@ -239,6 +241,14 @@ pub const SUITES: &[Suite] = &[
         format: Format::Node,
         needs: NPM_TARBALL,
         command: || node_test("tests/packaging"),
+        skip: never,
+    },
+    Suite {
+        name: "ui",
+        what: "the page of a registry in Chromium: live hosts, policies, keyboard, contrast, ten thousand instances",
+        format: Format::Node,
+        needs: UI,
+        command: || node_test("tests/ui"),
         skip: never,
     },
 ];

@@ -1,7 +1,7 @@
 //! callboard's own HTTP API, version 1. `openapi.json` describes it, and a test holds the two together.
 //!
 //! Bodies are JSON documents, as the rest of this crate reads and writes them; times are microseconds of the registry's clock, durations seconds. Every
-//! answer carries `x-callboard-epoch` and `x-callboard-revision`. An error is `{"error": {code, kind, field, limit?, message}}`.
+//! answer carries `x-callboard-epoch`, `x-callboard-revision` and, to tell from it how far away another time is, the clock as `x-callboard-now`. An error is `{"error": {code, kind, field, limit?, message}}`.
 //!
 //! A read with `wait` is a long poll: it answers at once when something has changed since `epoch` and `revision`, or when that position is unknown,
 //! and otherwise when something does, at the latest after `wait` seconds.
@@ -99,7 +99,8 @@ fn with_position(reply: Reply, registry: &Desk<'_>) -> Reply {
         Reply::Response(response) => Reply::Response(
             response
                 .header("x-callboard-epoch", registry.epoch().to_string())
-                .header("x-callboard-revision", registry.revision().to_string()),
+                .header("x-callboard-revision", registry.revision().to_string())
+                .header("x-callboard-now", registry.clock().as_micros().to_string()),
         ),
         wait => wait,
     }
