@@ -44,17 +44,13 @@ impl Listeners {
         Some(callable)
     }
 
-    /// Calls each. One that raises concerns its owner, not the caller who changed the registry.
+    /// Calls each.
     pub fn call(&self, py: Python<'_>) {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
-        let callables: Vec<_> = self.lock().entries.iter().map(|(_, callable)| callable.clone_ref(py)).collect();
-        for callable in callables {
-            if let Err(error) = callable.call0(py) {
-                error.write_unraisable(py, Some(callable.bind(py)));
-            }
-        }
+        let callables = self.lock().entries.iter().map(|(_, callable)| callable.clone_ref(py)).collect();
+        call(py, callables);
     }
 
     /// Shows the callables to the garbage collector: a waiting task refers to the registry it waits for.
@@ -68,5 +64,14 @@ impl Listeners {
     pub fn clear(&self) -> Vec<(u64, Py<PyAny>)> {
         self.any.store(false, Ordering::Release);
         std::mem::take(&mut self.lock().entries)
+    }
+}
+
+/// Calls each. One that raises concerns its owner, not the caller who changed the registry.
+pub fn call(py: Python<'_>, callables: Vec<Py<PyAny>>) {
+    for callable in callables {
+        if let Err(error) = callable.call0(py) {
+            error.write_unraisable(py, Some(callable.bind(py)));
+        }
     }
 }

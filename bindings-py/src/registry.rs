@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use callboard::formats::{Feed, FeedConfig};
 use callboard::model::{DEFAULT_NAMESPACE, Handle, Health, Override, Registration};
 use callboard::registry::{self as core, Config, Listing, Position, Put};
+use callboard::serve::Waits;
 use callboard::{Error, Timestamp, Value, store};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,7 +17,7 @@ use crate::cache::{Cache, Found};
 use crate::clock::{self, Time};
 use crate::convert::{self, Document, bytes, document, pairs, payload, text, whole};
 use crate::errors::Raise as _;
-use crate::listeners::Listeners;
+use crate::listeners::{self, Listeners};
 use crate::python::{self, result};
 use crate::query::Asked;
 use crate::serve;
@@ -39,6 +40,8 @@ pub struct Registry {
     deadline: AtomicU64,
     cache: Cache,
     listeners: Listeners,
+    /// Whom to tell of a change that concerns a long poll. Locked after the core.
+    waits: Mutex<Waits<Py<PyAny>>>,
 }
 
 impl Registry {
@@ -49,6 +52,7 @@ impl Registry {
             deadline: AtomicU64::new(UNKNOWN),
             cache: Cache::default(),
             listeners: Listeners::default(),
+            waits: Mutex::default(),
         };
         registry.publish(&registry.lock());
         registry
@@ -56,6 +60,11 @@ impl Registry {
 
     pub fn lock(&self) -> MutexGuard<'_, core::Registry> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The long polls that wait.
+    pub fn waits(&self) -> MutexGuard<'_, Waits<Py<PyAny>>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The revision, without the lock.
@@ -113,12 +122,13 @@ impl Registry {
         now: Timestamp,
         act: impl FnOnce(&mut core::Registry, Timestamp) -> Result<T, Error>,
     ) -> PyResult<T> {
-        let (result, changed) = {
+        let (result, woken) = {
             let mut core = self.lock();
             let result = act(&mut core, now);
-            (result, self.publish(&core))
+            (result, self.publish(&core).then(|| self.waits().woken(&core)))
         };
-        if changed {
+        if let Some(woken) = woken {
+            listeners::call(py, woken);
             self.listeners.call(py);
         }
         result.raise(py)
@@ -580,10 +590,12 @@ impl Registry {
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        self.listeners.traverse(&visit)
+        self.listeners.traverse(&visit)?;
+        let Ok(waits) = self.waits.try_lock() else { return Ok(()) };
+        waits.iter().try_for_each(|callable| visit.call(callable))
     }
 
     fn __clear__(&self) {
-        let _callables = self.listeners.clear();
+        let (_callables, _waits) = (self.listeners.clear(), std::mem::take(&mut *self.waits()));
     }
 }

@@ -100,7 +100,7 @@ pub struct Wait {
 
 #[pymethods]
 impl Wait {
-    /// Asks again: when the registry's revision has changed, and at the latest at `until`. Gives the response, or this
+    /// Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or this
     /// object when there is still none.
     #[pyo3(signature = (*, now=None))]
     fn resume<'py>(slf: &Bound<'py, Self>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
@@ -113,6 +113,20 @@ impl Wait {
                 Ok(slf.clone().into_any())
             }
         }
+    }
+
+    /// Calls `callable` once, from the thread that changes what it waits for, unless `_unlisten` gets the number before. None when that
+    /// has changed already.
+    fn _listen(&self, callable: Py<PyAny>) -> Option<u64> {
+        let registry = self.registry.get();
+        let core = registry.lock();
+        let wait = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.waits().add(&core, &wait, callable)
+    }
+
+    fn _unlisten(&self, number: u64) {
+        // Dropped here, after the lock.
+        let _callable = self.registry.get().waits().remove(number);
     }
 
     fn __repr__(&self) -> String {

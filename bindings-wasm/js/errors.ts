@@ -6,7 +6,8 @@ export type ErrorCode =
   | "address-refused" | "all-excluded" | "already-exists" | "disposed" | "duplicate-key" | "invalid-address"
   | "invalid-argument" | "invalid-duration" | "invalid-metadata" | "invalid-name" | "invalid-policy"
   | "invalid-selector" | "invalid-time" | "invalid-version" | "invalid-weight" | "limit-exceeded" | "malformed"
-  | "missing-field" | "none-available" | "no-instances" | "not-owner" | "permission-denied" | "quota-exceeded" | "revision-mismatch"
+  | "missing-field" | "none-available" | "no-instances" | "not-owner" | "overloaded" | "permission-denied" | "quota-exceeded"
+  | "revision-mismatch"
   | "snapshot-corrupt" | "snapshot-version" | "stale-incarnation" | "unknown-field" | "unknown-instance"
   | "unknown-lease" | "unknown-route" | "unknown-service" | "unknown-watch";
 

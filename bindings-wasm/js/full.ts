@@ -3,9 +3,9 @@ import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
 import { expected, frozen, frozenCamel, known, limits, plain, settings } from "./document.ts";
 import { call } from "./errors.ts";
-import { at } from "./meta.ts";
+import { at, now } from "./meta.ts";
 import { Owned } from "./owned.ts";
-import { Registry as CoreRegistry, begin, inside, numberOf } from "./registry.ts";
+import { Registry as CoreRegistry, begin, inside, numberOf, pause } from "./registry.ts";
 import type { AdminState, Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
@@ -169,6 +169,7 @@ export interface HttpResponse {
 
 let served: (server: Server | undefined) => raw.Server;
 let waiting: (registry: Registry, reply: raw.Reply) => Wait;
+let replyOf: (wait: Wait) => raw.Reply;
 
 /** Reads a payload of another registry. */
 export function decode(body: Uint8Array | string, options?: { readonly format?: Format; readonly namespace?: string; readonly service?: string }): Decoded {
@@ -283,6 +284,11 @@ export class Server {
 
 /** A registry that also takes other registries' payloads and answers the protocols of others. */
 export class Registry extends CoreRegistry {
+  #waits: raw.Waits | undefined;
+  /** What lets each long poll that waits go on. */
+  readonly #polls = new Map<number, () => void>();
+  #lastPoll = 0;
+
   /** The registry of a snapshot, in a new epoch. Leases start anew at `now`. */
   static override restore(snapshot: Uint8Array, config?: Config, options?: Timed): Registry {
     return super.restore(snapshot, config, options) as Registry;
@@ -352,16 +358,50 @@ export class Registry extends CoreRegistry {
     const { server, peer = "", principal = "" } = options ?? {};
     const { pathname, search } = new URL(request.url);
     const body = await wholeOf(request);
-    let revision = this.revision;
     const { method, headers: asked } = request;
     let reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer, principal }, server && { server });
     while (reply instanceof Wait) {
-      await this.changed({ revision, until: reply.until, signal: request.signal });
-      revision = this.revision;
+      await this.#concerned(reply, request.signal);
       reply = reply.resume();
     }
     const { status, headers, body: bytes } = reply;
     return new Response(bytes.length === 0 ? null : bytes, { status, headers: headers.map(([name, value]): [string, string] => [name, value]) });
+  }
+
+  /** Resolves when something has changed that a long poll is about, or when it is over. Meanwhile it does the timed work that is due. */
+  async #concerned(wait: Wait, signal: AbortSignal): Promise<void> {
+    const [core, waits, own] = [inside(this), this.#open(), ++this.#lastPoll];
+    const number = call(() => waits.add(core.raw(), replyOf(wait), own));
+    if (number === undefined) return;
+    this.#polls.set(own, () => {});
+    try {
+      while (this.#polls.has(own) && core.state.raw !== undefined && now() < wait.until) {
+        signal.throwIfAborted();
+        // A nearer deadline comes with a change of what it is for: who waits for that looks again.
+        await pause(Math.min(core.state.deadline, wait.until) - now(), signal, (done) => this.#polls.set(own, done));
+        if (core.state.deadline <= now()) this.advance();
+      }
+      signal.throwIfAborted();
+    } finally {
+      this.#polls.delete(own);
+      call(() => waits.remove(number));
+    }
+  }
+
+  #open(): raw.Waits {
+    if (this.#waits !== undefined) return this.#waits;
+    const [core, waits] = [inside(this), call(() => new raw.Waits())];
+    core.hear(() => {
+      if (this.#polls.size === 0) return;
+      const registry = core.state.raw;
+      const woken = registry === undefined ? this.#polls.keys() : call(() => waits.woken(registry));
+      for (const own of [...woken]) {
+        const go = this.#polls.get(own);
+        this.#polls.delete(own);
+        go?.();
+      }
+    });
+    return (this.#waits = waits);
   }
 }
 
@@ -429,7 +469,7 @@ export class Wait {
     return this.#reply.get().until();
   }
 
-  /** Asks again: when the registry's revision has changed, and at the latest at `until`. Gives the response, or this. */
+  /** Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or this. */
   resume(options?: Timed): HttpResponse | Wait {
     known(options, ["now"]);
     const reply = this.#reply.get();
@@ -451,6 +491,7 @@ export class Wait {
   /** @internal */
   static {
     waiting = (registry, reply) => new Wait(registry, reply);
+    replyOf = (wait) => wait.#reply.get();
   }
 }
 

@@ -17,6 +17,8 @@ export interface Inside {
   /** The registry in the module; an error after `dispose`. */
   raw(): raw.Registry;
   instance(handle: number): Instance | undefined;
+  /** Has a function called after every new revision. */
+  hear(heard: () => void): void;
   /** The one way to change it. */
   change<T>(options: Timed | undefined, act: (registry: raw.Registry, time: number) => T): T;
 }
@@ -63,6 +65,7 @@ export class Registry {
   readonly #owned: Owned<raw.Registry>;
   readonly #cache: Entry[] = [];
   readonly #waiting = new Set<() => void>();
+  #heard: (() => void) | undefined;
   /** What it was made of, until the first use: some runtimes give neither entropy nor time while modules load. */
   #pending: Config | undefined;
   readonly #state: State = { raw: undefined, revision: 0, deadline: Infinity, stamp: 0 };
@@ -269,6 +272,7 @@ export class Registry {
     this.#owned.dispose();
     this.#state.raw = undefined;
     this.#wake();
+    this.#heard?.();
   }
 
   [Symbol.dispose](): void {
@@ -276,20 +280,10 @@ export class Registry {
   }
 
   /** Waits for a change, for so many microseconds, or for the signal. */
-  #pause(micros: number, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const done = (): void => {
-        this.#waiting.delete(done);
-        signal?.removeEventListener("abort", done);
-        clearTimeout(timer);
-        resolve();
-      };
-      this.#waiting.add(done);
-      signal?.addEventListener("abort", done);
-      // A timer longer than this fires at once, so it is set again and again.
-      if (micros !== Infinity) timer = setTimeout(done, Math.min(Math.max(Math.ceil(micros / 1000), 0), 2 ** 31 - 1));
-    });
+  async #pause(micros: number, signal: AbortSignal | undefined): Promise<void> {
+    let woken: (() => void) | undefined;
+    await pause(micros, signal, (done) => this.#waiting.add((woken = done)));
+    if (woken) this.#waiting.delete(woken);
   }
 
   #wake(): void {
@@ -329,7 +323,10 @@ export class Registry {
     this.#state.revision = registry.revision();
     this.#state.deadline = registry.deadline();
     if (this.#state.revision !== before || !renewal) this.#state.stamp++;
-    if (this.#state.revision !== before) this.#wake();
+    if (this.#state.revision !== before) {
+      this.#wake();
+      this.#heard?.();
+    }
   }
 
   #instance(handle: number): Instance | undefined {
@@ -361,10 +358,27 @@ export class Registry {
         state: registry.#state,
         raw: () => registry.#raw(),
         instance: (handle) => registry.#instance(handle),
+        hear: (heard) => void (registry.#heard = heard),
         change: (options, act) => registry.#change(options, act),
       };
     };
   }
+}
+
+/** Resolves after so many microseconds, when the signal aborts, or when the function that `enter` is given is called. @internal */
+export function pause(micros: number, signal: AbortSignal | undefined, enter: (done: () => void) => void): Promise<void> {
+  return new Promise((resolve) => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const done = (): void => {
+      signal?.removeEventListener("abort", done);
+      clearTimeout(timer);
+      resolve();
+    };
+    enter(done);
+    signal?.addEventListener("abort", done);
+    // A timer longer than this fires at once, so it is set again and again.
+    if (micros !== Infinity) timer = setTimeout(done, Math.min(Math.max(Math.ceil(micros / 1000), 0), 2 ** 31 - 1));
+  });
 }
 
 /** Whether the object is still the record. */

@@ -95,3 +95,35 @@ impl Registry {
         Ok(())
     }
 }
+
+/// The long polls of a registry, each by a number that its owner gave it.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Waits {
+    inner: serve::Waits<f64>,
+}
+
+#[wasm_bindgen]
+impl Waits {
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Waits {
+        Self::default()
+    }
+
+    /// The number that takes it out again; nothing when what the request waits for has come already.
+    pub fn add(&mut self, registry: &Registry, reply: &Reply, own: f64) -> Option<f64> {
+        match &reply.inner {
+            serve::Reply::Response(_) => None,
+            serve::Reply::Wait(wait) => self.inner.add(&registry.inner, wait, own).map(|number| number as f64),
+        }
+    }
+
+    pub fn remove(&mut self, number: f64) {
+        self.inner.remove(number as u64);
+    }
+
+    /// Those that what has changed since the last call concerns: they wait no longer.
+    pub fn woken(&mut self, registry: &Registry) -> Vec<f64> {
+        self.inner.woken(&registry.inner)
+    }
+}

@@ -214,6 +214,8 @@ codes! {
     NoneAvailable = "none-available" in Unavailable,
     /// The record belongs to another source. State is unchanged.
     NotOwner = "not-owner" in Conflict,
+    /// The server has no room for one more: ask again a little later. State is unchanged.
+    Overloaded = "overloaded" in Unavailable,
     /// Whoever asks may not do that, by the policy of the server. State is unchanged.
     PermissionDenied = "permission-denied" in Conflict,
     /// The registry, a namespace or a source holds as much as its quota allows. State is unchanged.

@@ -14,6 +14,8 @@ serves it, and with several workers each would have its own. `CALLBOARD_STORE` n
 
 A change is then acknowledged when the engine has it. While the engine is down, changes are answered 503 and stay in memory until it is back; reads and
 heartbeats go on.
+
+Where strangers may connect, uvicorn's `--limit-concurrency` bounds how many requests there are at a time, and answers others 503.
 """
 
 import asyncio

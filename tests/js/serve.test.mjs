@@ -77,6 +77,43 @@ test("a standard Request gets a standard Response", async () => {
   assert.ok(now() - started >= 900_000);
 });
 
+test("a change wakes only the polls that it concerns", async (context) => {
+  const registry = new Registry();
+  const { resume } = Wait.prototype;
+  let resumed = 0;
+  Wait.prototype.resume = function (options) {
+    resumed += 1;
+    return resume.call(this, options);
+  };
+  context.after(() => (Wait.prototype.resume = resume));
+  const query = `epoch=${registry.epoch}&revision=${registry.revision}&wait=60`;
+  const gone = new AbortController();
+  const done = [];
+  const polls = Array.from({ length: 100 }, async (_, n) => {
+    await registry.respond(new Request(`http://board/v1/instances/default/s${n % 10}?${query}`, { signal: gone.signal }));
+    done.push(n);
+  });
+  const tick = () => new Promise((resolve) => setTimeout(resolve, 20));
+  await tick();
+  registry.register({ service: "s3", id: "a", ttl: 1, grace: 0 });
+  await tick();
+  assert.deepEqual([done.map((n) => n % 10), resumed], [Array(10).fill(3), 10]);
+  // A lease ends while nobody but a poll is there.
+  const ended = await registry.respond(new Request(`http://board/v1/instances/default/s3?epoch=${registry.epoch}&revision=${registry.revision}&wait=60`));
+  assert.deepEqual([(await ended.json()).instances, done.length], [[], 10]);
+  gone.abort();
+  const ends = await Promise.allSettled(polls);
+  assert.equal(ends.filter(({ status }) => status === "rejected").length, 90);
+});
+
+test("polls end with their registry", async () => {
+  const registry = new Registry();
+  const poll = registry.respond(new Request(`http://board/v1/instances/default/web?epoch=${registry.epoch}&revision=0&wait=60`));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  registry.dispose();
+  await assert.rejects(poll, UsageError);
+});
+
 test("a registry of the larger module is restored as one", () => {
   const registry = new Registry();
   registry.register({ service: "web", id: "a" });

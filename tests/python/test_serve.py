@@ -5,7 +5,7 @@ import json
 
 import callboard
 import pytest
-from callboard import Registry, Response, Wait, respond
+from callboard import Registry, Response, Wait, _watch, respond
 
 SECOND = 1_000_000
 PATH = "/v1/instances/default/billing"
@@ -71,6 +71,45 @@ def test_asyncio_answers_a_long_poll():
 
     found, late = asyncio.run(main())
     assert len(json.loads(found.body)["instances"]) == 1 and late.status == 200
+
+
+def test_a_change_wakes_only_the_polls_it_concerns(monkeypatch):
+    registry = Registry()
+    woken = []
+
+    def counted(loop, event, real=_watch._waker):
+        wake = real(loop, event)
+        return lambda: (woken.append(event), wake())
+
+    monkeypatch.setattr(_watch, "_waker", counted)
+    position = f"epoch={registry.epoch}&revision={registry.revision}&wait=60"
+
+    async def main():
+        polls = [asyncio.create_task(respond(registry, "GET", f"/v1/instances/default/s{n % 10}", position)) for n in range(100)]
+        await asyncio.sleep(0.05)
+        registry.register("s3", id="a")
+        await asyncio.sleep(0.05)
+        assert [n % 10 for n, poll in enumerate(polls) if poll.done()] == [3] * 10
+        # The ten, and the one that keeps time.
+        assert len(woken) == len(set(woken)) == 11
+        for poll in polls:
+            poll.cancel()
+        await asyncio.wait(polls)
+        assert not _watch._keepers[asyncio.get_running_loop()]
+
+    asyncio.run(main())
+
+
+def test_leases_end_while_only_polls_wait():
+    registry = Registry()
+
+    async def main():
+        registry.register("billing", id="b1", ttl=1, grace=0)
+        position = f"epoch={registry.epoch}&revision={registry.revision}&wait=60"
+        polls = [respond(registry, "GET", PATH, position) for _ in range(3)]
+        return await asyncio.wait_for(asyncio.gather(*polls), 10)
+
+    assert all(json.loads(found.body)["instances"] == [] for found in asyncio.run(main()))
 
 
 def test_hostile_requests():

@@ -643,5 +643,8 @@ class Wait:
         """When it is answered all the same, in microseconds."""
 
     def resume(self, *, now: int | None = None) -> Response | Wait:
-        """Asks again: when the registry's revision has changed, and at the latest at `until`. Gives the response, or this
+        """Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or this
         object when there is still none."""
+
+    def _listen(self, callable: Callable[[], object]) -> int | None: ...
+    def _unlisten(self, number: int) -> None: ...

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from ._native import Wait, now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from typing_extensions import Self
 
     from ._native import Query, Registry, Server, View
     from ._types import Change, Delta, Response
+
+
+def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
+    """What sets the event from any thread."""
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(event.set)
+        except RuntimeError:  # The loop was closed while somebody waited: nobody is left to wake.
+            pass
+
+    return wake
 
 
 async def _changed(registry: Registry, revision: int, until: int | None = None) -> None:
@@ -23,16 +37,8 @@ async def _changed(registry: Registry, revision: int, until: int | None = None) 
     Woken from any thread that changes the registry; also does the registry's timed work when it is due, so that
     leases end while nobody else calls.
     """
-    loop = asyncio.get_running_loop()
     event = asyncio.Event()
-
-    def wake() -> None:
-        try:
-            loop.call_soon_threadsafe(event.set)
-        except RuntimeError:  # The loop was closed while somebody waited: nobody is left to wake.
-            pass
-
-    listener = registry._listen(wake)
+    listener = registry._listen(_waker(asyncio.get_running_loop(), event))
     try:
         while registry.revision == revision and (until is None or now() < until):
             due = [time for time in (registry.deadline, until) if time is not None]
@@ -59,13 +65,55 @@ async def respond(
     server: Server | None = None,
 ) -> Response:
     """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up."""
-    revision = registry.revision
     reply = registry.handle(method, path, query, body, headers=headers, peer=peer, principal=principal, server=server)
     while isinstance(reply, Wait):
-        await _changed(registry, revision, reply.until)
-        revision = registry.revision
+        with _keeping_time(registry):
+            await _concerned(reply)
         reply = reply.resume()
     return reply
+
+
+async def _concerned(wait: Wait) -> None:
+    """Return when something has changed that `wait` is about, or when it is over."""
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    number = wait._listen(_waker(loop, event))
+    if number is None:
+        return
+    try:
+        await asyncio.wait_for(event.wait(), max(wait.until - now(), 0) / 1e6)
+    except asyncio.TimeoutError:
+        pass
+    finally:
+        wait._unlisten(number)
+
+
+# The tasks that do the timed work of registries on a loop while long polls wait there, one for each however many wait.
+_keepers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Registry, _Keeper]] = WeakKeyDictionary()
+
+
+class _Keeper:
+    def __init__(self, registry: Registry) -> None:
+        self.waiting = 0
+        self.task = asyncio.ensure_future(self.keep(registry))
+
+    async def keep(self, registry: Registry) -> None:
+        while True:
+            await _changed(registry, registry.revision)
+
+
+@contextmanager
+def _keeping_time(registry: Registry) -> Generator[None, None, None]:
+    keepers = _keepers.setdefault(asyncio.get_running_loop(), {})
+    keeper = keepers.get(registry) or keepers.setdefault(registry, _Keeper(registry))
+    keeper.waiting += 1
+    try:
+        yield
+    finally:
+        keeper.waiting -= 1
+        if not keeper.waiting:
+            del keepers[registry]
+            keeper.task.cancel()
 
 
 class Watch:

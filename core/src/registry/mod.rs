@@ -347,6 +347,15 @@ impl Registry {
         }
     }
 
+    /// The namespaces and services that changes since a position are about; none when that cannot be told.
+    #[cfg(feature = "serve")]
+    pub(crate) fn changed_services(&self, since: Position) -> Option<BTreeSet<(&str, &str)>> {
+        if since.epoch != self.epoch || since.revision > self.revision {
+            return None;
+        }
+        Some(self.log.since(since.revision)?.map(|change| (&*change.namespace, &*change.service)).collect())
+    }
+
     /// Signs a provider in, or takes what it says anew. Saying the same again renews its lease and makes no revision.
     ///
     /// # Errors

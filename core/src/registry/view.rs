@@ -96,6 +96,12 @@ impl View {
         &self.query
     }
 
+    /// The namespaces, and the services of them, that it looks at; of no service, that is at all of a namespace.
+    #[cfg(feature = "serve")]
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.compiled.rungs().map(|rung| (rung.namespace(), rung.service()))
+    }
+
     /// What it is true of; none before the first poll.
     pub fn position(&self) -> Option<Position> {
         self.position

@@ -153,6 +153,12 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The namespaces and services that changes since a position are about; none when that cannot be told.
+    pub(super) fn changed_services(&self, since: Position) -> Option<impl Iterator<Item = (&str, &str)>> {
+        let changed = self.registry.changed_services(since)?;
+        Some(changed.into_iter().filter(|(namespace, service)| self.may_read(namespace, service)))
+    }
+
     /// Whether what a view follows has changed. It is for whoever asks to be told what may be read of it.
     pub(super) fn is_new_to(&self, view: &mut View) -> bool {
         view.poll(self.registry).is_some()

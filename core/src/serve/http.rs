@@ -50,7 +50,8 @@ pub struct Response {
 pub enum Reply {
     /// Send this.
     Response(Response),
-    /// Nothing to say yet: ask again with [`resume`](super::resume) when the registry's revision has changed, and at the latest at `until`.
+    /// Nothing to say yet: ask again with [`Server::resume`](super::Server::resume) when something has changed that it is about, which
+    /// [`Waits`](super::Waits) tell, and at the latest at `until`.
     Wait(Wait),
 }
 
@@ -83,6 +84,11 @@ impl Response {
         }
         pairs.push(("message", Value::from(error.text())));
         Self::json(status(error.code()), &Value::map([("error", Value::map(pairs))]))
+    }
+
+    /// For hosts that have no room for one more, of what `field` names: 503, and that one may come again in a second.
+    pub fn overloaded(field: &str) -> Self {
+        Self::error(&Error::new(Code::Overloaded, field).message("no room, come again a little later")).header("retry-after", "1")
     }
 
     pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {

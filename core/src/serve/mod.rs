@@ -26,14 +26,16 @@ mod poll;
 pub mod rest;
 mod server;
 pub mod ui;
+mod waits;
 
 use alloc::string::String;
 
 use desk::Desk;
 pub use http::{Reply, Request, Response};
 pub use server::Server;
+pub use waits::Waits;
 
-use crate::registry::Registry;
+use crate::registry::{Position, Registry};
 use crate::time::Timestamp;
 
 /// A request that has no answer yet: a long poll.
@@ -42,6 +44,8 @@ pub struct Wait {
     /// When to answer all the same.
     pub until: Timestamp,
     watched: Watched,
+    /// Up to where there is nothing to say.
+    since: Position,
     /// Who waits; what may be told is asked again.
     who: String,
 }
@@ -97,7 +101,7 @@ impl Server {
     /// Asks again about a request that waits.
     pub fn resume(&self, registry: &mut Registry, wait: Wait, now: Timestamp) -> Reply {
         registry.advance(now);
-        let Wait { until, watched, who } = wait;
+        let Wait { until, watched, who, .. } = wait;
         let desk = Desk::new(self, registry, who, now);
         match watched {
             Watched::Rest(watched) => rest::resume(&desk, watched, until, now),

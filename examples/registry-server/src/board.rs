@@ -1,28 +1,31 @@
 //! The registry with a clock, a timer, sleepers to wake and a file to keep.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use callboard::Timestamp;
 use callboard::registry::{Config, Registry};
-use callboard::serve::{Reply, Request, Response, Server};
+use callboard::serve::{Reply, Request, Response, Server, Wait, Waits};
 use callboard::store::Store;
 use callboard::store::journal::recover;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::disk;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct Board {
-    registry: Mutex<Registry>,
+    held: Mutex<Held>,
+    /// Long polls at a time; one more is answered 503.
+    most_waits: usize,
     server: Server,
     /// Zero of the registry's clock.
     started: Instant,
     file: Option<PathBuf>,
-    /// The latest revision: wakes long polls.
-    revision: watch::Sender<u64>,
+    /// How many long polls were woken.
+    woken: AtomicU64,
     /// How many changes there were to write; moved only with the registry locked.
     asked: watch::Sender<u64>,
     /// What became of the latest write.
@@ -35,6 +38,32 @@ pub struct Board {
     closed: watch::Sender<bool>,
 }
 
+/// What is asked and changed under one lock.
+struct Held {
+    registry: Registry,
+    waits: Waits<oneshot::Sender<()>>,
+}
+
+/// What became of a request.
+enum Asked<'a> {
+    Response(Response),
+    Wait(Wait, Place<'a>),
+}
+
+/// The place of a long poll among those that wait. It goes with the connection of whoever asked.
+struct Place<'a> {
+    board: &'a Board,
+    number: Option<u64>,
+    /// Resolves when what the poll is about has changed.
+    woken: oneshot::Receiver<()>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.number.and_then(|number| self.board.lock().waits.remove(number));
+    }
+}
+
 /// A frame that was written, or was to be.
 #[derive(Clone, Default)]
 struct Write {
@@ -45,7 +74,7 @@ struct Write {
 
 impl Board {
     /// The board as the file has it, or an empty one.
-    pub fn open(file: Option<PathBuf>, server: Server) -> Result<Self, Error> {
+    pub fn open(file: Option<PathBuf>, server: Server, most_waits: usize) -> Result<Self, Error> {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         let config = Config { seed: getrandom::u64()?, epoch: u64::try_from(epoch)?, ..Config::default() };
         let saved = file.as_deref().map(disk::read).transpose()?.flatten();
@@ -53,13 +82,13 @@ impl Board {
             Some(bytes) => recover(&bytes, config, Timestamp::ZERO)?.registry,
             None => Registry::new(config)?,
         };
-        let revision = registry.revision();
         Ok(Self {
-            registry: Mutex::new(registry),
+            held: Mutex::new(Held { registry, waits: Waits::default() }),
+            most_waits,
             server,
             started: Instant::now(),
             file,
-            revision: watch::Sender::new(revision),
+            woken: AtomicU64::new(0),
             // What was recovered is on the disk; an empty board need not be.
             asked: watch::Sender::new(0),
             tried: watch::Sender::new(Write::default()),
@@ -71,8 +100,8 @@ impl Board {
 
     /// One line for the log.
     pub fn summary(&self) -> String {
-        let registry = self.lock();
-        format!("{} instances, revision {}, epoch {}", registry.len(), registry.revision(), registry.epoch())
+        let (registry, woken) = (&self.lock().registry, self.woken.load(Ordering::Relaxed));
+        format!("{} instances, revision {}, epoch {}, {woken} long polls woken", registry.len(), registry.revision(), registry.epoch())
     }
 
     /// Ends every long poll, those to come too.
@@ -93,46 +122,58 @@ impl Board {
 
     /// Answers a request when there is something to say and, if it changed anything, when that is on the disk.
     pub async fn answer(&self, request: &Request<'_>) -> Result<Response, Error> {
-        // Subscribed before the first look: a change in between is seen.
-        let (mut changes, mut stopping) = (self.revision.subscribe(), self.stopping.subscribe());
-        let mut reply = self.with(|registry, now| self.server.handle(registry, request, now));
+        let mut stopping = self.stopping.subscribe();
+        let mut asked = self.ask(|registry, now| self.server.handle(registry, request, now));
         loop {
-            match reply {
-                Reply::Response(response) => {
+            match asked {
+                Asked::Response(response) => {
                     // A renewal must not fail with the disk: what it writes at most, a newer incarnation, is written soon after.
                     if request.method != "GET" && !request.is_heartbeat() {
                         self.is_stored().await?;
                     }
                     return Ok(response);
                 }
-                Reply::Wait(mut wait) => {
+                Asked::Wait(mut wait, mut place) => {
                     let left = wait.until.saturating_since(self.now());
                     tokio::select! {
-                        _ = changes.changed() => {}
+                        _ = &mut place.woken => {}
                         () = tokio::time::sleep(left) => {}
                         _ = stopping.wait_for(|stopping| *stopping) => wait.until = Timestamp::ZERO,
                     }
-                    reply = self.with(|registry, now| self.server.resume(registry, wait, now));
+                    asked = self.ask(|registry, now| self.server.resume(registry, wait, now));
                 }
             }
         }
     }
 
+    /// A response, or a place among those who wait for one. Under the lock of the question, so that no change comes between.
+    fn ask(&self, act: impl FnOnce(&mut Registry, Timestamp) -> Reply) -> Asked<'_> {
+        self.with(|Held { registry, waits }, now| match act(registry, now) {
+            Reply::Response(response) => Asked::Response(response),
+            Reply::Wait(_) if waits.len() >= self.most_waits => Asked::Response(Response::overloaded("wait")),
+            Reply::Wait(wait) => {
+                let (wake, woken) = oneshot::channel();
+                let number = waits.add(registry, &wait, wake);
+                Asked::Wait(wait, Place { board: self, number, woken })
+            }
+        })
+    }
+
     /// Answers a message of DNS.
     pub fn answer_dns(&self, message: &[u8], udp: bool) -> Option<Vec<u8>> {
-        self.with(|registry, now| self.server.answer_dns(registry, message, udp, now))
+        self.with(|held, now| self.server.answer_dns(&mut held.registry, message, udp, now))
     }
 
     /// Calls `advance` whenever it is due.
     pub async fn keep_time(self: Arc<Self>) {
         loop {
-            let deadline = self.lock().deadline();
+            let deadline = self.lock().registry.deadline();
             let left = deadline.map_or(Duration::from_secs(3_600), |deadline| deadline.saturating_since(self.now()));
             tokio::select! {
                 () = tokio::time::sleep(left) => {}
                 () = self.deadline.notified() => {}
             }
-            self.with(|registry, now| registry.advance(now));
+            self.with(|held, now| held.registry.advance(now));
         }
     }
 
@@ -144,8 +185,8 @@ impl Board {
         loop {
             let over = *closed.borrow_and_update();
             let (asked, frame) = {
-                let registry = self.lock();
-                (*changes.borrow_and_update(), store.frame(&registry))
+                let held = self.lock();
+                (*changes.borrow_and_update(), store.frame(&held.registry))
             };
             let target = file.clone();
             let written = tokio::task::spawn_blocking(move || frame.map_or(Ok(()), |frame| disk::write(&target, &frame))).await;
@@ -186,18 +227,23 @@ impl Board {
     }
 
     /// Does something with the registry, and wakes whom that concerns.
-    fn with<T>(&self, act: impl FnOnce(&mut Registry, Timestamp) -> T) -> T {
-        let mut registry = self.lock();
-        let (edition, revision, deadline) = (registry.edition(), registry.revision(), registry.deadline());
-        let result = act(&mut registry, self.now());
-        if registry.edition() != edition {
-            self.asked.send_modify(|asked| *asked += 1);
-        }
-        if registry.revision() != revision {
-            self.revision.send_replace(registry.revision());
-        }
-        if registry.deadline() != deadline {
-            self.deadline.notify_one();
+    fn with<T>(&self, act: impl FnOnce(&mut Held, Timestamp) -> T) -> T {
+        let (result, woken) = {
+            let mut held = self.lock();
+            let edition = held.registry.edition();
+            let result = act(&mut held, self.now());
+            let Held { registry, waits } = &mut *held;
+            // What brings no edition, a plain renewal, only puts the deadline off.
+            if registry.edition() != edition {
+                self.asked.send_modify(|asked| *asked += 1);
+                self.deadline.notify_one();
+            }
+            (result, waits.woken(registry))
+        };
+        self.woken.fetch_add(woken.len() as u64, Ordering::Relaxed);
+        for wake in woken {
+            // Whoever has hung up meanwhile has nobody left to wake.
+            let _ = wake.send(());
         }
         result
     }
@@ -206,7 +252,7 @@ impl Board {
         Timestamp::ZERO.saturating_add(self.started.elapsed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

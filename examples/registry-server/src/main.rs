@@ -2,23 +2,23 @@
 //!
 //! ```text
 //! registry-server [--listen 127.0.0.1:7400] [--dns 127.0.0.1:8600] [--domain callboard] [--journal FILE]
+//!     [--connections 8192] [--waits 4096]
 //! ```
 //! Everything that is decided is decided by the core; this program brings the socket, the clock, the disk and the entropy.
 //! With `--journal`, a change is acknowledged only when a frame that holds it is on the disk: no registration that was acknowledged is lost. Changes that come
 //! while one is being written share the next one. Renewals are not written, save for a newer incarnation, for which they do not wait; after a restart every lease
 //! begins anew. When the disk fails, changes are answered 503 and stay in memory, reads and renewals go on, and the write is tried again every second.
+//! At most so many connections and long polls are there at a time, and few large bodies; what comes above that is answered 503 with `Retry-After`.
 
 mod board;
 mod disk;
 mod dns;
 mod http;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use board::Board;
 use callboard::Value;
 use callboard::serve::Server;
@@ -34,6 +34,8 @@ struct Arguments {
     dns: Option<String>,
     server: Server,
     journal: Option<String>,
+    connections: usize,
+    waits: usize,
 }
 
 #[tokio::main]
@@ -49,7 +51,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let arguments = arguments()?;
-    let board = Arc::new(Board::open(arguments.journal.map(Into::into), arguments.server)?);
+    let board = Arc::new(Board::open(arguments.journal.map(Into::into), arguments.server, arguments.waits)?);
     // Before anybody can know that we run: a signal must never find the default action, which is to die.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(&arguments.listen).await?;
@@ -67,9 +69,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 
     let timer = tokio::spawn(Arc::clone(&board).keep_time());
     let writer = tokio::spawn(Arc::clone(&board).keep_on_disk());
-    let app = Router::new().fallback(http::answer).with_state(Arc::clone(&board));
     let stopping = Arc::clone(&board);
-    let served = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>()).with_graceful_shutdown(async move {
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -82,7 +83,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         sleep(PATIENCE).await;
     };
     tokio::select! {
-        served = served.into_future() => served?,
+        () = http::serve(listener, Arc::clone(&board), arguments.connections) => {}
         () = patience => eprintln!("registry-server: some connections did not end in time"),
     }
     timer.abort();
@@ -95,7 +96,15 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments { listen: "127.0.0.1:7400".into(), dns: None, server: Server::default(), journal: None };
+    let mut arguments = Arguments {
+        listen: "127.0.0.1:7400".into(),
+        dns: None,
+        server: Server::default(),
+        journal: None,
+        connections: 8_192,
+        waits: 4_096,
+    };
+    let number = |text: String| text.parse().map_err(|_| format!("{text} is not a number"));
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name} needs a value"));
@@ -107,8 +116,11 @@ fn arguments() -> Result<Arguments, String> {
                 arguments.server = Server::from_value(&settings).map_err(|error| error.to_string())?;
             }
             "--journal" => arguments.journal = Some(value?),
+            "--connections" => arguments.connections = number(value?)?,
+            "--waits" => arguments.waits = number(value?)?,
             _ => {
-                let usage = "registry-server [--listen ADDRESS:PORT] [--dns ADDRESS:PORT] [--domain NAME] [--journal FILE]";
+                let usage = "registry-server [--listen ADDRESS:PORT] [--dns ADDRESS:PORT] [--domain NAME] [--journal FILE] \
+                    [--connections NUMBER] [--waits NUMBER]";
                 return Err(format!("unknown argument {name}; usage: {usage}"));
             }
         }

@@ -1,6 +1,6 @@
 //! The program as a user runs it: started, killed, stopped, started again.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,8 +14,12 @@ struct Server {
 
 impl Server {
     fn start(file: &Path) -> Self {
+        Self::start_with(file, &[])
+    }
+
+    fn start_with(file: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_registry-server"));
-        command.args(["--listen", "127.0.0.1:0", "--journal"]).arg(file).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(["--listen", "127.0.0.1:0", "--journal"]).arg(file).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -39,9 +43,13 @@ impl Server {
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     }
 
-    fn terminate(mut self) {
+    /// What it said of its life.
+    fn terminate(mut self) -> String {
         self.signal();
         assert!(self.child.wait().unwrap().success());
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
     }
 
     /// Waits for the end, but not for ever.
@@ -92,7 +100,7 @@ fn no_acknowledged_registration_is_lost() {
             }
         });
         acknowledged += 20;
-        if round == 3 { server.terminate() } else { server.kill() }
+        if round == 3 { drop(server.terminate()) } else { server.kill() }
     }
 }
 
@@ -124,6 +132,85 @@ fn a_long_poll_hears_of_a_change_and_a_stop_ends_it() {
     server.terminate();
     assert!(waiting.join().unwrap().starts_with("HTTP/1.1 200"));
     assert!(started.elapsed() < Duration::from_secs(14));
+}
+
+#[test]
+fn a_change_reaches_those_who_watch_it_and_wakes_nobody_else() {
+    let file = file("watchers");
+    let server = Server::start(&file);
+    let (_, body) = server.send("GET", "/v1/instances/default/s3", "");
+    let number = |key: &str| body.split(key).nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect::<String>();
+    let position = format!("epoch={}&revision={}&wait=60", number("\"epoch\":"), number("\"revision\":"));
+    let mut watchers: Vec<TcpStream> = (0..1_000).map(|_| TcpStream::connect(&server.address).unwrap()).collect();
+    for (n, stream) in watchers.iter_mut().enumerate() {
+        write!(stream, "GET /v1/instances/default/s{}?{position} HTTP/1.1\r\nhost: board\r\n\r\n", n % 10).unwrap();
+    }
+    // Until they wait. One that comes later still would be answered at once, and not be woken.
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(server.send("PUT", "/v1/instances/default/s3/a", "{}").0, 201);
+    for stream in watchers.iter_mut().skip(3).step_by(10) {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut answer = [0; 8_192];
+        let length = stream.read(&mut answer).unwrap();
+        assert!(String::from_utf8_lossy(&answer[..length]).contains("\"id\":\"a\""));
+    }
+    thread::sleep(Duration::from_millis(200));
+    for stream in &mut watchers {
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    // All of them hang up, and their places with them: another change wakes nobody.
+    drop(watchers);
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.send("PUT", "/v1/instances/default/s4/a", "{}").0, 201);
+    let said = server.terminate();
+    let woken = said.trim_end().strip_suffix(" long polls woken").and_then(|before| before.rsplit(' ').next()).unwrap();
+    assert!((1..=100).contains(&woken.parse().unwrap()), "{said}");
+}
+
+#[test]
+fn what_there_is_no_room_for_is_told_so_and_comes_again() {
+    let file = file("room");
+    let server = Server::start_with(&file, &["--connections", "4", "--waits", "2"]);
+    let (_, body) = server.send("GET", "/v1/instances/default/web", "");
+    let epoch: String = body.split("\"epoch\":").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    let poll = format!("GET /v1/instances/default/web?epoch={epoch}&revision=0&wait=60 HTTP/1.1\r\nhost: board\r\n\r\n");
+    let ask = |request: &str| {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    };
+    let told = |stream: &mut TcpStream| {
+        let mut answer = [0; 2_048];
+        let length = stream.read(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer[..length]).into_owned()
+    };
+    let polls = [ask(&poll), ask(&poll)];
+    thread::sleep(Duration::from_millis(300));
+    for request in [&poll[..], "GET /v1/health HTTP/1.1\r\nhost: board\r\n\r\n"] {
+        let mut third = ask(request);
+        let answer = told(&mut third);
+        let is_poll = request == poll;
+        assert!(answer.starts_with(if is_poll { "HTTP/1.1 503" } else { "HTTP/1.1 200" }), "{answer}");
+        assert!(!is_poll || answer.contains("retry-after: 1\r\n") && answer.contains("\"code\":\"overloaded\""), "{answer}");
+    }
+    let mut held = Vec::new();
+    let refused = (0..8).find_map(|_| {
+        held.push(ask("GET /v1/health HTTP/1.1\r\nhost: board\r\n\r\n"));
+        Some(told(held.last_mut().unwrap())).filter(|answer| answer.starts_with("HTTP/1.1 503"))
+    });
+    let refused = refused.unwrap();
+    assert!(refused.contains("retry-after: 1\r\n") && refused.contains("connection: close\r\n"), "{refused}");
+    drop((polls, held));
+    // As soon as the server has noticed that they have gone, there is room.
+    let waits = || {
+        let mut again = ask(&poll);
+        again.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        again.read(&mut [0; 1]).is_err()
+    };
+    assert!((0..20).any(|_| waits()));
+    server.kill();
 }
 
 #[test]

@@ -49,7 +49,7 @@ enum What {
 #[derive(Clone, Debug)]
 pub(in crate::serve) struct Watched {
     asked: Asked,
-    view: Box<View>,
+    pub(in crate::serve) view: Box<View>,
 }
 
 pub(super) fn health(call: &mut Call<'_>) -> Result<Reply, Refusal> {
@@ -112,7 +112,7 @@ fn read(call: &mut Call<'_>, what: What) -> Result<Reply, Refusal> {
     // An index that is not from here is answered at once, with a lower one, from which clients start anew.
     if let Some(revision) = index.checked_sub(1).filter(|revision| *revision <= here.revision) {
         let query = everybody(&call.server.namespace, asked.service());
-        if is_unchanged(&query, call.registry.changes(Position { revision, ..here })) {
+        if is_unchanged(&query, &call.registry, Position { revision, ..here }) {
             let mut view = View::new(query)?;
             call.registry.is_new_to(&mut view);
             let watched = Watched { asked, view: Box::new(view) };
@@ -130,7 +130,7 @@ pub(in crate::serve) fn resume(server: &Server, registry: &Desk<'_>, mut watched
 }
 
 fn waits(registry: &Desk<'_>, until: Timestamp, watched: Watched) -> Reply {
-    Reply::Wait(Wait { until, watched: serve::Watched::Consul(watched), who: registry.who.clone() })
+    Reply::Wait(Wait { until, watched: serve::Watched::Consul(watched), since: registry.position(), who: registry.who.clone() })
 }
 
 fn answer(server: &Server, registry: &Desk<'_>, asked: &Asked) -> Response {

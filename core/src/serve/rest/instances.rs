@@ -109,7 +109,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     let wait = call.wait()?;
     if let Some((since, until)) = wait
         && until > call.registry.now
-        && is_unchanged(&query, call.registry.changes(since))
+        && is_unchanged(&query, &call.registry, since)
     {
         let mut view = View::new(query)?;
         call.registry.is_new_to(&mut view);

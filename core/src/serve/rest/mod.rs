@@ -79,7 +79,7 @@ pub(super) fn resume(registry: &Desk<'_>, mut watched: Watched, until: Timestamp
 }
 
 fn waits(registry: &Desk<'_>, until: Timestamp, watched: Watched) -> Reply {
-    Reply::Wait(super::Wait { until, watched: super::Watched::Rest(watched), who: registry.who.clone() })
+    Reply::Wait(super::Wait { until, watched: super::Watched::Rest(watched), since: registry.position(), who: registry.who.clone() })
 }
 
 fn route(server: &Server, registry: Desk<'_>, request: &Request<'_>) -> Result<Reply, Error> {
