@@ -49,32 +49,43 @@ pub(super) enum Route<H> {
 
 /// Looks a path up in a table of method, template and handler.
 pub(super) fn find<H: Copy>(routes: &[(&str, &str, H)], method: &str, path: &[String]) -> Route<H> {
-    let fits = || routes.iter().filter_map(|(method, template, handler)| Some((*method, names(template, path)?, *handler)));
-    if let Some((_, names, handler)) = fits().find(|(own, ..)| *own == method) {
-        return Route::To(names, handler);
+    let mut of_method = routes.iter().filter(|(own, ..)| *own == method);
+    if let Some(found) = of_method.find_map(|(_, template, handler)| Some(Route::To(names(template, path)?, *handler))) {
+        return found;
     }
-    let methods: Vec<&str> = fits().map(|(method, ..)| method).collect();
+    let methods: Vec<&str> = routes.iter().filter(|(_, template, _)| fits(template, path)).map(|(method, ..)| *method).collect();
     if methods.is_empty() { Route::Nowhere } else { Route::Allows(methods.join(", ")) }
 }
 
 /// The open parts of a path that fits a template: `{name}` is one segment, `{name...}` at the end is all that is left, with its slashes.
 fn names(template: &str, path: &[String]) -> Option<Vec<String>> {
+    if !fits(template, path) {
+        return None;
+    }
     let mut names = Vec::new();
+    for (at, part) in template.split('/').skip(1).enumerate() {
+        if part.ends_with("...}") {
+            names.push(path.get(at..)?.join("/"));
+        } else if part.starts_with('{') {
+            names.push(path.get(at)?.clone());
+        }
+    }
+    Some(names)
+}
+
+/// Whether a path fits a template; of most templates that takes a look at a word or two.
+fn fits(template: &str, path: &[String]) -> bool {
     let mut segments = path.iter();
     for part in template.split('/').skip(1) {
         if part.ends_with("...}") {
-            let rest: Vec<&str> = segments.by_ref().map(String::as_str).collect();
-            names.push(rest.join("/"));
-            return names.last().is_some_and(|rest| !rest.is_empty()).then_some(names);
+            return segments.next().is_some_and(|first| !first.is_empty() || segments.next().is_some());
         }
-        let segment = segments.next()?;
-        if part.starts_with('{') {
-            names.push(segment.clone());
-        } else if part != segment {
-            return None;
+        let Some(segment) = segments.next() else { return false };
+        if !part.starts_with('{') && part != segment {
+            return false;
         }
     }
-    segments.next().is_none().then_some(names)
+    segments.next().is_none()
 }
 
 #[cfg(test)]
