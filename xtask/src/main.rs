@@ -6,6 +6,7 @@ mod bench;
 #[cfg(unix)]
 mod demo;
 mod fuzz;
+mod hostile;
 mod lab;
 mod lives;
 mod purity;
@@ -36,9 +37,10 @@ const COMMANDS: &[Command] = &[
     ("demo [--ci]", "run the main job: a registry, providers, consumers in four runtimes, a crash, a drain", demo::command),
     ("sim [--seeds N]", "compare the registry with a naive model on random operations (--help)", sim::command),
     ("fuzz [TARGET..] [--smoke]", "fuzz readers, snapshots, requests and calls with libFuzzer (--help)", fuzz::command),
+    ("hostile [--count N]", "send what nobody should send to the registries in Rust and Python, over the wire", hostile::command),
     ("lives [--count N]", "write random lives of balancers, which the tests hold every language to", lives::command),
     ("lab [SCENARIO..]", "simulate policies under loads and faults; tables, drawings (--help)", lab::command),
-    ("bench NAME.. [--quick]", "measure ours beside the peers: registry, formats, pick", bench::command),
+    ("bench NAME.. [--quick]", "measure ours beside the peers: registry, formats, serve, pick", bench::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
 ];
 

@@ -16,6 +16,8 @@ mod desk;
 pub mod dns;
 pub mod eureka;
 #[cfg(test)]
+mod hostile_corpus;
+#[cfg(test)]
 mod hostile_tests;
 mod http;
 pub mod nacos;

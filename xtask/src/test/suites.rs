@@ -128,6 +128,14 @@ pub const SUITES: &[Suite] = &[
         skip: never,
     },
     Suite {
+        name: "hostile",
+        what: "requests that nobody should send, over the wire to the registries in Rust and Python",
+        format: Format::Check,
+        needs: &[],
+        command: || cargo(&["xtask", "hostile", "--count", "6000"]),
+        skip: never,
+    },
+    Suite {
         name: "xtask",
         what: "this program",
         format: Format::Cargo,
