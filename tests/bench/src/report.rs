@@ -10,8 +10,24 @@ use crate::measure::Figure;
 
 /// Prints a comparison.
 pub fn compare(name: &str, unit: &str, ours: Figure, peer: Figure, goal: Option<f64>) {
+    emit(&comparison(name, unit, ours, peer, goal));
+}
+
+/// Prints a comparison of which there is more to say.
+pub fn noted(name: &str, unit: &str, ours: Figure, peer: Figure, goal: Option<f64>, note: &str) {
+    let mut row = comparison(name, unit, ours, peer, goal);
+    row["note"] = note.into();
+    emit(&row);
+}
+
+/// Prints that something could not be measured, and why.
+pub fn missing(name: &str, why: &str) {
+    emit(&json!({ "name": name, "unit": null, "ours": null, "peer": null, "ratio": null, "goal": null, "met": null, "note": why }));
+}
+
+fn comparison(name: &str, unit: &str, ours: Figure, peer: Figure, goal: Option<f64>) -> Value {
     let ratio = peer.median / ours.median;
-    emit(&json!({
+    json!({
         "name": name,
         "unit": unit,
         "ours": round(ours.median),
@@ -20,7 +36,7 @@ pub fn compare(name: &str, unit: &str, ours: Figure, peer: Figure, goal: Option<
         "goal": goal,
         "met": goal.map(|goal| ratio >= goal),
         "noise": { "ours": [round(ours.p10), round(ours.p90)], "peer": [round(peer.p10), round(peer.p90)] },
-    }));
+    })
 }
 
 /// Prints a figure of ours for which there is nothing to compare with, and why.

@@ -1,4 +1,4 @@
-//! `cargo xtask bench registry|formats|pick [--quick]`: ours beside the peers.
+//! `cargo xtask bench registry|formats|serve|pick [--quick]`: ours beside the peers.
 //!
 //! The programs of `tests/bench` measure and print one row a line; here they are built, run, and their rows put in a table
 //! and in `target/bench/NAME.json`. A goal that is not met is a result, not a failure.
@@ -21,6 +21,7 @@ const BENCHES: &[Bench] = &[
         "an answer of another registry taken in, in each language",
         &[programs::FORMATS, programs::FORMATS_PYTHON, programs::FORMATS_NODE],
     ),
+    ("serve", "registries over loopback in each host, beside etcd", &[programs::SERVE]),
     ("pick", "one pick, in each language", &[programs::PICK, programs::PYTHON, programs::NODE]),
 ];
 

@@ -20,6 +20,8 @@ pub const FORMATS: Program = Program { name: "formats", prepare: || rust("format
 pub const FORMATS_PYTHON: Program = Program { name: "formats in Python", prepare: || in_python("tests/bench/formats.py") };
 pub const FORMATS_NODE: Program = Program { name: "formats in Node", prepare: || in_node("tests/bench/formats.mjs") };
 
+pub const SERVE: Program = Program { name: "serve", prepare: serve };
+
 /// A program of `tests/bench`, built on first use.
 fn rust(name: &str, features: &str) -> Result<Command> {
     let target = sh::root().join("target/bench-build");
@@ -38,6 +40,17 @@ fn pick() -> Result<Command> {
         return rust("pick", "pick");
     }
     rust("pick", "pick,pingora")
+}
+
+/// With every host that it starts: the server as it is released, and both packages.
+fn serve() -> Result<Command> {
+    Part::Engines.ensure()?;
+    let mut cargo = sh::cargo();
+    cargo.args(["build", "--locked", "--release", "--package", "registry-server"]);
+    sh::must("bench: build registry-server", &mut cargo)?;
+    in_python("")?;
+    in_node("")?;
+    rust("serve", "serve")
 }
 
 /// In the virtual environment, with the package that `pip` builds.
