@@ -15,6 +15,7 @@ impl Rng {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
+    #[inline(always)]
     pub(crate) fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
@@ -27,6 +28,7 @@ impl Rng {
     }
 
     /// A number below `bound` (0 for a bound of 0).
+    #[inline]
     pub(crate) fn below_u64(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next_u64()).wrapping_mul(u128::from(bound))) >> 64) as u64
     }
@@ -38,6 +40,7 @@ impl Rng {
     }
 
     /// Two distinct indices below `n`, from one draw; `n` must be at least 2.
+    #[inline(always)]
     pub(crate) fn two_distinct(&mut self, n: u32) -> (u32, u32) {
         let bits = self.next_u64();
         let scale = |half: u64, n: u32| ((half & 0xffff_ffff).wrapping_mul(u64::from(n)) >> 32) as u32;

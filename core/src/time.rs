@@ -67,8 +67,9 @@ impl fmt::Display for Timestamp {
 }
 
 /// A duration in microseconds, saturating; sub-microsecond parts are dropped.
+#[inline]
 pub(crate) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into())
 }
 
 /// Reads a duration in seconds, as documents of every language spell it (`30`, `1.5`), to the nearest

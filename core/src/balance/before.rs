@@ -112,6 +112,7 @@ impl Balancer {
     #[cold]
     #[inline(never)]
     pub(super) fn warm_up(&mut self) {
+        self.stir();
         let now = self.now.as_micros();
         if let Some(warmup) = self.warmup.as_mut().filter(|warmup| now >= warmup.wake()) {
             let slots = warmup.step_on(now);
@@ -143,6 +144,7 @@ impl Balancer {
 
     /// Sets a factor of some instances.
     fn reweigh(&mut self, factors: &[(u32, f64)], which: usize) {
+        self.stir();
         let mut slots = Vec::new();
         for (slot, factor) in factors {
             if self.members.factor(*slot, which) != *factor {

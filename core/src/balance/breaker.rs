@@ -43,8 +43,8 @@ impl Breaker {
 
     /// How many calls that were tried before may be out when so many calls are.
     #[inline]
-    pub(super) fn retries_of(&self, calls: usize) -> u32 {
-        let share = (calls as u64).saturating_mul(u64::from(self.retry_percent)).div_euclid(100);
+    pub(super) fn retries_of(&self, calls: u32) -> u32 {
+        let share = u64::from(calls).saturating_mul(u64::from(self.retry_percent)).div_euclid(100);
         self.retries.max(u32::try_from(share).unwrap_or(u32::MAX))
     }
 
@@ -95,6 +95,6 @@ mod tests {
         let breaker = Breaker { retries: 3, retry_percent: 20, ..Breaker::default() };
         let bounds = [0, 15, 19, 20, 24, 25, 1 << 20].map(|calls| breaker.retries_of(calls));
         assert_eq!(bounds, [3, 3, 3, 4, 4, 5, 209_715]);
-        assert_eq!(Breaker::NONE.retries_of(usize::MAX), u32::MAX);
+        assert_eq!(Breaker::NONE.retries_of(u32::MAX), u32::MAX);
     }
 }

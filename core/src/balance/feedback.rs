@@ -146,7 +146,7 @@ impl Balancer {
     /// Learns from a call to a slot that began then.
     #[inline(never)]
     pub(super) fn reflect(&mut self, slot: u32, began: u64, outcome: &Outcome) {
-        let (now, in_flight) = (self.now.as_micros(), (self.tickets.len() as u32).saturating_add(1));
+        let (now, in_flight) = (self.now.as_micros(), self.members.picks().saturating_add(1));
         let is_here = self.members.availability(slot).is_some();
         let Some(feedback) = &mut self.feedback else { return };
         let latency = outcome.latency.map_or_else(|| now.saturating_sub(began), micros);
@@ -174,12 +174,14 @@ impl Balancer {
         if is_switched {
             self.switch();
         }
+        self.calm = self.calm.min(self.alarm).min(self.probe_at).min(self.wake);
     }
 
     /// Lets no pick through while the circuit is open, and the first when it is half open.
     #[cold]
     #[inline(never)]
     fn switch(&mut self) {
+        self.stir();
         let Some(feedback) = &self.feedback else { return };
         let breaker = self.policy().after.breaker.unwrap_or(Breaker::NONE).clamped();
         self.breaker.total = if feedback.is_open() { 0 } else { breaker.total };
@@ -190,6 +192,7 @@ impl Balancer {
     #[cold]
     #[inline(never)]
     pub(super) fn ring(&mut self) {
+        self.stir();
         let now = self.now.as_micros();
         let mut freed = Vec::new();
         if let Some(feedback) = &mut self.feedback {
@@ -211,6 +214,7 @@ impl Balancer {
     #[cold]
     #[inline(never)]
     fn relocate(&mut self, held: &[(u32, bool)]) {
+        self.stir();
         let Some(feedback) = &mut self.feedback else { return };
         let ejected = feedback.outliers.as_mut().map(Detector::take_moves).unwrap_or_default();
         (self.alarm, self.probe_at) = feedback.timers();
@@ -333,7 +337,7 @@ impl Balancer {
     /// or queue the call. True while the policy has no such part.
     pub fn admit(&mut self, now: Timestamp) -> bool {
         self.observe(now);
-        self.limit().is_none_or(|limit| self.tickets.len() < limit as usize)
+        self.limit().is_none_or(|limit| self.members.picks() < limit)
     }
 
     /// How many calls the policy's `limit` lets out at once now; none while the policy has no such part.

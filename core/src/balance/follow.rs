@@ -65,6 +65,7 @@ impl Balancer {
 
     /// Takes over changes of the view.
     pub(super) fn apply<'a>(&mut self, changes: impl Iterator<Item = Change<'a>> + Clone) {
+        self.stir();
         if let Some(trace) = &mut self.trace {
             trace.change(changes.clone(), self.now);
         }

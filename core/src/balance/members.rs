@@ -10,7 +10,7 @@ pub(super) use arrival::{Arrival, Site};
 use core::cmp::Ordering;
 pub(super) use standstill::Standstill;
 
-use super::outcome::Outcome;
+use super::outcome::Ending;
 use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
 use super::stats::Tally;
@@ -28,10 +28,8 @@ const UNHEARD: f64 = 1e6;
 pub(super) struct Members {
     /// Slots of all of them, sorted by service and id.
     order: Vec<u32>,
-    // What a pick reads, packed.
-    handles: Vec<Handle>,
-    weights: Vec<u32>,
-    in_flight: Vec<u32>,
+    // What a pick reads and writes, packed.
+    seats: Vec<Seat>,
     // What a finish writes.
     tallies: Vec<Tally>,
     /// What the outcomes taught; empty when the policy learns nothing.
@@ -54,6 +52,15 @@ pub(super) struct Members {
     unknown: u32,
     /// What `prequal` keeps while its pool is rebuilt.
     probes: Parked,
+}
+
+/// What a pick needs of an instance: four of them lie in one line of the processor's cache.
+#[derive(Clone, Copy, Debug)]
+struct Seat {
+    handle: Handle,
+    in_flight: u32,
+    /// In thousandths, with the factors.
+    weight: u32,
 }
 
 /// Who an instance is, and where it stands.
@@ -149,18 +156,18 @@ impl Members {
 
     #[inline]
     pub(super) fn handle(&self, slot: u32) -> Option<Handle> {
-        self.handles.get(slot as usize).copied()
+        self.seats.get(slot as usize).map(|seat| seat.handle)
     }
 
     /// What counts for the picks, in thousandths: its own weight times its factors.
     #[inline]
     pub(super) fn weight(&self, slot: u32) -> u32 {
-        self.weights.get(slot as usize).copied().unwrap_or_default()
+        self.seats.get(slot as usize).map_or(0, |seat| seat.weight)
     }
 
     #[inline]
     pub(super) fn in_flight(&self, slot: u32) -> Option<u32> {
-        self.in_flight.get(slot as usize).copied()
+        self.seats.get(slot as usize).map(|seat| seat.in_flight)
     }
 
     pub(super) fn mark(&self, slot: u32) -> u64 {
@@ -223,11 +230,11 @@ impl Members {
 
     /// Sets [`PART`], [`WARM`] or [`REPORT`]. Between `touch` and `settle` of the [`Tiers`](super::tiers::Tiers) while it is in the view.
     pub(super) fn set_factor(&mut self, slot: u32, which: usize, factor: f64) {
-        if let (Some(host), Some(weight)) = (self.hosts.get_mut(slot as usize), self.weights.get_mut(slot as usize)) {
+        if let (Some(host), Some(seat)) = (self.hosts.get_mut(slot as usize), self.seats.get_mut(slot as usize)) {
             if let Some(old) = host.factors.get_mut(which) {
                 *old = factor;
             }
-            *weight = host.effective();
+            seat.weight = host.effective();
         }
     }
 
@@ -286,41 +293,65 @@ impl Members {
     /// Counts a pick as in flight, and names its instance.
     #[inline]
     pub(super) fn begin(&mut self, slot: u32, now: u64) -> Option<Handle> {
-        let in_flight = self.in_flight.get_mut(slot as usize)?;
-        // Bounded by the table of tickets.
-        *in_flight = in_flight.wrapping_add(1);
-        self.picks = self.picks.wrapping_add(1);
         if let Some(signal) = self.signals.get_mut(slot as usize) {
             signal.begin(now);
         }
-        self.handle(slot)
+        self.seat(slot)
+    }
+
+    /// [`Members::begin`] when nothing is learnt.
+    #[inline]
+    pub(super) fn seat(&mut self, slot: u32) -> Option<Handle> {
+        let seat = self.seats.get_mut(slot as usize)?;
+        // Bounded by the table of tickets.
+        seat.in_flight = seat.in_flight.wrapping_add(1);
+        self.picks = self.picks.wrapping_add(1);
+        Some(seat.handle)
     }
 
     /// Ends a pick that began then, with what became of it; nothing when it was reaped.
-    #[inline]
-    pub(super) fn end(&mut self, slot: u32, began: u64, outcome: Option<&Outcome>, now: u64) {
-        if let Some(in_flight) = self.in_flight.get_mut(slot as usize) {
-            // Each ticket is redeemed once, so there is one to take away.
-            *in_flight = in_flight.wrapping_sub(1);
-            self.picks = self.picks.wrapping_sub(1);
-        }
-        if let Some(tally) = self.tallies.get_mut(slot as usize) {
-            tally.count(outcome);
-        }
-        if let Some(signal) = self.signals.get_mut(slot as usize) {
-            signal.end(began);
-            if let (Some(rules), Some(outcome)) = (&self.rules, outcome) {
-                let known = signal.is_known();
-                signal.learn(rules, outcome, began, now);
-                if self.unknown > 0 {
-                    self.unknown = self.unknown.saturating_sub(u32::from(signal.is_known() && !known));
-                    self.compare_latencies(now);
-                }
-            }
-        }
+    pub(super) fn end(&mut self, slot: u32, began: u64, ending: Option<Ending>, now: u64) {
+        self.count(slot, ending);
+        self.learn(slot, began, ending, now);
         if self.leaving > 0 {
             self.release(slot);
         }
+    }
+
+    /// The part of [`Members::end`] that counts.
+    #[inline]
+    pub(super) fn count(&mut self, slot: u32, ending: Option<Ending>) {
+        if let (Some(seat), Some(tally)) = (self.seats.get_mut(slot as usize), self.tallies.get_mut(slot as usize)) {
+            // Each ticket is redeemed once, so there is one to take away.
+            seat.in_flight = seat.in_flight.wrapping_sub(1);
+            self.picks = self.picks.wrapping_sub(1);
+            tally.count(ending);
+        }
+    }
+
+    /// The part of [`Members::end`] that learns.
+    #[inline]
+    pub(super) fn learn(&mut self, slot: u32, began: u64, ending: Option<Ending>, now: u64) {
+        let Some(signal) = self.signals.get_mut(slot as usize) else { return };
+        signal.end(began);
+        if let (Some(rules), Some(ending)) = (&self.rules, ending) {
+            let known = signal.is_known();
+            signal.learn(rules, ending, began, now);
+            if self.unknown > 0 {
+                self.unknown = self.unknown.saturating_sub(u32::from(signal.is_known() && !known));
+                self.compare_latencies(now);
+            }
+        }
+    }
+
+    /// Whether anything is learnt of the instances.
+    pub(super) fn learns(&self) -> bool {
+        self.rules.is_some()
+    }
+
+    /// Whether somebody has left and waits for the last pick.
+    pub(super) fn has_leaving(&self) -> bool {
+        self.leaving > 0
     }
 
     /// Where an instance stands in the order, or would.
@@ -351,12 +382,10 @@ impl Members {
     pub(super) fn place(&mut self, arrival: Arrival<'_>, known: Option<u32>, now: u64) -> u32 {
         let slot = known.unwrap_or_else(|| self.claim(arrival.service, arrival.id, now));
         let index = slot as usize;
-        if let (Some(handle), Some(weight), Some(host)) =
-            (self.handles.get_mut(index), self.weights.get_mut(index), self.hosts.get_mut(index))
-        {
-            *handle = arrival.handle;
+        if let (Some(seat), Some(host)) = (self.seats.get_mut(index), self.hosts.get_mut(index)) {
+            seat.handle = arrival.handle;
             host.weight = arrival.weight;
-            *weight = host.effective();
+            seat.weight = host.effective();
             if host.standing == Standing::Leaving {
                 self.leaving = self.leaving.saturating_sub(1);
             }
@@ -390,9 +419,7 @@ impl Members {
         // A registry holds fewer than 2^32 instances.
         let slot = self.hosts.len() as u32;
         self.hosts.push(host);
-        self.handles.push(Handle::new(0, 0));
-        self.weights.push(0);
-        self.in_flight.push(0);
+        self.seats.push(Seat { handle: Handle::new(0, 0), in_flight: 0, weight: 0 });
         self.tallies.push(Tally::default());
         if self.rules.is_some() {
             self.signals.push(Signal::new(now));

@@ -18,6 +18,7 @@
 mod after;
 mod before;
 mod breaker;
+mod calm;
 mod config;
 mod decay;
 mod explain;
@@ -95,6 +96,7 @@ use crate::time::{Timestamp, micros};
 use crate::value::{Fields, Value};
 use feedback::Feedback;
 use members::{Arrival, Members};
+use outcome::Ending;
 use slow_start::Warmup;
 use tickets::Tickets;
 use tiers::Tiers;
@@ -134,6 +136,10 @@ pub struct Balancer {
     warmup: Option<Box<Warmup>>,
     wake: u64,
     probe_at: u64,
+    /// Until when there is nothing to do but to choose and to count; see [`calm`].
+    calm: u64,
+    /// The same for the end of a call.
+    quiet: u64,
     now: Timestamp,
     backwards: u64,
     trace: Option<Box<Trace>>,
@@ -166,6 +172,8 @@ impl Balancer {
             warmup: policy.before.slow_start.map(|settings| Box::new(Warmup::new(settings))),
             wake: u64::MAX,
             probe_at: u64::MAX,
+            calm: 0,
+            quiet: 0,
             feedback: Feedback::new(&policy, options.seed).map(Box::new),
             members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
@@ -220,7 +228,7 @@ impl Balancer {
 
     /// How many picks are not finished.
     pub fn in_flight(&self) -> usize {
-        self.tickets.len()
+        self.members.picks() as usize
     }
 
     /// What it has done so far, by instance. Costs a look at each.
@@ -243,7 +251,7 @@ impl Balancer {
         };
         Stats {
             policy: self.policy().name().into(),
-            in_flight: self.tickets.len() as u32,
+            in_flight: self.members.picks(),
             tally: self.members.total(),
             backwards: self.backwards,
             instances: self.members.order().iter().filter_map(instance).collect(),
@@ -266,15 +274,27 @@ impl Balancer {
     /// `exclude` that is too long, for `picks` when 1 048 576 are unfinished, and for what the policy's `breaker` bounds.
     #[inline]
     pub fn pick(&mut self, request: &Request<'_>, now: Timestamp) -> Result<Pick, Error> {
+        if request.is_plain()
+            && let Some(pick) = self.pick_calmly(request.key, now)
+        {
+            return Ok(pick);
+        }
+        // As a copy: what is never pointed at need not be in memory.
+        self.pick_with_care(*request, now)
+    }
+
+    #[inline(never)]
+    fn pick_with_care(&mut self, request: Request<'_>, now: Timestamp) -> Result<Pick, Error> {
         self.observe(now);
         // The errors are made elsewhere, lest each pick pay for their making.
-        let answer = match self.choose(request) {
+        let answer = match self.choose(&request) {
             Some(pick) => Ok(pick),
-            None => Err(self.refusal(request)),
+            None => Err(self.refusal(&request)),
         };
         if let Some(trace) = &mut self.trace {
-            trace.pick(request, answer.as_ref().copied().map_err(Error::code), now);
+            trace.pick(&request, answer.as_ref().copied().map_err(Error::code), now);
         }
+        self.calm_down();
         answer
     }
 
@@ -301,7 +321,7 @@ impl Balancer {
     #[inline]
     fn is_full(&self) -> bool {
         // No more than the table of tickets holds.
-        self.tickets.len() >= self.breaker.total as usize
+        self.members.picks() >= self.breaker.total
     }
 
     /// Whether the call was tried before, and as many of those are out as may be.
@@ -312,7 +332,7 @@ impl Balancer {
 
     /// Whether the breaker lets a call that was tried before go out.
     fn has_room_for_retry(&self) -> bool {
-        self.tickets.retries() < self.breaker.retries_of(self.tickets.len())
+        self.tickets.retries() < self.breaker.retries_of(self.members.picks())
     }
 
     /// Why nothing was chosen.
@@ -328,7 +348,7 @@ impl Balancer {
         } else if self.is_full() {
             Error::too_large("breaker.total", u64::from(self.breaker.total))
         } else if self.is_full_of_retries(request) {
-            Error::too_large("breaker.retries", u64::from(self.breaker.retries_of(self.tickets.len())))
+            Error::too_large("breaker.retries", u64::from(self.breaker.retries_of(self.members.picks())))
         } else if self.is_empty() {
             Error::new(Code::NoInstances, "").message("no instance matches the query")
         } else if self.breaker.instance < u32::MAX && self.is_choked(request) {
@@ -342,13 +362,21 @@ impl Balancer {
     /// is counted.
     #[inline]
     pub fn finish(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
+        match self.finish_quietly(token, Ending::new(outcome.kind, outcome.latency), now) {
+            Some(known) => known,
+            None => self.finish_with_care(token, outcome, now),
+        }
+    }
+
+    #[inline(never)]
+    fn finish_with_care(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
         if let Some(trace) = &mut self.trace {
             trace.finish(token, outcome, now);
         }
         self.observe(now);
         let Some((slot, began)) = self.tickets.redeem(token) else { return false };
         let now = self.now.as_micros();
-        self.members.end(slot, began, Some(&outcome), now);
+        self.members.end(slot, began, Some(Ending::new(outcome.kind, outcome.latency)), now);
         if self.feedback.is_some() {
             self.reflect(slot, began, &outcome);
         }
@@ -398,9 +426,9 @@ impl Balancer {
         if let Some(trace) = &mut self.trace {
             trace.advance(now);
         }
-        let before = self.tickets.len();
+        let before = self.members.picks();
         self.observe(now);
-        before.saturating_sub(self.tickets.len()) as u32
+        before.saturating_sub(self.members.picks())
     }
 
     #[inline]
@@ -411,6 +439,7 @@ impl Balancer {
         }
         self.now = now;
         if self.tickets.is_due(now) {
+            self.stir();
             self.reap();
         }
         if now.as_micros() >= self.alarm {

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::error::{Code, Error};
-use crate::time::{duration_from_secs, secs};
+use crate::time::{duration_from_secs, micros, secs};
 use crate::value::{Fields, Value};
 
 /// What became of a call: how it ended, how long it took, and what the instance said of itself.
@@ -17,6 +17,35 @@ pub struct Outcome {
     pub retry_after: Option<Duration>,
     /// What the instance reported of its load.
     pub load: Option<Load>,
+}
+
+/// What the counters and the averages take of an outcome; two registers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    pub(super) kind: OutcomeKind,
+    latency: u64,
+}
+
+impl Ending {
+    /// In place of a latency: it was not told.
+    const UNTOLD: u64 = u64::MAX;
+
+    #[inline]
+    pub(super) fn new(kind: OutcomeKind, latency: Option<Duration>) -> Self {
+        // Averages are made of signed numbers.
+        Self { kind, latency: latency.map_or(Self::UNTOLD, |latency| micros(latency).min(i64::MAX.cast_unsigned())) }
+    }
+
+    #[inline]
+    pub(super) const fn is_ok(self) -> bool {
+        matches!(self.kind, OutcomeKind::Success)
+    }
+
+    /// In microseconds, if it was told.
+    #[inline]
+    pub(super) fn latency(self) -> Option<u64> {
+        (self.latency < Self::UNTOLD).then_some(self.latency)
+    }
 }
 
 /// How a call ended.

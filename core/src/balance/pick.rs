@@ -55,6 +55,12 @@ impl<'a> Request<'a> {
         !self.exclude.is_empty()
     }
 
+    /// Whether it asks for nothing but an instance. What it has beside is of no account where nobody asks for it.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        self.exclude.is_empty() && self.key.is_none_or(|key| key.len() <= limits::KEY_BYTES)
+    }
+
     /// Labels that are too many or too long fit nobody, so they are not looked at here.
     #[inline]
     pub(super) fn is_within_limits(&self) -> bool {

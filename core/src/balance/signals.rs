@@ -1,9 +1,8 @@
 //! What is learnt of an instance from what became of its calls.
 
 use super::decay::decay;
-use super::outcome::{Outcome, OutcomeKind};
+use super::outcome::{Ending, OutcomeKind};
 use super::policy::Rules;
-use crate::time::micros;
 
 /// The lowest success that counts, so that a cost stays finite.
 const WORST: f64 = 1.0 / 128.0;
@@ -56,13 +55,13 @@ impl Signal {
 
     /// Learns from a call that began then.
     #[inline]
-    pub(super) fn learn(&mut self, rules: &Rules, outcome: &Outcome, began: u64, now: u64) {
-        if outcome.kind == OutcomeKind::Cancelled {
+    pub(super) fn learn(&mut self, rules: &Rules, ending: Ending, began: u64, now: u64) {
+        if ending.kind == OutcomeKind::Cancelled {
             return;
         }
-        let measured = float(outcome.latency.map_or_else(|| now.saturating_sub(began), micros));
+        let measured = float(ending.latency().unwrap_or_else(|| now.saturating_sub(began)));
         match rules.penalty {
-            _ if outcome.is_ok() => self.time(rules, measured, now),
+            _ if ending.is_ok() => self.time(rules, measured, now),
             Some(penalty) => self.time(rules, if measured > penalty { measured } else { penalty }, now),
             // A failure that took long says as much of an instance as an answer that did; one that did not says nothing.
             None if measured > self.latency && self.is_known() => self.time(rules, measured, now),
@@ -70,7 +69,7 @@ impl Signal {
         }
         if rules.exponent > 0 {
             let success = self.success(rules, now);
-            let target = if outcome.is_ok() { 1.0 } else { 0.0 };
+            let target = if ending.is_ok() { 1.0 } else { 0.0 };
             self.success = success + (target - success) * rules.gain;
             self.judged = now;
         }
@@ -180,13 +179,13 @@ mod tests {
         for _ in 0..200 {
             signal.begin(0);
             signal.end(0);
-            signal.learn(&rules, &Outcome::failure(), 0, 0);
+            signal.learn(&rules, Ending::new(OutcomeKind::Error, None), 0, 0);
         }
         assert!(signal.success(&rules, 0) < 1e-8);
         assert_eq!(signal.burden(&rules, 0), 128.0 * 128.0 * 128.0);
         assert!((signal.success(&rules, 10_000_000) - 0.632).abs() < 1e-3);
         assert_eq!(signal.latency(&rules, 0), None);
-        signal.learn(&rules, &Outcome::success(Duration::from_millis(1)), 0, 0);
+        signal.learn(&rules, Ending::new(OutcomeKind::Success, Some(Duration::from_millis(1))), 0, 0);
         assert_eq!(signal.latency(&rules, 0), Some(1_000.0));
     }
 

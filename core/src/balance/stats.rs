@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::outcome::{Outcome, OutcomeKind};
+use super::outcome::{Ending, OutcomeKind};
 use crate::model::{Availability, Handle};
-use crate::time::{micros, secs};
+use crate::time::secs;
 use crate::value::Value;
 
 /// What became of picks.
@@ -33,21 +33,21 @@ impl Tally {
     }
 
     #[inline]
-    pub(super) fn count(&mut self, outcome: Option<&Outcome>) {
-        let Some(outcome) = outcome else {
+    pub(super) fn count(&mut self, ending: Option<Ending>) {
+        let Some(ending) = ending else {
             self.reaped = self.reaped.wrapping_add(1);
             return;
         };
         // A count of calls stays below 2^64, and so do 285 years of microseconds; the sum may saturate.
-        let ended = match outcome.kind {
+        let ended = match ending.kind {
             OutcomeKind::Success => &mut self.succeeded,
             OutcomeKind::Cancelled => &mut self.cancelled,
             _ => &mut self.failed,
         };
         *ended = ended.wrapping_add(1);
-        if let Some(latency) = outcome.latency {
+        if let Some(latency) = ending.latency() {
             self.timed = self.timed.wrapping_add(1);
-            self.latency = self.latency.saturating_add(micros(latency));
+            self.latency = self.latency.saturating_add(latency);
         }
     }
 

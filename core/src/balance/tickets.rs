@@ -17,10 +17,9 @@ const INDEX_BITS: u32 = 20;
 
 /// A table of unfinished picks: token to host.
 ///
-/// A token is an entry's index with the entry's generation, below 2^52. A generation is odd while the entry is
-/// taken and changes each time it is taken or given back, so a token is good exactly once: a second `finish`, or
-/// one that comes after the reaping, finds nothing. (An index would have to be reused 2^31 times for a stale
-/// token to fit again.)
+/// A token is an entry's index with the entry's generation, below 2^52. Generations are odd, and an entry has another each
+/// time it is taken, so a token is good exactly once: a second `finish`, or one that comes after the reaping, finds nothing. (An
+/// index would have to be reused 2^31 times for a stale token to fit again.)
 ///
 /// Picks made within 1/32 of the reaping period form a cohort, which is reaped as one, when its youngest member
 /// has reached the period. So an unfinished pick lives for one period at least and 33/32 of it at most, and a pick
@@ -28,8 +27,7 @@ const INDEX_BITS: u32 = 20;
 #[derive(Clone, Debug)]
 pub(super) struct Tickets {
     entries: Vec<Entry>,
-    live: u32,
-    /// How many of them are calls that were tried before.
+    /// How many of those that are taken are calls that were tried before.
     retries: u32,
     /// The entry given back last, the first of a list through [`Entry::link`]; [`NONE`] when all are taken.
     free: u32,
@@ -46,15 +44,26 @@ pub(super) struct Tickets {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    generation: u32,
-    /// The host while the entry is taken, the next free entry while it is not.
-    link: u32,
-    cohort: u32,
-    /// Whether the call was tried before.
-    is_retry: bool,
+    /// The generation while the entry is taken; while it is free that of its next owner, negated, which no token names.
+    generation: u64,
     /// When it was issued.
     began: u64,
+    /// The host while the entry is taken, the next free entry while it is not.
+    link: u32,
+    /// The place of the cohort, and [`RETRY`].
+    cohort: u32,
 }
+
+impl Entry {
+    fn is_taken(&self) -> bool {
+        self.generation <= u64::from(u32::MAX)
+    }
+}
+
+/// The bits of a cohort's number that say where it stands.
+const PLACE: u32 = COHORTS as u32 - 1;
+/// Set in [`Entry::cohort`] when the call was tried before.
+const RETRY: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Cohort {
@@ -67,7 +76,6 @@ impl Tickets {
     pub(super) fn new(period: Duration) -> Self {
         Self {
             entries: Vec::new(),
-            live: 0,
             retries: 0,
             free: NONE,
             cohorts: [Cohort::default(); COHORTS],
@@ -79,18 +87,24 @@ impl Tickets {
         }
     }
 
-    /// How many picks are not finished.
-    pub(super) fn len(&self) -> usize {
-        self.live as usize
-    }
-
-    /// How many of them are calls that were tried before.
+    /// How many of the unfinished picks are calls that were tried before.
     pub(super) fn retries(&self) -> u32 {
         self.retries
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.live as usize >= limits::PICKS_IN_FLIGHT
+        !self.has_free() && self.entries.len() >= limits::PICKS_IN_FLIGHT
+    }
+
+    /// Whether a pick can be entered without more memory.
+    #[inline]
+    pub(super) fn has_free(&self) -> bool {
+        (self.free as usize) < self.entries.len()
+    }
+
+    /// Until when picks are entered without a look at the cohorts, and none is due.
+    pub(super) fn calm(&self) -> u64 {
+        self.closes.min(self.wake)
     }
 
     /// Enters a pick of `host`. The table must not be full.
@@ -100,35 +114,44 @@ impl Tickets {
         if now >= self.closes {
             self.open_cohort(now);
         }
-        let cohort = self.newest;
-        if let Some(current) = self.cohorts.get_mut(cohort as usize % COHORTS) {
-            current.live = current.live.wrapping_add(1);
-            current.youngest = now;
-        }
         if self.free == NONE {
             self.grow();
         }
-        let index = self.free;
-        let Some(entry) = self.entries.get_mut(index as usize) else {
-            // The list of free entries names entries, and one is left after growing.
-            return u64::MAX;
-        };
-        self.live = self.live.wrapping_add(1);
         self.retries = self.retries.wrapping_add(u32::from(is_retry));
+        // The list of free entries names entries, and one is left after growing.
+        self.enter(host, if is_retry { RETRY } else { 0 }, now).unwrap_or(u64::MAX)
+    }
+
+    /// [`Tickets::issue`] when there is a free entry and the cohort is open.
+    #[inline]
+    pub(super) fn enter(&mut self, host: u32, retry: u32, now: u64) -> Option<u64> {
+        let (index, place) = (self.free, self.newest & PLACE);
+        let entry = self.entries.get_mut(index as usize)?;
+        let cohort = self.cohorts.get_mut(place as usize)?;
+        cohort.live = cohort.live.wrapping_add(1);
+        cohort.youngest = now;
         self.free = entry.link;
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.link = host;
-        entry.cohort = cohort;
-        entry.is_retry = is_retry;
-        entry.began = now;
-        u64::from(entry.generation) << INDEX_BITS | u64::from(index)
+        let generation = entry.generation.wrapping_neg();
+        *entry = Entry { generation, began: now, link: host, cohort: place | retry };
+        Some(generation << INDEX_BITS | u64::from(index))
+    }
+
+    /// Gives an entry back.
+    #[inline]
+    fn give_back(entry: &mut Entry, index: u32, free: &mut u32, retries: &mut u32) {
+        // Generations wrap at 2^32, and stay odd.
+        entry.generation = u64::from((entry.generation as u32).wrapping_add(2)).wrapping_neg();
+        entry.link = core::mem::replace(free, index);
+        if entry.cohort & RETRY > 0 {
+            *retries = retries.wrapping_sub(1);
+        }
     }
 
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
         let index = self.entries.len() as u32;
-        self.entries.push(Entry { generation: 0, link: NONE, cohort: 0, is_retry: false, began: 0 });
+        self.entries.push(Entry { generation: 1u64.wrapping_neg(), began: 0, link: NONE, cohort: 0 });
         self.free = index;
     }
 
@@ -137,16 +160,11 @@ impl Tickets {
     pub(super) fn redeem(&mut self, token: u64) -> Option<(u32, u64)> {
         let index = token as u32 & ((1 << INDEX_BITS) - 1);
         let entry = self.entries.get_mut(index as usize)?;
-        // An entry that is free has an even generation.
-        if u64::from(entry.generation) != token >> INDEX_BITS || entry.generation & 1 == 0 {
+        if entry.generation != token >> INDEX_BITS {
             return None;
         }
         let ended = (entry.link, entry.began);
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.link = self.free;
-        self.free = index;
-        self.live = self.live.wrapping_sub(1);
-        self.retries = self.retries.wrapping_sub(u32::from(entry.is_retry));
+        Self::give_back(entry, index, &mut self.free, &mut self.retries);
         if let Some(cohort) = self.cohorts.get_mut(entry.cohort as usize % COHORTS) {
             cohort.live = cohort.live.wrapping_sub(1);
         }
@@ -168,13 +186,9 @@ impl Tickets {
             }
             if cohort.live > 0 {
                 for (index, entry) in (0u32..).zip(&mut self.entries) {
-                    if entry.generation & 1 == 1 && entry.cohort == self.oldest {
+                    if entry.is_taken() && (entry.cohort ^ self.oldest) & PLACE == 0 {
                         each(entry.link, entry.began);
-                        entry.generation = entry.generation.wrapping_add(1);
-                        entry.link = self.free;
-                        self.free = index;
-                        self.live = self.live.wrapping_sub(1);
-                        self.retries = self.retries.wrapping_sub(u32::from(entry.is_retry));
+                        Self::give_back(entry, index, &mut self.free, &mut self.retries);
                     }
                 }
             }
@@ -242,6 +256,12 @@ mod tests {
         Timestamp::from_secs(secs)
     }
 
+    impl Tickets {
+        fn taken(&self) -> usize {
+            self.entries.iter().filter(|entry| entry.is_taken()).count()
+        }
+    }
+
     #[test]
     fn a_token_is_good_once() {
         let mut tickets = Tickets::new(PERIOD);
@@ -255,7 +275,7 @@ mod tests {
         for forged in [0, 1, next + (1 << 20), u64::MAX, 1 << 52] {
             assert_eq!(tickets.redeem(forged), None, "{forged}");
         }
-        assert_eq!(tickets.len(), 0);
+        assert_eq!(tickets.taken(), 0);
     }
 
     #[test]
@@ -269,7 +289,7 @@ mod tests {
         assert!(reaped.is_empty());
         assert!(tickets.is_due(at(37)));
         tickets.reap(at(37), |host, _| reaped.push(host));
-        assert_eq!((reaped, tickets.redeem(token), tickets.deadline(), tickets.len()), (vec![7], None, None, 0));
+        assert_eq!((reaped, tickets.redeem(token), tickets.deadline(), tickets.taken()), (vec![7], None, None, 0));
         tickets.issue(9, false, at(100));
         assert_eq!(tickets.deadline(), Some(at(132)));
     }
@@ -291,7 +311,7 @@ mod tests {
                 });
             }
             assert!(open.values().next().is_none_or(|(_, picked)| now - picked <= 33_000_000));
-            assert_eq!(tickets.len(), open.len());
+            assert_eq!(tickets.taken(), open.len());
             let token = tickets.issue(host, false, time);
             open.insert(host, (token, now));
             if rng.below(20) > 0 {

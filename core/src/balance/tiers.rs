@@ -308,12 +308,26 @@ impl Tiers {
     /// leaves; then nothing was drawn, and [`Tiers::refusal`] says why.
     #[inline]
     pub(super) fn choose(&mut self, members: &mut Members, request: &Request<'_>, rng: &mut Rng, now: u64) -> Option<u32> {
-        if let Some(Pool { slots, picker: Some(picker), .. }) = self.pools.get_mut(self.plain)
-            && request.exclude.is_empty()
-        {
-            return picker.pick(&Candidates { slots, members, excluded: Excluded(&[]), now, log: None }, request.key, rng);
-        }
         self.walk(members, request, rng, now, None)
+    }
+
+    /// Whether nothing stands between a request and the instances of one pool, which [`Tiers::pick`] chooses from.
+    pub(super) fn is_plain(&self) -> bool {
+        self.pools.get(self.plain).is_some_and(|pool| pool.picker.is_some())
+    }
+
+    /// The choice while that is so, for a request that excludes nobody and has no key, of a policy that has a short way; else none.
+    #[inline(always)]
+    pub(super) fn pick_shortly(&mut self, members: &Members, rng: &mut Rng) -> Option<u32> {
+        let Pool { slots, picker: Some(picker), .. } = self.pools.get_mut(self.plain)? else { return None };
+        picker.pick_shortly(slots, members, rng)
+    }
+
+    /// The choice while that is so, for a request that excludes nobody.
+    #[inline]
+    pub(super) fn pick(&mut self, members: &Members, key: Option<&[u8]>, rng: &mut Rng, now: u64) -> Option<u32> {
+        let Pool { slots, picker: Some(picker), .. } = self.pools.get_mut(self.plain)? else { return None };
+        picker.pick(&Candidates { slots, members, excluded: Excluded(&[]), now, log: None }, key, rng)
     }
 
     #[cold]

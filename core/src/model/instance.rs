@@ -39,6 +39,11 @@ impl Handle {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
+    /// The handle that these are the bits of.
+    pub(crate) const fn of_bits(bits: u64) -> Self {
+        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+    }
+
     /// The inverse of [`Handle::to_bits`].
     ///
     /// # Errors
@@ -47,7 +52,7 @@ impl Handle {
         if bits > Timestamp::MAX.as_micros() {
             return Err(Error::new(Code::InvalidArgument, "handle").limit(Timestamp::MAX.as_micros()));
         }
-        Ok(Self { slot: bits as u32, generation: (bits >> 32) as u32 })
+        Ok(Self::of_bits(bits))
     }
 }
 

@@ -24,7 +24,7 @@ impl Cycle {
     }
 
     /// The next pick, when a round is written down.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(&mut self) -> Option<u32> {
         let next = self.next?;
         let after = next.wrapping_add(1);

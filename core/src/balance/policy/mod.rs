@@ -112,6 +112,8 @@ impl Candidates<'_> {
 
 /// What a policy keeps for one pool, built when the pool has changed and a pick is asked of it.
 #[derive(Clone, Debug)]
+// A tag of its own: one that is hidden in a variant costs each pick a computation.
+#[repr(u8)]
 pub(super) enum Picker {
     First(first::Order),
     Edf(edf::Schedule),
@@ -189,9 +191,20 @@ impl Picker {
         if let Self::Hash(owners) = self { owners.settle(joining, slots, members) } else { false }
     }
 
-    /// Chooses; none only when the request leaves no candidate, and then nothing has changed. Inlined into its one
-    /// hot caller, so that the candidates stay in registers.
+    /// Chooses among all of the pool without a key, by a policy that then needs nothing but these; none when it needs more, and
+    /// then nothing has changed.
     #[inline(always)]
+    pub(super) fn pick_shortly(&mut self, slots: &[u32], members: &Members, rng: &mut Rng) -> Option<u32> {
+        match self {
+            Self::Sample(sampler) => sampler.pick_of_two(slots, members, rng),
+            Self::Random(table) => table.draw(slots, rng),
+            Self::RoundRobin(turns) => turns.read(slots),
+            _ => None,
+        }
+    }
+
+    /// Chooses; none only when the request leaves no candidate, and then nothing has changed.
+    #[inline]
     pub(super) fn pick(&mut self, candidates: &Candidates<'_>, key: Option<&[u8]>, rng: &mut Rng) -> Option<u32> {
         match self {
             Self::First(order) => order.pick(candidates),

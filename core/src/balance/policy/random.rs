@@ -32,28 +32,28 @@ impl Table {
     #[inline]
     pub(super) fn pick(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         if candidates.excluded.is_empty() {
-            return self.draw(candidates, rng);
+            return self.draw(candidates.slots, rng);
         }
         self.pick_open(candidates, rng)
     }
 
-    #[inline]
-    fn draw(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
+    #[inline(always)]
+    pub(super) fn draw(&self, slots: &[u32], rng: &mut Rng) -> Option<u32> {
         let bits = rng.next_u64();
         // Both factors are below 2^32.
-        let place = ((bits >> 32).wrapping_mul(u64::from(candidates.len())) >> 32) as u32;
+        let place = ((bits >> 32).wrapping_mul(slots.len() as u64) >> 32) as u32;
         let Some(column) = self.columns.get(place as usize).copied() else {
-            return candidates.slot(place);
+            return slots.get(place as usize).copied();
         };
         let own = bits as u32 <= (column >> 32) as u32;
-        candidates.slot(core::hint::select_unpredictable(own, place, column as u32))
+        slots.get(core::hint::select_unpredictable(own, place, column as u32) as usize).copied()
     }
 
     #[cold]
     #[inline(never)]
     fn pick_open(&self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         for _ in 0..TRIES {
-            let slot = self.draw(candidates, rng)?;
+            let slot = self.draw(candidates.slots, rng)?;
             if candidates.is_open(slot) {
                 return Some(slot);
             }

@@ -136,6 +136,13 @@ impl Turns {
         place.and_then(|place| candidates.slot(place))
     }
 
+    /// The next of a round that is written down.
+    #[inline(always)]
+    pub(super) fn read(&mut self, slots: &[u32]) -> Option<u32> {
+        let place = self.cycle.as_mut()?.read()?;
+        slots.get(place as usize).copied()
+    }
+
     #[inline]
     fn take(&mut self) -> Option<u32> {
         let Some(cycle) = &mut self.cycle else { return self.step() };

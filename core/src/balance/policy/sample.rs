@@ -21,6 +21,7 @@ use super::score::{Rules, Score};
 use super::{Candidates, Look};
 use crate::balance::filter::TRIES;
 use crate::balance::members::Members;
+use crate::balance::signals::Signal;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::rng::Rng;
@@ -114,6 +115,10 @@ pub(in crate::balance) struct Sampler {
     distinct: bool,
     /// None for in-flight counts.
     rules: Option<Rules>,
+    /// The first two are distinct and of equal weights.
+    is_two: bool,
+    /// They are all, and compared by calls in flight.
+    is_bare: bool,
     /// Comparisons since an idle one was let win.
     since: u32,
 }
@@ -131,9 +136,13 @@ fn is_idle(candidates: &Candidates<'_>, slot: u32) -> bool {
 impl Sampler {
     pub(super) fn build(sample: &Sample, slots: &[u32], members: &Members) -> Self {
         let total = slots.iter().fold(0u64, |sum, slot| sum.saturating_add(u64::from(members.weight(*slot))));
+        let even = members.are_even(slots);
+        let is_two = even && sample.choices == 2 && sample.distinct && slots.len() > 1;
         Self {
             table: Table::build(slots, members),
-            even: members.are_even(slots),
+            is_two,
+            is_bare: is_two && sample.most <= 2 && sample.score == Score::InFlight,
+            even,
             mean: total as f64 / slots.len().max(1) as f64,
             choices: sample.choices,
             more: if sample.choices == 0 { 0 } else { sample.most.saturating_sub(sample.choices) },
@@ -143,13 +152,60 @@ impl Sampler {
         }
     }
 
+    /// The one with fewer calls in flight of two distinct ones of equal weights; none for a policy that wants more.
+    #[inline(always)]
+    pub(super) fn pick_of_two(&self, slots: &[u32], members: &Members, rng: &mut Rng) -> Option<u32> {
+        if !self.is_bare {
+            return None;
+        }
+        let (one, two) = rng.two_distinct(slots.len() as u32);
+        let (one, two) = (*slots.get(one as usize)?, *slots.get(two as usize)?);
+        let is_first = members.in_flight(one)? <= members.in_flight(two)?;
+        Some(select_unpredictable(is_first, one, two))
+    }
+
+    /// The better of two of equal weights, with its calls in flight; on a tie the first.
+    #[inline]
+    fn cheaper(&mut self, members: &Members, one: u32, two: u32, now: u64) -> Option<(u32, u32)> {
+        let loads = (members.in_flight(one)?, members.in_flight(two)?);
+        let is_first = match &self.rules {
+            None => loads.0 <= loads.1,
+            Some(rules) => {
+                let typical = members.typical();
+                let (signal_one, signal_two) = (members.signal(one)?, members.signal(two)?);
+                let cost_one = rules.cost(signal_one, loads.0, f64::from(loads.0), typical, now);
+                let cost_two = rules.cost(signal_two, loads.1, f64::from(loads.1), typical, now);
+                let is_first = cost_one <= cost_two;
+                is_first != self.spares(if is_first { signal_two } else { signal_one }, now)
+            }
+        };
+        Some(if is_first { (one, loads.0) } else { (two, loads.1) })
+    }
+
+    /// Whether the one that loses the comparison gets the call all the same, because it had none for long.
+    #[inline]
+    fn spares(&mut self, loser: &Signal, now: u64) -> bool {
+        self.since = self.since.saturating_add(1);
+        let idle = self.rules.as_ref().map_or(u64::MAX, |rules| rules.idle);
+        let is_spared = loser.is_idle(idle, now) && self.since > PATIENCE;
+        if is_spared {
+            self.since = 0;
+        }
+        is_spared
+    }
+
     #[inline]
     pub(super) fn pick(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let count = candidates.len();
-        if count > 1 && self.choices == 2 && self.even && self.distinct && candidates.excluded.is_empty() {
+        if self.is_two && candidates.excluded.is_empty() && candidates.log.is_none() {
+            let (one, two) = rng.two_distinct(count);
+            let (best, load) = self.cheaper(candidates.members, candidates.slot(one)?, candidates.slot(two)?, candidates.now)?;
+            return if self.more == 0 || load == 0 { Some(best) } else { self.look_on(candidates, best, rng) };
+        }
+        if self.is_two && candidates.excluded.is_empty() {
             let (one, two) = rng.two_distinct(count);
             let best = self.better(candidates, candidates.slot(one)?, candidates.slot(two)?)?;
-            return if self.more == 0 || is_idle(candidates, best) { Some(best) } else { self.look_on(candidates, best, rng) };
+            return self.look_on(candidates, best, rng);
         }
         match self.choices {
             0 => self.scan(candidates, rng),
@@ -254,11 +310,6 @@ impl Sampler {
         let cost_one = rules.cost(signal_one, load_one, load(load_one, one), typical, now);
         let cost_two = rules.cost(signal_two, load_two, load(load_two, two), typical, now);
         let (winner, loser, other) = if cost_one <= cost_two { (one, two, signal_two) } else { (two, one, signal_one) };
-        self.since = self.since.saturating_add(1);
-        if other.is_idle(rules.idle, now) && self.since > PATIENCE {
-            self.since = 0;
-            return Some(loser);
-        }
-        Some(winner)
+        Some(if self.spares(other, now) { loser } else { winner })
     }
 }

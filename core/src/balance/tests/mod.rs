@@ -10,6 +10,7 @@ use std::{format, vec};
 
 mod after;
 mod before;
+mod calm;
 mod follow;
 mod labels;
 
