@@ -257,12 +257,12 @@ impl Balancer {
     /// Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
     /// was finished before or was reaped.
     ///
-    /// `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `status`,
-    /// instead, the HTTP status of the answer; `retry_after`, how many
+    /// `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `status` or `grpc_status`,
+    /// instead, the status of the answer in HTTP or gRPC; `retry_after`, how many
     /// seconds the instance asked to be spared; `load`, what it reported.
     #[pyo3(
         signature = (token, ok=None, latency=None, *, now=None, **more),
-        text_signature = "($self, token, ok=True, latency=None, *, now=None, kind=None, status=None, retry_after=None, load=None)"
+        text_signature = "($self, token, ok=True, latency=None, *, now=None, kind=None, status=None, grpc_status=None, retry_after=None, load=None)"
     )]
     fn finish(
         &self,
@@ -279,7 +279,7 @@ impl Balancer {
     /// `finish`, then `pick`, in one call.
     #[pyo3(
         signature = (token, ok=None, latency=None, *, key=None, exclude=None, labels=None, prefer=None, now=None, **more),
-        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), labels={}, prefer=(), now=None, kind=None, status=None, retry_after=None, load=None)"
+        text_signature = "($self, token, ok=True, latency=None, *, key=None, exclude=(), labels={}, prefer=(), now=None, kind=None, status=None, grpc_status=None, retry_after=None, load=None)"
     )]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn finish_and_pick(
@@ -420,7 +420,7 @@ impl Pick {
     /// The rest is as in `Balancer.finish`.
     #[pyo3(
         signature = (ok=None, latency=None, *, now=None, **more),
-        text_signature = "($self, ok=True, latency=None, *, now=None, kind=None, status=None, retry_after=None, load=None)"
+        text_signature = "($self, ok=True, latency=None, *, now=None, kind=None, status=None, grpc_status=None, retry_after=None, load=None)"
     )]
     fn finish(
         &self,

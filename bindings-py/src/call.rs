@@ -79,9 +79,9 @@ pub fn outcome(ok: Option<&Bound<'_, PyAny>>, latency: Option<&Bound<'_, PyAny>>
     }
 }
 
-/// Whether a call by an HTTP method that ended so may be made again, by another instance.
+/// Whether a call by an HTTP method, or of a gRPC method of that idempotency level, that ended so may be made again, by another instance.
 #[pyfunction]
-#[pyo3(signature = (method, **outcome), text_signature = "(method, *, kind=None, status=None)")]
+#[pyo3(signature = (method, **outcome), text_signature = "(method, *, kind=None, status=None, grpc_status=None)")]
 pub fn is_repeatable(method: &Bound<'_, PyAny>, outcome: Option<&Bound<'_, PyDict>>) -> PyResult<bool> {
     Ok(callboard::balance::is_repeatable(&text(method, "method")?, &self::outcome(None, None, outcome)?))
 }

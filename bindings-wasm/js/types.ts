@@ -354,6 +354,9 @@ export interface Outcome {
   readonly kind?: OutcomeKind;
   /** The HTTP status of the answer, instead of a kind: 429 is `throttled`, 502 to 504 `gateway`, any other 5xx `error`, all else `success`. */
   readonly status?: number;
+  /** The status of gRPC, instead: UNAVAILABLE is `gateway`, DEADLINE_EXCEEDED `timeout`, RESOURCE_EXHAUSTED `throttled`, CANCELLED `cancelled`;
+   * UNKNOWN, UNIMPLEMENTED, INTERNAL and DATA_LOSS are `error`, all else `success`. */
+  readonly grpcStatus?: number;
   /** Seconds. */
   readonly latency?: number;
   /** How many seconds the instance asked to be spared. */

@@ -27,9 +27,9 @@ def codes() -> dict[str, str]:
 def is_heartbeat(method: str, path: str, query: str = "") -> bool:
     """Whether a request only says that somebody is still there. A host that stores what it acknowledges need not wait for that with these."""
 
-def is_repeatable(method: str, *, kind: _OutcomeKind | None = None, status: int | None = None) -> bool:
-    """Whether a call by an HTTP method that ended so may be made again, by another instance: the method is one that may be done twice, and
-    the fault may be this instance's alone. Whether there is a budget for that is `Balancer.may_retry`'s to say."""
+def is_repeatable(method: str, *, kind: _OutcomeKind | None = None, status: int | None = None, grpc_status: int | None = None) -> bool:
+    """Whether a call by an HTTP method, or of a gRPC method of that `idempotency_level`, that ended so may be made again, by another instance: the method
+    is one that may be done twice, and the fault may be this instance's alone. Whether there is a budget for that is `Balancer.may_retry`'s to say."""
 
 def decode(body: bytes | str, format: _Format, *, namespace: str = "default", service: str | None = None) -> dict[str, Any]:
     """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""
@@ -500,14 +500,15 @@ class Balancer(Iterator[Instance]):
         now: int | None = None,
         kind: _OutcomeKind | None = None,
         status: int | None = None,
+        grpc_status: int | None = None,
         retry_after: float | None = None,
         load: Mapping[str, float] | None = None,
     ) -> bool:
         """Tells what became of a pick: whether it went well and after how many seconds. False when the token is unknown,
         was finished before or was reaped.
 
-        `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `status`,
-        instead, the HTTP status of the answer; `retry_after`, how many
+        `kind` says how it ended: success, error, gateway, connect, timeout, throttled or cancelled; `status` or `grpc_status`,
+        instead, the status of the answer in HTTP or gRPC; `retry_after`, how many
         seconds the instance asked to be spared; `load`, what it reported.
         """
 
@@ -524,6 +525,7 @@ class Balancer(Iterator[Instance]):
         now: int | None = None,
         kind: _OutcomeKind | None = None,
         status: int | None = None,
+        grpc_status: int | None = None,
         retry_after: float | None = None,
         load: Mapping[str, float] | None = None,
     ) -> Pick:
@@ -584,6 +586,7 @@ class Pick:
         now: int | None = None,
         kind: _OutcomeKind | None = None,
         status: int | None = None,
+        grpc_status: int | None = None,
         retry_after: float | None = None,
         load: Mapping[str, float] | None = None,
     ) -> bool:

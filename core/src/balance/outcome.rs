@@ -126,6 +126,20 @@ impl OutcomeKind {
         }
     }
 
+    /// What a status of gRPC says, 0 to 16: what its HTTP status does by the table of `google/rpc/code.proto`, save that CANCELLED is cancelled and
+    /// DEADLINE_EXCEEDED a timeout. So UNAVAILABLE is a gateway's, RESOURCE_EXHAUSTED throttled, UNKNOWN, UNIMPLEMENTED, INTERNAL and DATA_LOSS are
+    /// errors, and all else a success. Any other number is UNKNOWN, as gRPC's clients have it.
+    pub const fn of_grpc_status(status: u64) -> Self {
+        match status {
+            0 | 3 | 5..=7 | 9..=11 | 16 => Self::Success,
+            1 => Self::Cancelled,
+            4 => Self::Timeout,
+            8 => Self::Throttled,
+            14 => Self::Gateway,
+            _ => Self::Error,
+        }
+    }
+
     /// Whether the fault is the instance's or the way's to it; neither of a success nor of a call that was cancelled.
     #[inline]
     pub const fn is_failure(self) -> bool {
@@ -135,10 +149,11 @@ impl OutcomeKind {
 
 /// Whether a call by an HTTP method that ended so may be made again, by another instance: the method is one that may be done twice (RFC 9110, 9.2.2), and
 /// the fault may be this instance's alone: it was not reached, did not answer in time, could not reach somebody itself, or asked to be spared.
+/// For a call of gRPC the method is its `idempotency_level` in protobuf: `NO_SIDE_EFFECTS` and `IDEMPOTENT` may be done twice.
 /// Whether there is a budget for that is [`may_retry`](super::Balancer::may_retry)'s to say.
 pub fn is_repeatable(method: &str, outcome: &Outcome) -> bool {
     let elsewhere = matches!(outcome.kind, OutcomeKind::Connect | OutcomeKind::Timeout | OutcomeKind::Gateway | OutcomeKind::Throttled);
-    elsewhere && matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+    elsewhere && matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE" | "NO_SIDE_EFFECTS" | "IDEMPOTENT")
 }
 
 impl Outcome {
@@ -178,23 +193,26 @@ impl Outcome {
         matches!(self.kind, OutcomeKind::Success)
     }
 
-    /// Reads `{ok?, kind?, status?, latency?, retry_after?, load?}`: without a kind it is what the HTTP status says, 100 to 599, or a success or, when `ok` is
-    /// false, an error; times are in seconds.
+    /// Reads `{ok?, kind?, status?, grpc_status?, latency?, retry_after?, load?}`: without a kind it is what the HTTP status says, 100 to 599, or that of gRPC,
+    /// or a success or, when `ok` is false, an error; times are in seconds.
     ///
     /// # Errors
     /// [`Code::InvalidArgument`], also for an `ok` that contradicts the kind; [`Code::InvalidDuration`], [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["ok", "kind", "status", "latency", "retry_after", "load"])?;
+        let fields = Fields::new(value, "", &["ok", "kind", "status", "grpc_status", "latency", "retry_after", "load"])?;
         let span = |name: &str| fields.f64(name)?.map(|number| duration_from_secs(name, number)).transpose();
         let ok = fields.bool("ok")?;
-        let status = fields.u64("status")?.map(OutcomeKind::of_http_status).transpose()?;
-        let kind = match fields.text("kind")? {
-            Some(_) if status.is_some() => return Err(Error::new(Code::InvalidArgument, "status").message("a kind or a status, not both")),
-            Some(name) => OutcomeKind::parse(name)?,
-            None if status.is_some() => status.unwrap_or_default(),
-            None if ok == Some(false) => OutcomeKind::Error,
-            None => OutcomeKind::Success,
-        };
+        let told = [
+            ("kind", fields.text("kind")?.map(OutcomeKind::parse).transpose()?),
+            ("status", fields.u64("status")?.map(OutcomeKind::of_http_status).transpose()?),
+            ("grpc_status", fields.u64("grpc_status")?.map(OutcomeKind::of_grpc_status)),
+        ];
+        let mut told = told.into_iter().filter_map(|(field, kind)| Some((field, kind?)));
+        let otherwise = if ok == Some(false) { OutcomeKind::Error } else { OutcomeKind::Success };
+        let kind = told.next().map_or(otherwise, |(_, kind)| kind);
+        if let Some((field, _)) = told.next() {
+            return Err(Error::new(Code::InvalidArgument, field).message("a kind or one status, not both"));
+        }
         if ok.is_some_and(|ok| ok != (kind == OutcomeKind::Success)) {
             return Err(Error::new(Code::InvalidArgument, "ok").message("contradicts the kind"));
         }
