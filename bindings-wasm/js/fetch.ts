@@ -102,7 +102,8 @@ function placed(url: URL, { url: place }: Instance): URL {
 
 function answered({ status, headers }: Response): Outcome {
   const after = headers.get("retry-after") ?? "";
-  return /^\d+$/.test(after) ? { status, retryAfter: Number(after) } : { status };
+  // A number without end is no time to be spared.
+  return /^\d{1,9}$/.test(after) ? { status, retryAfter: Number(after) } : { status };
 }
 
 /** A request that may be sent more than once. */

@@ -19,8 +19,9 @@ from typing import Any
 
 import httpx
 
-from ._errors import Error
-from ._native import Balancer, Pick, Registry, is_repeatable
+from ._calls import Call, answered, balancers
+from ._native import Registry
+from ._types import Instance
 
 __all__ = ["AsyncTransport", "Transport"]
 
@@ -29,95 +30,56 @@ class _Caller:
     """What both transports share: whom to call, and whether again."""
 
     def __init__(self, registry: Registry, services: Iterable[str], *, key: Callable[[httpx.Request], str] | None = None, **balancer: Any) -> None:
-        self._balancers = {service: Balancer(registry, service, **balancer) for service in services}
+        self._balancers = balancers(registry, services, **balancer)
         self._key = key
 
-    def balancer_of(self, request: httpx.Request) -> Balancer | None:
-        return self._balancers.get(request.url.host)
+    def call_of(self, request: httpx.Request) -> Call | None:
+        """None for a host that is no service."""
+        balancer = self._balancers.get(request.url.host)
+        return None if balancer is None else Call(balancer, request.method, self._key(request) if self._key else None)
 
-    def calls(self, balancer: Balancer, request: httpx.Request) -> Generator[tuple[float, httpx.Request], httpx.Response, _Call]:
-        """What to send and after how many seconds, until an answer is the answer.
+    @staticmethod
+    def attempts(call: Call, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """What to send after `call.delay` seconds, until an answer is the answer.
 
         A response is sent into it, or the error thrown that came instead; an error that is the answer comes out again. Closed before that, it
         takes the call for one that was given up.
         """
-        tried: list[Pick] = []
-        pick, delay = self._pick(balancer, request, tried), 0.0
+        can_be_sent = isinstance(request.stream, httpx.ByteStream)
         while True:
-            tried.append(pick)
-            call = _Call(pick, delay)
             try:
-                response = yield delay, self._sent_to(request, pick)
+                response = yield _sent_to(request, call.instance)
             except httpx.TransportError as error:
-                call.failed(error)
-                if (other := self._next(balancer, request, tried, call.outcome)) is None:
+                if not call.goes_on(_failed(error), can_be_sent=can_be_sent):
+                    call.finish()
                     raise
             except BaseException:
-                call.given_up()
+                call.give_up()
                 raise
             else:
-                call.answered(response)
-                if (other := self._next(balancer, request, tried, call.outcome)) is None:
-                    return call
-                call.finish()
-            delay, pick = other
-
-    def _pick(self, balancer: Balancer, request: httpx.Request, tried: list[Pick]) -> Pick:
-        return balancer.pick(key=self._key(request) if self._key else None, exclude=tried)
-
-    @staticmethod
-    def _sent_to(request: httpx.Request, pick: Pick) -> httpx.Request:
-        place = httpx.URL(pick.instance.url or "")
-        url = request.url.copy_with(scheme=place.scheme, host=place.host, port=place.port)
-        headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
-        # The service's name is what the instance is called by.
-        headers.append((b"Host", request.headers.get("host", place.netloc.decode()).encode()))
-        return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
-
-    def _next(self, balancer: Balancer, request: httpx.Request, tried: list[Pick], outcome: dict[str, Any]) -> tuple[float, Pick] | None:
-        """Whom to try instead, and after how many seconds; None when nobody else is to be."""
-        can_be_sent = isinstance(request.stream, httpx.ByteStream)
-        if not can_be_sent or not is_repeatable(request.method, **outcome):
-            return None
-        delay = balancer.retry_delay(len(tried))
-        if delay is None or not balancer.may_retry():
-            return None
-        try:
-            return delay, self._pick(balancer, request, tried)
-        except Error:  # Nobody is left: what there was of an answer is the answer.
-            return None
+                outcome = answered(response.status_code, response.headers.get("retry-after"))
+                if not call.goes_on(outcome, can_be_sent=can_be_sent):
+                    return
 
 
-class _Call:
-    """One call, and what became of it."""
+def _sent_to(request: httpx.Request, instance: Instance) -> httpx.Request:
+    place = httpx.URL(instance.url or "")
+    url = request.url.copy_with(scheme=place.scheme, host=place.host, port=place.port)
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
+    # The service's name is what the instance is called by.
+    headers.append((b"Host", request.headers.get("host", place.netloc.decode()).encode()))
+    return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
 
-    def __init__(self, pick: Pick, delay: float) -> None:
-        self._pick = pick
-        self._started = time.monotonic() + delay
-        self._retry_after: float | None = None
-        self.outcome: dict[str, Any] = {}
 
-    def answered(self, response: httpx.Response) -> None:
-        after = response.headers.get("retry-after", "")
-        self._retry_after = float(after) if after.isdecimal() else None
-        self.outcome = {"status": response.status_code}
-
-    def failed(self, error: httpx.TransportError) -> None:
-        self.outcome = {"kind": "timeout" if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout) else "connect"}
-        self._pick.finish(**self.outcome)
-
-    def given_up(self) -> None:
-        self._pick.finish(kind="cancelled")
-
-    def finish(self) -> None:
-        """Tells the balancer, when the body was read."""
-        self._pick.finish(latency=time.monotonic() - self._started, retry_after=self._retry_after, **self.outcome)
+def _failed(error: httpx.TransportError) -> dict[str, Any]:
+    return {"kind": "timeout" if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout) else "connect"}
 
 
 class Transport(httpx.BaseTransport):
     """A transport of `httpx.Client` for `services`; calls to other hosts go where they say.
 
-    `key` gives the routing key of a request, for a hashing policy; all else is as in `Balancer`: `policy`, `seed`. What is sent, is sent by `inner`, an
+    `key` gives the routing key of a request, for a hashing policy; all else is as in `Balancer`: `policy`, `seed`. The policy is `adaptive`
+    with a `hold` for who asks to be spared and a budget for `retry` when none is given. What is sent, is sent by `inner`, an
     `httpx.HTTPTransport` when none is given.
     """
 
@@ -126,22 +88,22 @@ class Transport(httpx.BaseTransport):
         self._inner = inner or httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        balancer = self._caller.balancer_of(request)
-        if balancer is None:
+        call = self._caller.call_of(request)
+        if call is None:
             return self._inner.handle_request(request)
-        calls = self._caller.calls(balancer, request)
-        delay, sent = next(calls)
+        attempts = self._caller.attempts(call, request)
+        sent = next(attempts)
         while True:
             try:
-                time.sleep(delay)
+                time.sleep(call.delay)
                 response = self._inner.handle_request(sent)
             except BaseException as error:
-                delay, sent = calls.throw(error)
+                sent = attempts.throw(error)
                 continue
             try:
-                delay, sent = calls.send(response)
-            except StopIteration as done:
-                return _kept(response, _Body(response, done.value))
+                sent = attempts.send(response)
+            except StopIteration:
+                return _kept(response, _Body(response, call))
             response.close()
 
     def close(self) -> None:
@@ -156,22 +118,22 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self._inner = inner or httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        balancer = self._caller.balancer_of(request)
-        if balancer is None:
+        call = self._caller.call_of(request)
+        if call is None:
             return await self._inner.handle_async_request(request)
-        calls = self._caller.calls(balancer, request)
-        delay, sent = next(calls)
+        attempts = self._caller.attempts(call, request)
+        sent = next(attempts)
         while True:
             try:
-                await asyncio.sleep(delay)
+                await asyncio.sleep(call.delay)
                 response = await self._inner.handle_async_request(sent)
             except BaseException as error:
-                delay, sent = calls.throw(error)
+                sent = attempts.throw(error)
                 continue
             try:
-                delay, sent = calls.send(response)
-            except StopIteration as done:
-                return _kept(response, _AsyncBody(response, done.value))
+                sent = attempts.send(response)
+            except StopIteration:
+                return _kept(response, _AsyncBody(response, call))
             await response.aclose()
 
     async def aclose(self) -> None:
@@ -185,12 +147,16 @@ def _kept(response: httpx.Response, body: _Body | _AsyncBody) -> httpx.Response:
 class _Body(httpx.SyncByteStream):
     """A body whose end ends the call: until then it is in flight."""
 
-    def __init__(self, response: httpx.Response, call: _Call) -> None:
+    def __init__(self, response: httpx.Response, call: Call) -> None:
         assert isinstance(response.stream, httpx.SyncByteStream)
         self._stream, self._call = response.stream, call
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream
+        try:
+            yield from self._stream
+        except httpx.TransportError as error:
+            self._call.finish(_failed(error))
+            raise
 
     def close(self) -> None:
         self._stream.close()
@@ -200,13 +166,17 @@ class _Body(httpx.SyncByteStream):
 class _AsyncBody(httpx.AsyncByteStream):
     """The same of an asynchronous response."""
 
-    def __init__(self, response: httpx.Response, call: _Call) -> None:
+    def __init__(self, response: httpx.Response, call: Call) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)
         self._stream, self._call = response.stream, call
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for part in self._stream:
-            yield part
+        try:
+            async for part in self._stream:
+                yield part
+        except httpx.TransportError as error:
+            self._call.finish(_failed(error))
+            raise
 
     async def aclose(self) -> None:
         await self._stream.aclose()
