@@ -136,6 +136,14 @@ pub const SUITES: &[Suite] = &[
         skip: never,
     },
     Suite {
+        name: "clients",
+        what: "the clients of examples in Rust, of servers that fail, hang and come back",
+        format: Format::Cargo,
+        needs: &[],
+        command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "clients-rust"]),
+        skip: never,
+    },
+    Suite {
         name: "xtask",
         what: "this program",
         format: Format::Cargo,
