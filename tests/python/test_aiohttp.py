@@ -266,3 +266,15 @@ async def test_a_redirect_goes_by_the_name():
             await shop.said(max_redirects=5)
         assert {host for _, _, host, _ in shop.seen()} == {"shop"}
         assert len(shop.seen()) == 5
+
+
+@in_a_loop
+async def test_a_service_is_called_by_the_host_of_a_url():
+    async with Shop() as shop:
+        shop.registry.register("Shop", "a", endpoints=[f"http://127.0.0.1:{shop.servers[0].port}"])
+        async with aiohttp.ClientSession(middlewares=[Middleware(shop.registry, ["Shop"])]) as session, session.get("http://Shop//there/x") as response:
+            assert await response.text() == "a //there/x"
+        for names in (["a/b"], ["a:1"], ["x@a"], [""], ["Shop", "shop"]):
+            with pytest.raises(callboard.InvalidError) as caught:
+                Middleware(shop.registry, names)
+            assert caught.value.field in {"services", "service"}

@@ -5,6 +5,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import callboard
 import httpx
 import pytest
 from callboard import Registry
@@ -116,6 +117,17 @@ def test_what_may_not_be_done_twice_is_not(client, servers, registry):
     assert call("PUT", "http://shop/", content=b"again").status_code == 503
     bodies = [body for server in servers for method, _, _, body in server.seen if method == "PUT"]
     assert len(bodies) > 1 and set(bodies) == {b"again"}
+
+
+def test_a_service_is_called_by_the_host_of_a_url(servers, registry):
+    registry.register("Shop", "a", endpoints=[f"http://127.0.0.1:{servers[0].server_port}"])
+    for kind in (Transport, AsyncTransport):
+        for names in (["a/b"], ["a:1"], ["x@a"], [""], ["Shop", "shop"]):
+            with pytest.raises(callboard.InvalidError) as caught:
+                kind(registry, names)
+            assert caught.value.field in {"services", "service"}
+    with httpx.Client(transport=Transport(registry, ["Shop"])) as calls:
+        assert calls.get("http://Shop/there").text == "a /there"
 
 
 @both

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ._errors import Error
+from ._errors import Error, InvalidError
 from ._native import Balancer, is_repeatable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ._native import Pick, Registry
     from ._types import Instance
@@ -21,6 +21,20 @@ def balancers(registry: Registry, services: Iterable[str], *, policy: Policy | N
     if policy is None:
         policy = {"preset": "adaptive", "hold": {}, "retry": {}}
     return {service: Balancer(registry, service, policy, **options) for service in services}
+
+
+def hosts(registry: Registry, services: Iterable[str], host_of: Callable[[str], str | None], **settings: Any) -> dict[str, Balancer]:
+    """The balancers by the host that a URL of theirs has, which is in lower case."""
+    found: dict[str, Balancer] = {}
+    for name, balancer in balancers(registry, services, **settings).items():
+        try:
+            host = host_of(f"http://{name}")
+        except Exception:  # Each client has its own for what is no URL.
+            host = None
+        if host is None or host != name.lower() or host in found:
+            raise InvalidError(f"{name} cannot be told from another host", "invalid-name", "services")
+        found[host] = balancer
+    return found
 
 
 class Call:

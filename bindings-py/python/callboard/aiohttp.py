@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from ._calls import Call, answered, balancers
+from ._calls import Call, answered, hosts
 from ._native import Registry
 from ._types import Instance
 
@@ -41,7 +41,7 @@ class Middleware:
     """
 
     def __init__(self, registry: Registry, services: Iterable[str], *, key: Callable[[aiohttp.ClientRequest], str] | None = None, **balancer: Any) -> None:
-        self._balancers = balancers(registry, services, **balancer)
+        self._balancers = hosts(registry, services, lambda url: URL(url).host, **balancer)
         self._key = key
 
     async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

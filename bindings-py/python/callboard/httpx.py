@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from ._calls import Call, answered, balancers
+from ._calls import Call, answered, hosts
 from ._native import Registry
 from ._types import Instance
 
@@ -30,7 +30,7 @@ class _Caller:
     """What both transports share: whom to call, and whether again."""
 
     def __init__(self, registry: Registry, services: Iterable[str], *, key: Callable[[httpx.Request], str] | None = None, **balancer: Any) -> None:
-        self._balancers = balancers(registry, services, **balancer)
+        self._balancers = hosts(registry, services, lambda url: httpx.URL(url).host, **balancer)
         self._key = key
 
     def call_of(self, request: httpx.Request) -> Call | None:

@@ -34,12 +34,14 @@ impl<F: FnMut(&Instance) -> S, S> Instances<F, S> {
     fn follow(&mut self) {
         let registry = self.board.registry();
         let Some(delta) = self.view.poll(&registry) else { return };
+        let handles = delta.added.into_iter().chain(delta.updated);
+        let came: Vec<_> = handles.filter_map(|handle| Some((handle, registry.instance(handle)?))).collect();
+        drop(registry);
         for gone in delta.removed {
             self.places.remove(&gone.handle);
             self.changes.push_back(Change::Remove(gone.handle));
         }
-        for handle in delta.added.into_iter().chain(delta.updated) {
-            let Some(instance) = registry.instance(handle) else { continue };
+        for (handle, instance) in came {
             let place = instance.url();
             // Another weight is no reason for another connection.
             if self.places.get(&handle) != Some(&place) {

@@ -11,6 +11,7 @@ use http::header::HOST;
 use reqwest::{Body, Request, Response, ResponseBuilderExt as _, Url};
 use reqwest_middleware::{Error, Middleware, Next, Result};
 
+use crate::BoxError;
 use crate::body::{Tracked, answered};
 use crate::call::{Call, Service};
 
@@ -20,9 +21,18 @@ use crate::call::{Call, Service};
 pub struct Services(HashMap<String, Arc<Service>>);
 
 impl Services {
-    pub fn new<N: Into<String>>(services: impl IntoIterator<Item = (N, Arc<Service>)>) -> Self {
-        // A URL's host is in lower case.
-        Self(services.into_iter().map(|(name, service)| (name.into().to_lowercase(), service)).collect())
+    /// # Errors
+    /// A name that a URL cannot have as its host, or two that are the same there, where all is in lower case.
+    pub fn new<N: AsRef<str>>(services: impl IntoIterator<Item = (N, Arc<Service>)>) -> std::result::Result<Self, BoxError> {
+        let mut hosts = HashMap::new();
+        for (name, service) in services {
+            let name = name.as_ref().to_lowercase();
+            let is_host = Url::parse(&format!("http://{name}")).is_ok_and(|url| url.host_str() == Some(&*name));
+            if !is_host || hosts.insert(name.clone(), service).is_some() {
+                return Err(format!("{name} cannot be told from another host").into());
+            }
+        }
+        Ok(Self(hosts))
     }
 }
 

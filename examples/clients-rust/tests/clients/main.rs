@@ -69,7 +69,8 @@ impl Shop {
             Kind::Tonic => Client::Tonic(grpc::channel(Arc::clone(&service), query(), TIMEOUT).unwrap()),
             Kind::Reqwest => {
                 let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().unwrap();
-                let services = Services::new([("shop", Arc::clone(&service))]);
+                let services = Services::new([("Shop", Arc::clone(&service))]).unwrap();
+                assert!(["a/b", "a:1", "x@a", ""].iter().all(|name| Services::new([(name, Arc::clone(&service))]).is_err()));
                 Client::Reqwest(reqwest_middleware::ClientBuilder::new(client).with(services).build())
             }
         };
