@@ -55,8 +55,8 @@ pub fn delta<'py>(py: Python<'py>, added: Bound<'py, PyTuple>, updated: Bound<'p
 
 /// Entries for an engine.
 pub fn writes<'py>(py: Python<'py>, writes: &Writes) -> PyResult<Bound<'py, PyAny>> {
-    let entries = PyTuple::new(py, writes.writes.iter().map(|write| (&*write.key, write.value.as_deref())))?;
-    class(py, "Writes")?.call1((writes.whole, entries))
+    let entries = PyTuple::new(py, writes.writes.iter().map(|write| (&*write.key, write.value.as_deref(), write.ttl)))?;
+    class(py, "Writes")?.call1((writes.whole, entries, PyTuple::new(py, &writes.refresh)?))
 }
 
 /// Bytes for a file.

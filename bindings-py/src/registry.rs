@@ -185,6 +185,16 @@ fn config(py: Python<'_>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Conf
     Ok(config)
 }
 
+/// The entries of an engine: pairs of a key and its value.
+pub fn entries(entries: &Bound<'_, PyAny>) -> PyResult<Vec<(String, Vec<u8>)>> {
+    let mut read = Vec::new();
+    for entry in entries.try_iter()? {
+        let (key, value): (String, Bound<'_, PyAny>) = entry?.extract()?;
+        read.push((key, payload(&value, "entries")?.as_bytes().to_vec()));
+    }
+    Ok(read)
+}
+
 #[pymethods]
 impl Registry {
     /// A registry with the given settings; durations are seconds, a setting that is not named has its default.
@@ -208,19 +218,23 @@ impl Registry {
         py.detach(|| core::Registry::restore(bytes, config, now)).raise(py).map(Self::holding)
     }
 
-    /// The registry of all entries of a store, in a new epoch. Leases start anew at `now`.
+    /// The registry of all entries of a store, in a new epoch, and what of them could not be read. Leases start anew at `now`.
     #[staticmethod]
     #[pyo3(
         signature = (entries, *, now=None, **settings),
         text_signature = "(entries, *, now=None, seed=None, epoch=None, timer_slack=1, eviction_interval=1, protection_limit=600, eviction_percent=15, renewal_percent=85, confirm_repeats=3, confirm_after=10, log_capacity=16384, allow_local_addresses=False, max_instances=1000000, max_services=100000, max_instances_per_service=100000, max_overrides=100000)"
     )]
-    fn load(py: Python<'_>, entries: &Bound<'_, PyAny>, now: Option<Time>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        let (config, now, mut read) = (config(py, settings)?, clock::at(now), Vec::new());
-        for entry in entries.try_iter()? {
-            let (key, value): (String, Bound<'_, PyAny>) = entry?.extract()?;
-            read.push((key, payload(&value, "entries")?.as_bytes().to_vec()));
-        }
-        py.detach(|| store::load(read, config, now)).raise(py).map(Self::holding)
+    fn load<'py>(
+        py: Python<'py>,
+        entries: &Bound<'py, PyAny>,
+        now: Option<Time>,
+        settings: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<(Self, Bound<'py, PyTuple>)> {
+        let (config, now, read) = (config(py, settings)?, clock::at(now), self::entries(entries)?);
+        let loaded = py.detach(|| store::load(read, config, now)).raise(py)?;
+        let skipped = loaded.skipped.iter().map(|unread| python::result(py, "Unread", &unread.to_value()));
+        let skipped = PyTuple::new(py, skipped.collect::<PyResult<Vec<_>>>()?)?;
+        Ok((Self::holding(loaded.registry), skipped))
     }
 
     /// The registry of a journal, in a new epoch, and how many bytes of its last frame were never wholly written.

@@ -35,6 +35,13 @@ impl Store {
         writes.map(|writes| python::writes(py, &writes)).transpose()
     }
 
+    /// Of the entries that an engine holds, the keys that go with a whole answer. What is not ours or cannot be read is not among them.
+    #[staticmethod]
+    fn leftovers(registry: &Bound<'_, Registry>, entries: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+        let read = crate::registry::entries(entries)?;
+        Ok(store::leftovers(&registry.get().lock(), read))
+    }
+
     /// The bytes to write to a file now, if any.
     fn frame<'py>(&self, py: Python<'py>, registry: &Bound<'py, Registry>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let frame = self.lock().frame(&registry.get().lock());

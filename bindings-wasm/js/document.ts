@@ -86,6 +86,17 @@ function tooLarge(field: string, limit: number): never {
   throw fail("LimitError", details);
 }
 
+/** A string of the caller's. @internal */
+export function textOf(value: unknown, field: string): string {
+  return typeof value === "string" ? (plain(value, field) as string) : expected("a string", value, field);
+}
+
+/** Names and values in turn. @internal */
+export function pairsOf(pairs: Iterable<readonly [name: string, value: string]>, field: string): string[] {
+  if (typeof (pairs as Partial<typeof pairs>)?.[Symbol.iterator] !== "function") return expected("pairs", pairs, field);
+  return [...pairs].flatMap((pair) => (Array.isArray(pair) ? [textOf(pair[0], field), textOf(pair[1], field)] : expected("a pair", pair, field)));
+}
+
 /**
  * What the module wrote, ready for the caller: its maps become frozen objects without a prototype, so that every key
  * is a key and nothing can be changed under the cache. @internal

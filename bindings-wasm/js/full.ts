@@ -1,16 +1,17 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
-import { expected, frozen, frozenCamel, known, limits, plain, settings } from "./document.ts";
+import { expected, frozen, frozenCamel, known, limits, pairsOf, plain, settings, textOf } from "./document.ts";
 import { call } from "./errors.ts";
 import { at, now } from "./meta.ts";
 import { Owned } from "./owned.ts";
 import { Registry as CoreRegistry, begin, inside, numberOf, pause } from "./registry.ts";
+import type { Unread } from "./store.ts";
 import type { AdminState, Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
 export { Store } from "./store.ts";
-export type { Frame, Writes } from "./store.ts";
+export type { Frame, Unread, Writes } from "./store.ts";
 
 /** The name of a payload's format. */
 export type Format =
@@ -294,10 +295,20 @@ export class Registry extends CoreRegistry {
     return super.restore(snapshot, config, options) as Registry;
   }
 
-  /** The registry of all entries of a store, in a new epoch. Leases start anew at `now`. */
-  static load(entries: Iterable<readonly [key: string, value: string]>, config?: Config, options?: Timed): Registry {
+  /** The registry of all entries of a store, in a new epoch, and what of them could not be read. Leases start anew at `now`. */
+  static load(
+    entries: Iterable<readonly [key: string, value: string]>, config?: Config, options?: Timed,
+  ): { registry: Registry; skipped: readonly Unread[] } {
     const texts = pairsOf([...entries], "entries");
-    return begin(this, config, options, (document, time) => raw.Registry.load(texts, document, time));
+    let skipped: readonly Unread[] = [];
+    const registry = begin(this, config, options, (document, time) => {
+      const loaded = raw.Registry.load(texts, document, time);
+      skipped = frozen(call(() => loaded.skipped())) as readonly Unread[];
+      const found = loaded.registry() as raw.Registry;
+      loaded.free();
+      return found;
+    });
+    return { registry, skipped };
   }
 
   /** The registry of a journal, in a new epoch, and how many bytes of its last frame were never wholly written. */
@@ -515,12 +526,6 @@ async function wholeOf(request: Request): Promise<Uint8Array> {
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
-/** Names and values in turn. */
-function pairsOf(pairs: Iterable<readonly [name: string, value: string]>, field: string): string[] {
-  if (typeof (pairs as Partial<typeof pairs>)?.[Symbol.iterator] !== "function") return expected("pairs", pairs, field);
-  return [...pairs].flatMap((pair) => (Array.isArray(pair) ? [textOf(pair[0], field), textOf(pair[1], field)] : expected("a pair", pair, field)));
-}
-
 function responseOf(reply: raw.Reply): HttpResponse | undefined {
   const status = reply.status();
   if (status === 0) return undefined;
@@ -535,6 +540,3 @@ function bytesOf(body: unknown): Uint8Array {
   return typeof body === "string" ? new TextEncoder().encode(body) : expected("a Uint8Array or a string", body, "body");
 }
 
-function textOf(value: unknown, field: string): string {
-  return typeof value === "string" ? (plain(value, field) as string) : expected("a string", value, field);
-}

@@ -1,6 +1,6 @@
 // Who is here now.
 import * as raw from "#glue";
-import { expected, frozen, frozenCamel, known, plain, settings, snake, snaked } from "./document.ts";
+import { expected, frozen, frozenCamel, known, plain, settings, snake, snaked, textOf } from "./document.ts";
 import { call } from "./errors.ts";
 import { at, now } from "./meta.ts";
 import { Owned } from "./owned.ts";
@@ -415,10 +415,6 @@ function opOf(op: Op, place: number): unknown {
   if (document === null || typeof document !== "object" || Array.isArray(document)) return document;
   const renamed = snaked(document);
   return typeof renamed.op === "string" ? Object.assign(renamed, { op: snake(renamed.op) }) : renamed;
-}
-
-function textOf(value: unknown, field: string): string {
-  return typeof value === "string" ? (plain(value, field) as string) : expected("a string", value, field);
 }
 
 function timeOf(options: Timed | undefined, names: readonly string[]): number {

@@ -1,6 +1,6 @@
 // What an engine that keeps bytes has to write.
 import * as raw from "#glue";
-import { frozen } from "./document.ts";
+import { frozen, pairsOf } from "./document.ts";
 import { call } from "./errors.ts";
 import type { Registry } from "./full.ts";
 import { Owned } from "./owned.ts";
@@ -8,10 +8,21 @@ import { inside } from "./registry.ts";
 
 /** What an engine has to write, at once if it can. */
 export interface Writes {
-  /** Whether these are all entries that there are: any other key goes. */
+  /** Whether these are all entries that there are: of the others that the engine holds, the `Store.leftovers` go. */
   readonly whole: boolean;
-  /** Keys, below whatever prefix the host puts before all of them; one without a value is removed, whether or not it is there. */
-  readonly writes: readonly { readonly key: string; readonly value?: string }[];
+  /**
+   * Keys, below whatever prefix the host puts before all of them; one without a value is removed, whether or not it is there. `ttl`: for how many seconds an
+   * engine that can has to keep it without being told again by `refresh`; absent: for ever.
+   */
+  readonly writes: readonly { readonly key: string; readonly value?: string; readonly ttl?: number }[];
+  /** Which ttls begin anew for all keys that were written with them. If the engine has let go of the keys, say `failed` and ask again. */
+  readonly refresh: readonly number[];
+}
+
+/** An entry of an engine that is not ours or is damaged. */
+export interface Unread {
+  readonly key: string;
+  readonly error: { readonly code: string; readonly field: string };
 }
 
 /** Bytes for a file. */
@@ -36,6 +47,12 @@ export class Store {
   writes(registry: Registry): Writes | undefined {
     const [store, inner] = [this.#owned.get(), inside(registry).raw()];
     return frozen(call(() => store.writes(inner))) as Writes | undefined;
+  }
+
+  /** Of the entries that an engine holds, the keys that go with a whole answer. What is not ours or cannot be read is not among them. */
+  static leftovers(registry: Registry, entries: Iterable<readonly [key: string, value: string]>): readonly string[] {
+    const [inner, texts] = [inside(registry).raw(), pairsOf(entries, "entries")];
+    return Object.freeze(call(() => raw.Store.leftovers(inner, texts)));
   }
 
   /** The bytes to write to a file now, if any. */

@@ -1,7 +1,7 @@
 //! What an engine that keeps bytes has to write.
 
 use callboard::registry::Config;
-use callboard::store;
+use callboard::{Value, store};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
@@ -27,6 +27,11 @@ impl Store {
         self.inner.writes(&registry.inner).map_or(Ok(JsValue::UNDEFINED), |writes| convert::object(&writes.to_value()))
     }
 
+    /// `entries` are keys and values in turn.
+    pub fn leftovers(registry: &Registry, entries: Vec<String>) -> Vec<String> {
+        store::leftovers(&registry.inner, pairs(&entries))
+    }
+
     /// The bytes; `replaces` tells the rest.
     pub fn frame(&mut self, registry: &Registry) -> Option<Vec<u8>> {
         let frame = self.inner.frame(&registry.inner)?;
@@ -47,17 +52,26 @@ impl Store {
     }
 }
 
-/// A registry, and how much of its journal was torn.
+fn pairs(entries: &[String]) -> impl Iterator<Item = (&str, &str)> {
+    entries.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1]))
+}
+
+/// A registry, how much of its journal was torn, and which entries could not be read.
 #[wasm_bindgen]
 pub struct Recovered {
     registry: Option<Registry>,
     torn: u64,
+    skipped: Vec<store::Unread>,
 }
 
 #[wasm_bindgen]
 impl Recovered {
     pub fn torn(&self) -> f64 {
         self.torn as f64
+    }
+
+    pub fn skipped(&self) -> Result<JsValue> {
+        convert::object(&Value::List(self.skipped.iter().map(store::Unread::to_value).collect()))
     }
 
     /// Once.
@@ -69,15 +83,15 @@ impl Recovered {
 #[wasm_bindgen]
 impl Registry {
     /// `entries` are keys and values in turn.
-    pub fn load(entries: Vec<String>, config: JsValue, now: f64) -> Result<Registry> {
+    pub fn load(entries: Vec<String>, config: JsValue, now: f64) -> Result<Recovered> {
         let config = Config::from_value(&convert::value(config)?)?;
-        let pairs = entries.chunks_exact(2).map(|pair| (&*pair[0], &*pair[1]));
-        Ok(Self { inner: store::load(pairs, config, time(now)?)? })
+        let loaded = store::load(pairs(&entries), config, time(now)?)?;
+        Ok(Recovered { registry: Some(Self { inner: loaded.registry }), torn: 0, skipped: loaded.skipped })
     }
 
     pub fn recover(journal: &[u8], config: JsValue, now: f64) -> Result<Recovered> {
         let config = Config::from_value(&convert::value(config)?)?;
         let back = store::journal::recover(journal, config, time(now)?)?;
-        Ok(Recovered { registry: Some(Self { inner: back.registry }), torn: back.torn })
+        Ok(Recovered { registry: Some(Self { inner: back.registry }), torn: back.torn, skipped: Vec::new() })
     }
 }

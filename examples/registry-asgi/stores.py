@@ -1,13 +1,19 @@
-"""Engines that keep a registry: a file, SQLite, Redis, etcd.
+"""Engines that keep a registry: a file, SQLite, Redis, etcd, NATS.
 
 An engine has two methods: `recover` gives the registry that it holds, `keep` writes what has changed. What is to be written is callboard's decision (`Store`);
 these classes bring the file and the connection. After `keep` has returned, a change may be acknowledged.
+
+Redis and etcd let go of an instance by themselves when no server has said for the length of its lease that it is still there: who died while no server ran is
+not there when one comes back. What stands below our prefix and is not ours, or is damaged, is told on stderr and left as it is.
 """
 
+import asyncio
 import base64
 import json
 import os
 import sqlite3
+import sys
+import threading
 from pathlib import Path
 
 from callboard import Registry, Store
@@ -61,18 +67,29 @@ class Entries:
         self.store = Store()
 
     def recover(self) -> Registry:
-        return Registry.load(self.read())
+        registry, skipped = Registry.load(self.read())
+        for unread in skipped:
+            print(f"{unread.key} is left alone: {unread.error['code']}", file=sys.stderr)
+        return registry
 
     def keep(self, registry: Registry) -> None:
-        writes = self.store.writes(registry)
-        if writes is None:
-            return
-        self.write(writes.whole, writes.entries)
-        self.store.written()
+        while writes := self.store.writes(registry):
+            if not all([self.refresh(ttl) for ttl in writes.refresh]):
+                # The engine has let go of what it was not told of in time: all of it again.
+                self.store.failed()
+                continue
+            gone = self.store.leftovers(registry, self.read()) if writes.whole else []
+            if entries := [*((key, None, None) for key in gone), *writes.entries]:
+                self.write(entries)
+            self.store.written()
+
+    def refresh(self, ttl) -> bool:
+        """The keys that were written with this ttl are to be kept that long from now on. Whether they are there."""
+        return True
 
 
 class Sqlite(Entries):
-    """A table of SQLite."""
+    """A table of SQLite. It keeps everything until it is told otherwise."""
 
     def __init__(self, path):
         super().__init__()
@@ -82,19 +99,18 @@ class Sqlite(Entries):
         self.db.execute("CREATE TABLE IF NOT EXISTS callboard (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
 
     def read(self):
-        return self.db.execute("SELECT key, value FROM callboard").fetchall()
+        return self.db.execute("SELECT CAST(key AS TEXT), CAST(value AS BLOB) FROM callboard").fetchall()
 
-    def write(self, whole, entries):
+    def write(self, entries):
         with self.db:
-            if whole:
-                self.db.execute("DELETE FROM callboard")
-            kept = [(key, value) for key, value in entries if value is not None]
+            kept = [(key, value) for key, value, _ in entries if value is not None]
+            self.db.executemany("DELETE FROM callboard WHERE key = ?", [(key,) for key, value, _ in entries if value is None])
             self.db.executemany("INSERT INTO callboard VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", kept)
-            self.db.executemany("DELETE FROM callboard WHERE key = ?", [(key,) for key, value in entries if value is None])
 
 
 class Redis(Entries):
-    """A hash of Redis, changed in transactions. How much a crash of Redis itself can lose is Redis' setting: `appendfsync always` loses nothing.
+    """Hashes of Redis, changed in transactions: one for what stays, and one for each ttl, `NAME:TTL`, which expires as a whole (the fields of a hash can do so by
+    themselves only from Redis 7.4 on). How much a crash of Redis itself can lose is Redis' setting: `appendfsync always` loses nothing.
 
     pip install redis
     """
@@ -103,26 +119,36 @@ class Redis(Entries):
         import redis
 
         super().__init__()
-        self.redis, self.name = redis.Redis.from_url(url, decode_responses=True), name
+        self.redis, self.name, self.hashes = redis.Redis.from_url(url), name, {name}
 
     def read(self):
-        return list(self.redis.hgetall(self.name).items())
+        self.hashes |= {found.decode() for found in self.redis.scan_iter(self.name + ":*", _type="hash")}
+        fields = [pair for one in sorted(self.hashes) for pair in self.redis.hgetall(one).items()]
+        return [(readable(key), value) for key, value in fields if key]
 
-    def write(self, whole, entries):
-        kept = {key: value for key, value in entries if value is not None}
-        gone = [key for key, value in entries if value is None]
+    def write(self, entries):
+        places = {None: self.name, **{ttl: f"{self.name}:{ttl}" for _, _, ttl in entries if ttl}}
+        self.hashes |= set(places.values())
+        keys = [key for key, _, _ in entries]
         with self.redis.pipeline(transaction=True) as all_at_once:
-            if whole:
-                all_at_once.delete(self.name)
-            if kept:
-                all_at_once.hset(self.name, mapping=kept)
-            if gone:
-                all_at_once.hdel(self.name, *gone)
+            # A lease may have been another before.
+            for one in self.hashes:
+                all_at_once.hdel(one, *keys)
+            for ttl, place in places.items():
+                kept = {key: value for key, value, own in entries if own == ttl and value is not None}
+                if kept and ttl:
+                    # With a field of no name a hash is there also when nobody is.
+                    all_at_once.hset(place, mapping={"": "", **kept}).expire(place, ttl)
+                elif kept:
+                    all_at_once.hset(place, mapping=kept)
             all_at_once.execute()
+
+    def refresh(self, ttl):
+        return bool(self.redis.expire(f"{self.name}:{ttl}", ttl))
 
 
 class Etcd(Entries):
-    """Keys of etcd below a prefix, over its JSON gateway.
+    """Keys of etcd below a prefix, over its JSON gateway. What has a ttl hangs on a lease of etcd's, one for each ttl.
 
     pip install httpx
     """
@@ -133,43 +159,113 @@ class Etcd(Entries):
         import httpx
 
         super().__init__()
-        self.http, self.prefix = httpx.Client(base_url=url, timeout=5), prefix
+        self.http, self.prefix, self.leases = httpx.Client(base_url=url, timeout=5, trust_env=False), prefix, {}
 
     def read(self):
         found = self.call("kv/range", {"key": b64(self.prefix), "range_end": b64(self.prefix[:-1] + "0")})
-        return [(unb64(one["key"]).removeprefix(self.prefix), unb64(one["value"])) for one in found.get("kvs", [])]
+        pairs = [(base64.b64decode(one["key"]), base64.b64decode(one.get("value", ""))) for one in found.get("kvs", [])]
+        return [(readable(key).removeprefix(self.prefix), value) for key, value in pairs]
 
-    def write(self, whole, entries):
-        gone = []
-        if whole:
-            known = {key for key, _ in entries}
-            gone = [(key, None) for key, _ in self.read() if key not in known]
+    def write(self, entries):
+        for ttl in {ttl for _, _, ttl in entries if ttl and ttl not in self.leases}:
+            self.leases[ttl] = self.call("lease/grant", {"TTL": ttl})["ID"]
         # The last of the entries tells how far the others reach, and stays the last.
-        every = [*gone, *entries]
-        for at in range(0, len(every), self.AT_ONCE):
-            some = every[at : at + self.AT_ONCE]
-            self.call("kv/txn", {"success": [self.operation(key, value) for key, value in some]})
+        for at in range(0, len(entries), self.AT_ONCE):
+            self.call("kv/txn", {"success": [self.operation(*entry) for entry in entries[at : at + self.AT_ONCE]]})
 
-    def operation(self, key, value):
+    def operation(self, key, value, ttl):
         key = b64(self.prefix + key)
-        return {"request_delete_range": {"key": key}} if value is None else {"request_put": {"key": key, "value": b64(value)}}
+        if value is None:
+            return {"request_delete_range": {"key": key}}
+        return {"request_put": {"key": key, "value": b64(value), "lease": self.leases[ttl] if ttl else 0}}
+
+    def refresh(self, ttl):
+        there = ttl in self.leases and int(self.call("lease/keepalive", {"ID": self.leases[ttl]})["result"].get("TTL", 0)) > 0
+        if not there:
+            self.leases.clear()
+        return there
 
     def call(self, path, body):
         answer = self.http.post("/v3/" + path, content=json.dumps(body))
+        if "lease not found" in answer.text:
+            # It has ended between two of our words: everything again, on new ones.
+            self.leases.clear()
+            self.store.failed()
         answer.raise_for_status()
         return answer.json()
+
+
+class Nats(Entries):
+    """A key-value bucket of NATS JetStream. It takes one key at a time, and keeps each until it is told otherwise: a key has a ttl of its own only from NATS
+    2.11 on, and that of a bucket counts from when a key was written, so that every instance would have to be written again and again.
+
+    pip install nats-py
+    """
+
+    AT_ONCE = 100
+
+    def __init__(self, url, bucket="callboard"):
+        super().__init__()
+        self.url, self.name, self.bucket = url, bucket, None
+        # The client lives on asyncio; a thread of its own waits for nobody's loop.
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    def read(self):
+        return self.on_loop(self.read_all())
+
+    def write(self, entries):
+        self.on_loop(self.write_all(entries))
+
+    def on_loop(self, work):
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, 30), self.loop).result()
+
+    async def open(self):
+        import nats
+        from nats.js.errors import BucketNotFoundError
+
+        if self.bucket is None:
+            self.client = await nats.connect(self.url, connect_timeout=2, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
+            stream = self.client.jetstream(timeout=2)
+            try:
+                self.bucket = await stream.key_value(self.name)
+            except BucketNotFoundError:
+                self.bucket = await stream.create_key_value(bucket=self.name, history=1)
+        return self.bucket
+
+    async def read_all(self):
+        bucket = await self.open()
+        found, watch = [], await bucket.watchall(ignore_deletes=True)
+        # After all that is there comes a None.
+        while entry := await watch.updates(timeout=5):
+            found.append((entry.key, entry.value))
+        await watch.stop()
+        return found
+
+    async def write_all(self, entries):
+        bucket = await self.open()
+
+        async def write(key, value, _):
+            # What is gone leaves a mark of a few bytes.
+            await (bucket.delete(key) if value is None else bucket.put(key, value.encode()))
+
+        # The last of the entries tells how far the others reach, and comes last.
+        *others, last = entries
+        for at in range(0, len(others), self.AT_ONCE):
+            await asyncio.gather(*(write(*entry) for entry in others[at : at + self.AT_ONCE]))
+        await write(*last)
 
 
 def b64(text):
     return base64.b64encode(text.encode()).decode()
 
 
-def unb64(text):
-    return base64.b64decode(text).decode()
+def readable(key):
+    return key.decode(errors="backslashreplace")
 
 
 def engine(url):
-    """The engine of a URL: `file:PATH`, `sqlite:PATH`, `redis://...` or `etcd://HOST:PORT`."""
+    """The engine of a URL: `file:PATH`, `sqlite:PATH`, `redis://...`, `etcd://HOST:PORT` or `nats://...`."""
     scheme, _, rest = url.partition(":")
     match scheme:
         case "file":
@@ -180,4 +276,6 @@ def engine(url):
             return Redis(url)
         case "etcd":
             return Etcd("http:" + rest)
-    raise ValueError(f"no engine for {url!r}: file:PATH, sqlite:PATH, redis://HOST:PORT or etcd://HOST:PORT")
+        case "nats":
+            return Nats(url)
+    raise ValueError(f"no engine for {url!r}: file:PATH, sqlite:PATH, redis://HOST:PORT, etcd://HOST:PORT or nats://HOST:PORT")

@@ -16,7 +16,9 @@ export class Board extends DurableObject {
   constructor(state, env) {
     super(state, env);
     state.blockConcurrencyWhile(async () => {
-      this.#registry = Registry.load(await state.storage.list());
+      const { registry, skipped } = Registry.load(await state.storage.list());
+      this.#registry = registry;
+      for (const { key, error } of skipped) console.error(`${key} is left alone: ${error.code}`);
     });
   }
 
@@ -44,9 +46,8 @@ export class Board extends DurableObject {
     const due = this.#store.writes(this.#registry);
     if (due !== undefined) {
       await storage.transaction(async (all) => {
-        const known = new Set(due.writes.map(({ key }) => key));
-        const foreign = due.whole ? [...(await all.list()).keys()].filter((key) => !known.has(key)) : [];
-        const gone = [...foreign, ...due.writes.filter(({ value }) => value === undefined).map(({ key }) => key)];
+        const leftovers = due.whole ? Store.leftovers(this.#registry, await all.list()) : [];
+        const gone = [...leftovers, ...due.writes.filter(({ value }) => value === undefined).map(({ key }) => key)];
         const kept = due.writes.filter(({ value }) => value !== undefined).map(({ key, value }) => [key, value]);
         for (const keys of pieces(gone)) await all.delete(keys);
         for (const entries of pieces(kept)) await all.put(Object.fromEntries(entries));

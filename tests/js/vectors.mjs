@@ -20,7 +20,7 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "load", "journal", "recover"]);
+const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "put_entries", "entries", "let_go", "load", "journal", "recover"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
 export function runCase(callboard, scripted) {
@@ -171,7 +171,7 @@ const VERBS = {
     const writes = this.engine.writes(this.registry);
     if (writes === undefined) return {};
     if (fails === undefined) {
-      if (writes.whole) this.entries.clear();
+      if (writes.whole) for (const key of this.callboard.Store.leftovers(this.registry, this.entries)) this.entries.delete(key);
       for (const { key, value } of writes.writes) value === undefined ? this.entries.delete(key) : this.entries.set(key, value);
       this.engine.written();
     }
@@ -179,10 +179,21 @@ const VERBS = {
   },
   load({ entries = [], config = this.config }, now) {
     const all = new Map([...this.entries, ...entries.map(({ key, value }) => [key, value])]);
-    const registry = this.callboard.Registry.load(all, { ...DEFAULTS, ...camels(config) }, { now });
+    const { registry, skipped } = this.callboard.Registry.load(all, { ...DEFAULTS, ...camels(config) }, { now });
     this.registry.dispose();
     this.registry = registry;
-    return registry.position;
+    return { ...registry.position, skipped };
+  },
+  put_entries({ entries }) {
+    for (const { key, value } of entries) this.entries.set(key, value);
+    return {};
+  },
+  entries() {
+    return { keys: [...this.entries.keys()].sort() };
+  },
+  let_go() {
+    this.engine.failed();
+    return {};
   },
   journal() {
     this.journaled ??= new this.callboard.Store();

@@ -76,3 +76,14 @@ class Redis(Engine):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(7) == b"+PONG\r\n"
+
+
+class Nats(Engine):
+    program = "nats-server"
+
+    def flags(self):
+        return ["-js", "-a", "127.0.0.1", "-p", str(self.port), "-sd", str(self.folder / "data")]
+
+    def is_up(self):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            return connection.recv(5) == b"INFO "

@@ -10,7 +10,7 @@ import time
 
 import httpx
 import pytest
-from engines import ENV, Etcd, Redis, free_port, wait_for
+from engines import ENV, Etcd, Nats, Redis, free_port, wait_for
 
 from callboard import DataError, Query, Registry
 
@@ -55,23 +55,32 @@ def test_a_kill_loses_nothing_that_was_acknowledged(kind, tmp_path):
     assert writes > ROUNDS
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_a_spoilt_file_is_an_error_and_stays(kind, tmp_path):
-    path = tmp_path / "registry"
-    engine = stores.engine(f"{kind}:{path}")
+def test_a_spoilt_journal_is_an_error_and_stays(tmp_path):
+    engine = stores.File(tmp_path / "registry")
     registry = engine.recover()
     registry.register("web", "w1")
     engine.keep(registry)
-    if kind == "sqlite":
-        engine.db.execute("UPDATE callboard SET value = '{}' WHERE key LIKE 'instances/%'")
-        engine.db.commit()
-    else:
-        path.write_bytes(path.read_bytes().replace(b"w1", b"w2"))
-    spoilt = path.read_bytes()
+    spoilt = engine.path.read_bytes().replace(b"w1", b"w2")
+    engine.path.write_bytes(spoilt)
     with pytest.raises(DataError) as caught:
-        stores.engine(f"{kind}:{path}").recover()
+        stores.File(engine.path).recover()
     assert caught.value.code == "snapshot-corrupt"
-    assert path.read_bytes() == spoilt
+    assert engine.path.read_bytes() == spoilt
+
+
+def test_a_spoilt_row_is_told_and_stays(tmp_path, capsys):
+    engine = stores.Sqlite(tmp_path / "registry")
+    registry = engine.recover()
+    registry.register("web", "w1")
+    registry.register("web", "w2")
+    engine.keep(registry)
+    engine.db.execute("UPDATE callboard SET value = x'ff00' WHERE key LIKE '%w1'")
+    engine.db.commit()
+    again = stores.Sqlite(tmp_path / "registry")
+    assert [own.id for own in again.recover().query("web").instances] == ["w2"]
+    assert "instances/default/web/w1 is left alone: snapshot-corrupt" in capsys.readouterr().err
+    again.keep(again.recover())
+    assert dict(again.read())["instances/default/web/w1"] == b"\xff\x00"
 
 
 def test_a_disk_that_is_full_is_made_good_later(tmp_path, monkeypatch):
@@ -110,10 +119,11 @@ def test_a_file_that_is_taken_away_is_written_whole(tmp_path):
     assert len(stores.File(engine.path).recover()) == 2
 
 
-@pytest.fixture(params=["redis", "etcd"])
+@pytest.fixture(params=["redis", "etcd", "nats"])
 def server(request, tmp_path):
-    engine = {"redis": Redis, "etcd": Etcd}[request.param](tmp_path)
+    engine = {"redis": Redis, "etcd": Etcd, "nats": Nats}[request.param](tmp_path)
     engine.start()
+    engine.url_of_store = f"{request.param}://127.0.0.1:{engine.port}"
     yield engine
     engine.kill()
 
@@ -147,7 +157,7 @@ class Board:
 
 
 def test_a_registry_is_kept_in_a_real_engine_that_stops_and_starts(server):
-    url = f"{server.program.removesuffix('-server')}://127.0.0.1:{server.port}"
+    url = server.url_of_store
     board = Board(url)
     try:
         names = {f"w{number}" for number in range(250)}
@@ -171,15 +181,54 @@ def test_a_registry_is_kept_in_a_real_engine_that_stops_and_starts(server):
         board.kill()
 
 
-def test_entries_are_what_people_can_read(server):
-    """And what somebody else put there is refused by its name."""
-    url = f"{server.program.removesuffix('-server')}://127.0.0.1:{server.port}"
+def test_what_somebody_else_put_there_is_told_and_stays(server, capsys):
+    url = server.url_of_store
     engine = stores.engine(url)
     registry = engine.recover()
     registry.register("web", "a/b", metadata={"env": "prod"})
+    registry.register("web", "gone")
     engine.keep(registry)
     entries = dict(engine.read())
+    # People can read it.
     assert json.loads(entries["instances/default/web/a=2Fb"])["metadata"] == {"env": "prod"}
-    engine.write(False, [("weather", "fine")])
-    with pytest.raises(DataError, match="weather"):
-        stores.engine(url).recover()
+    foreign = {"weather": "fine", "instances/default/web/c": "{}", "instances/default/web/d": entries["instances/default/web/a=2Fb"].decode()}
+    engine.write([(key, value, None) for key, value in foreign.items()])
+
+    again = stores.engine(url)
+    registry = again.recover()
+    told = capsys.readouterr().err
+    assert all(f"{key} is left alone: snapshot-corrupt\n" in told for key in foreign)
+    assert {own.id for own in registry.query("web").instances} == {"a/b", "gone"}
+    registry.deregister("web", "gone")
+    again.keep(registry)
+    left = {key: value.decode() for key, value in again.read()}
+    assert foreign.items() <= left.items()
+    assert left.keys() == {*foreign, "instances/default/web/a=2Fb", "registry"}
+
+
+def test_who_died_while_no_server_ran_is_not_there_when_one_comes_back(server):
+    url = server.url_of_store
+    engine = stores.engine(url)
+    registry = engine.recover()
+    registry.register("web", "leased", ttl=1)
+    registry.register("web", "for-ever")
+    engine.keep(registry)
+
+    def names():
+        return {own.id for own in stores.engine(url).recover().query(Query("web", health="any")).instances}
+
+    # Two ttls of the engine: that it is there is said again, and no more than that.
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        registry.renew("web", "leased")
+        engine.keep(registry)
+        time.sleep(0.05)
+    assert names() == {"leased", "for-ever"}
+    time.sleep(3.5)
+    # NATS of Debian has no ttl for a key: there a lease begins anew.
+    keeps = isinstance(server, Nats)
+    assert names() == ({"leased", "for-ever"} if keeps else {"for-ever"})
+    # A server that was away, and not its instances, says all of it again.
+    registry.renew("web", "leased")
+    engine.keep(registry)
+    assert names() == {"leased", "for-ever"}

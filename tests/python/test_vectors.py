@@ -186,20 +186,32 @@ class Host:
             return {}
         if "fails" not in args:
             if writes.whole:
-                self.entries.clear()
-            for key, value in writes.entries:
+                for key in Store.leftovers(self.registry, self.entries.items()):
+                    del self.entries[key]
+            for key, value, _ in writes.entries:
                 if value is None:
                     self.entries.pop(key, None)
                 else:
                     self.entries[key] = value
             self.store.written()
-        entries = [{"key": key} if value is None else {"key": key, "value": value} for key, value in writes.entries]
-        return {"whole": writes.whole, "writes": entries}
+        entries = [dict(zip(("key", "value", "ttl"), entry, strict=True)) for entry in writes.entries]
+        return {"whole": writes.whole, "writes": entries, "refresh": list(writes.refresh)}
+
+    def do_put_entries(self, args, keep, now):
+        self.entries |= {entry["key"]: entry["value"] for entry in args["entries"]}
+        return {}
+
+    def do_entries(self, args, keep, now):
+        return {"keys": sorted(self.entries)}
+
+    def do_let_go(self, args, keep, now):
+        self.store.failed()
+        return {}
 
     def do_load(self, args, keep, now):
         entries = self.entries | {entry["key"]: entry["value"] for entry in args.get("entries", [])}
-        self.registry = Registry.load(entries.items(), now=now, **args.get("config", self.config))
-        return self.registry.position.to_dict()
+        self.registry, skipped = Registry.load(entries.items(), now=now, **args.get("config", self.config))
+        return {**self.registry.position.to_dict(), "skipped": [unread.to_dict() for unread in skipped]}
 
     def do_journal(self, args, keep, now):
         frame = self.journal.frame(self.registry)

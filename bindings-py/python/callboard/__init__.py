@@ -34,6 +34,7 @@ from ._types import (
     Registered,
     Response,
     Skipped,
+    Unread,
     Writes,
 )
 from ._watch import Watch, respond
@@ -75,6 +76,7 @@ __all__ = [
     "UsageError",
     "Wait",
     "Watch",
+    "Unread",
     "Writes",
     "__version__",
     "codes",

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, TypeAlias
 
-from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Frame, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response, Writes
+from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Frame, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response, Unread, Writes
 from ._watch import Watch
 from .policy import Policy
 
@@ -203,8 +203,8 @@ class Registry:
         max_services: int = 100000,
         max_instances_per_service: int = 100000,
         max_overrides: int = 100000,
-    ) -> Registry:
-        """The registry of all entries of a store, in a new epoch. Leases start anew at `now`."""
+    ) -> tuple[Registry, tuple[Unread, ...]]:
+        """The registry of all entries of a store, in a new epoch, and what of them could not be read. Leases start anew at `now`."""
 
     @staticmethod
     def recover(
@@ -627,6 +627,10 @@ class Store:
     def __new__(cls) -> Self: ...
     def writes(self, registry: Registry) -> Writes | None:
         """The entries to write now, if any."""
+
+    @staticmethod
+    def leftovers(registry: Registry, entries: Iterable[tuple[str, str | bytes]]) -> list[str]:
+        """Of the entries that an engine holds, the keys that go with a whole answer. What is not ours or cannot be read is not among them."""
 
     def frame(self, registry: Registry) -> Frame | None:
         """The bytes to write to a file now, if any."""

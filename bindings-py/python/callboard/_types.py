@@ -386,9 +386,25 @@ class Writes:
     """What an engine has to write, at once if it can."""
 
     whole: bool
-    """Whether these are all entries that there are: any other key goes."""
-    entries: tuple[tuple[str, str | None], ...]
-    """Keys, below whatever prefix the host puts before all of them, and values; None removes the key, whether or not it is there."""
+    """Whether these are all entries that there are: of the others that the engine holds, the `Store.leftovers` go."""
+    entries: tuple[tuple[str, str | None, int | None], ...]
+    """Keys, below whatever prefix the host puts before all of them, and values; None removes the key, whether or not it is there. Then for how many seconds
+    an engine that can has to keep it without being told again by `refresh`; None: for ever."""
+    refresh: tuple[int, ...] = ()
+    """Which of these times begin anew for all keys that were written with them. If the engine has let go of the keys, say `failed` and ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread(Document):
+    """An entry of an engine that is not ours or is damaged."""
+
+    key: str
+    error: Mapping[str, Any]
+    """`code` and `field`."""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Unread:
+        return cls(**document)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use super::{Changed, Write};
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, escape};
 use crate::limits;
-use crate::model::{Override, Registration};
+use crate::model::{Lease, Override, Registration};
 use crate::registry::{Config, Key, Op, Put, Registry};
-use crate::time::{Timestamp, secs};
+use crate::time::{Timestamp, micros, secs};
 use crate::value::{Fields, Value};
 
 /// Of the entries. One of another format is not read.
@@ -25,34 +25,45 @@ pub(super) fn writes(registry: &Registry, changed: Option<&Changed>) -> Vec<Writ
     match changed {
         Some(Changed { records, overrides }) => {
             for key in records {
-                writes.push(Write { key: spell(INSTANCES, key), value: instance(registry, key) });
+                let own = registry.lookup(&key.namespace, &key.service, &key.id).and_then(|handle| registry.local(handle));
+                writes.push(instance(key, own.as_ref()));
             }
             for key in overrides {
-                let own = registry.admin(key).map(|own| admin(own, registry.now()));
-                writes.push(Write { key: spell(OVERRIDES, key), value: own });
+                writes.push(admin(key, registry.admin(key), registry.now()));
             }
         }
         None => {
             for own in registry.locals() {
-                writes.push(Write { key: spell(INSTANCES, &Key::of(&own)), value: Some(text(&own.to_value())) });
+                writes.push(instance(&Key::of(&own), Some(&own)));
             }
             for ([namespace, service, id], own) in registry.admins() {
-                let key = Key::new(namespace, service, id);
-                writes.push(Write { key: spell(OVERRIDES, &key), value: Some(admin(own, registry.now())) });
+                writes.push(admin(&Key::new(namespace, service, id), Some(own), registry.now()));
             }
         }
     }
     let head = [("format", FORMAT.into()), ("epoch", registry.epoch().into()), ("revision", registry.revision().into())];
-    writes.push(Write { key: REGISTRY.into(), value: Some(text(&Value::map(head))) });
+    writes.push(Write { key: REGISTRY.into(), value: Some(text(&Value::map(head))), ttl: None });
     writes
 }
 
-fn instance(registry: &Registry, key: &Key) -> Option<String> {
-    let handle = registry.lookup(&key.namespace, &key.service, &key.id)?;
-    Some(text(&registry.local(handle)?.to_value()))
+fn instance(key: &Key, own: Option<&Registration>) -> Write {
+    let ttl = own.and_then(|own| own.lease).map(lasting);
+    Write { key: spell(INSTANCES, key), value: own.map(|own| text(&own.to_value())), ttl }
 }
 
-fn admin(own: &Override, now: Timestamp) -> String {
+/// How long an engine keeps what has a lease, in seconds. The third beyond the lease is for saying so again: at no time less than a whole lease is left.
+fn lasting(lease: Lease) -> u64 {
+    let seconds = micros(lease.ttl).saturating_add(micros(lease.grace)).saturating_mul(4).div_ceil(3_000_000);
+    // To an eighth of the power of two below it.
+    let step = 1u64.checked_shl(seconds.max(8).ilog2().saturating_sub(3)).unwrap_or(1);
+    seconds.div_ceil(step).saturating_mul(step)
+}
+
+fn admin(key: &Key, own: Option<&Override>, now: Timestamp) -> Write {
+    Write { key: spell(OVERRIDES, key), value: own.map(|own| admin_text(own, now)), ttl: None }
+}
+
+fn admin_text(own: &Override, now: Timestamp) -> String {
     let mut pairs = alloc::vec![("state", Value::from(own.state.as_str()))];
     if !own.reason.is_empty() {
         pairs.push(("reason", own.reason.as_str().into()));
@@ -83,40 +94,117 @@ fn spell(kind: &str, key: &Key) -> String {
     spelled
 }
 
+/// What an engine held.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The registry.
+    pub registry: Registry,
+    /// What is no part of it, in order of the keys: for the host to tell somebody, and to leave as it is.
+    pub skipped: Vec<Unread>,
+}
+
+/// An entry that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its key, or as much of it as helps to find it, escaped.
+    pub key: String,
+    /// Why.
+    pub error: Error,
+}
+
+impl Unread {
+    fn new(key: &str, error: Error) -> Self {
+        Self { key: escape(key, limits::ID_BYTES), error }
+    }
+
+    /// Writes `{key, error: {code, field}}`.
+    pub fn to_value(&self) -> Value {
+        let error = Value::map([("code", Value::from(self.error.code().as_str())), ("field", self.error.field().into())]);
+        Value::map([("key", self.key.as_str().into()), ("error", error)])
+    }
+}
+
 /// The registry of all entries of an engine, in a new epoch: the larger of the configured one and the one after theirs. Its revision is past theirs; every
-/// lease begins anew at `now`. No entries make an empty registry.
+/// lease begins anew at `now`. No entries make an empty registry. A key that is unknown, twice there or not what its value says, a value that is damaged: each
+/// is skipped and told, and so is a `registry` that is missing, in whose place the configured epoch stands.
 ///
 /// # Errors
-/// [`Code::SnapshotCorrupt`] that names the key which is missing, twice there, unknown or not what its key says; [`Code::SnapshotVersion`];
-/// [`Code::QuotaExceeded`] when there are more than `config` allows; what [`Config::validate`] returns.
+/// [`Code::SnapshotVersion`]; [`Code::QuotaExceeded`] when there are more than `config` allows; what [`Config::validate`] returns.
 pub fn load<K: AsRef<str>, V: AsRef<[u8]>>(
     entries: impl IntoIterator<Item = (K, V)>,
     config: Config,
     now: Timestamp,
-) -> Result<Registry, Error> {
-    let mut registry = Registry::new(config)?;
+) -> Result<Loaded, Error> {
+    let mut loaded = Loaded { registry: Registry::new(config)?, skipped: Vec::new() };
     let mut sorted = BTreeMap::new();
     for (key, value) in entries {
         if sorted.insert(String::from(key.as_ref()), value).is_some() {
-            return Err(corrupt(key.as_ref()));
+            loaded.skip(key.as_ref(), corrupt(key.as_ref()));
         }
     }
-    if sorted.is_empty() {
-        return Ok(registry);
+    let head = sorted.remove(REGISTRY).map(|head| read_head(head.as_ref()));
+    match head {
+        Some(Ok((epoch, revision))) => loaded.registry.resume(epoch, revision, now),
+        Some(Err(error)) if error.code() == Code::SnapshotVersion => return Err(error),
+        None if sorted.is_empty() => return Ok(loaded),
+        _ => {
+            loaded.registry.resume(0, 0, now);
+            loaded.skip(REGISTRY, corrupt(REGISTRY));
+        }
     }
-    let head = sorted.remove(REGISTRY).ok_or_else(|| corrupt(REGISTRY))?;
-    let (epoch, revision) = read_head(head.as_ref())?;
-    registry.resume(epoch, revision, now);
-    let mut ops = Vec::new();
+    let (mut keys, mut ops) = (Vec::new(), Vec::new());
     for (key, value) in &sorted {
-        ops.push(read(key, value.as_ref(), now)?);
+        match read(key, value.as_ref(), now) {
+            Ok(op) => {
+                keys.push(key.as_str());
+                ops.push(op);
+            }
+            Err(error) => loaded.skip(key, error),
+        }
         if ops.len() == limits::BATCH_OPS {
-            registry.apply(&ops, now).map_err(unfit)?;
-            ops.clear();
+            loaded.apply(&mut keys, &mut ops, now)?;
         }
     }
-    registry.apply(&ops, now).map_err(unfit)?;
-    Ok(registry)
+    loaded.apply(&mut keys, &mut ops, now)?;
+    loaded.skipped.sort_by(|one, other| one.key.cmp(&other.key));
+    Ok(loaded)
+}
+
+impl Loaded {
+    fn skip(&mut self, key: &str, error: Error) {
+        self.skipped.push(Unread::new(key, error));
+    }
+
+    /// At once, or without those that cannot be. A quota is the host's affair.
+    fn apply(&mut self, keys: &mut Vec<&str>, ops: &mut Vec<Op>, now: Timestamp) -> Result<(), Error> {
+        match self.registry.apply(ops, now) {
+            Ok(_) => {}
+            Err(error) if error.code() == Code::QuotaExceeded => return Err(error),
+            Err(_) => {
+                for (key, op) in keys.iter().zip(ops.iter()) {
+                    if let Err(error) = self.registry.apply(core::slice::from_ref(op), now) {
+                        self.skip(key, error);
+                    }
+                }
+            }
+        }
+        keys.clear();
+        ops.clear();
+        Ok(())
+    }
+}
+
+/// Of the entries that an engine holds, the keys that go with a [whole](super::Writes::whole) answer: what they say is no longer so. A key that is not ours, or
+/// whose value cannot be read, is not among them.
+pub fn leftovers<K: AsRef<str>, V: AsRef<[u8]>>(registry: &Registry, entries: impl IntoIterator<Item = (K, V)>) -> Vec<String> {
+    let is_over = |key: &str, value: &[u8]| match read(key, value, registry.now()) {
+        Ok(Op::Register { registration: Registration { namespace, service, id, .. }, .. }) => {
+            registry.lookup(&namespace, &service, &id).and_then(|handle| registry.local(handle)).is_none()
+        }
+        Ok(Op::SetAdmin { key, .. }) => registry.admin(&key).is_none(),
+        _ => false,
+    };
+    entries.into_iter().filter(|(key, value)| is_over(key.as_ref(), value.as_ref())).map(|(key, _)| key.as_ref().into()).collect()
 }
 
 fn read_head(bytes: &[u8]) -> Result<(u64, u64), Error> {
@@ -168,11 +256,6 @@ fn unspell(names: &str) -> Option<Key> {
     });
     let key = Key::new(parts.next()??, parts.next()??, parts.next()??);
     parts.next().is_none().then_some(key)
-}
-
-/// A quota is the host's affair and stays; any other fault is the entries'.
-fn unfit(error: Error) -> Error {
-    if error.code() == Code::QuotaExceeded { error } else { corrupt("instances") }
 }
 
 fn corrupt(key: &str) -> Error {

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Mark, Write, load};
+use super::{Loaded, Mark, Write, load};
 use crate::error::{Code, Error};
 use crate::registry::{Config, Registry};
 use crate::time::Timestamp;
@@ -90,7 +90,9 @@ pub fn recover(bytes: &[u8], config: Config, now: Timestamp) -> Result<Recovered
     // The first frame is never torn: its file got its name when it was complete.
     held.ok_or_else(corrupt)?;
     let torn = bytes.len().saturating_sub(at) as u64;
-    Ok(Recovered { registry: load(entries, config, now)?, torn })
+    let Loaded { registry, skipped } = load(entries, config, now)?;
+    // Frames are whole or not there: what is in them and cannot be read is another's, and would be lost with the next file.
+    if skipped.is_empty() { Ok(Recovered { registry, torn }) } else { Err(corrupt()) }
 }
 
 /// The body of the frame that begins at `at`, which moves behind it; none at the end, or when what is there is torn.

@@ -10,24 +10,31 @@
 //! | `overrides/NAMESPACE/SERVICE/ID` | `{state, reason?, ttl?}`; the ttl is what was left in seconds when it was written |
 //!
 //! A name in a key is spelled in letters, digits, `-` and `_`; any other byte is `=` and two digits (NATS allows no more). Leases are not written: after a
-//! load each begins anew. Records of other sources are not written either: their sources list them again. A [snapshot](crate::registry::Registry::snapshot)
-//! keeps those as well, and every record's revision.
+//! load each begins anew. But an engine that lets go of keys by itself is told how long to keep those of instances with a lease ([`Write::ttl`]), and again and
+//! again that they are still there ([`Writes::refresh`]): who died while no server ran is not there when one comes back. Records of other sources are not
+//! written: their sources list them again. A [snapshot](crate::registry::Registry::snapshot) keeps those as well, and every record's revision.
+//!
+//! An engine may hold what is not ours, or ours and damaged: [`load`] tells it and goes on without, and [`leftovers`] never names it for removal.
 
 mod entry;
 pub mod journal;
 #[cfg(test)]
 mod tests;
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-pub use entry::load;
+pub use entry::{Loaded, Unread, leftovers, load};
 
 use crate::registry::{Cause, Changes, Key, Position, Registry};
+use crate::time::Timestamp;
 use crate::value::Value;
+
+/// Microseconds in a quarter of a second.
+const QUARTER: u64 = 250_000;
 
 /// The state of a registry that a store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,25 +57,34 @@ pub struct Write {
     pub key: String,
     /// The value; `None` removes the key, whether or not it is there.
     pub value: Option<String>,
+    /// For how many seconds an engine that can has to keep it without being told again, by [`Writes::refresh`]: the instance's lease with its grace and a third
+    /// more, rounded up to one of few numbers, so that many keys may share what ends them. `None`: for ever.
+    pub ttl: Option<u64>,
 }
 
 /// What has to be written, at once if the engine can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writes {
-    /// Whether these are all entries that there are: any other key goes.
+    /// Whether these are all entries that there are: of the others that the engine holds, the [`leftovers`] go.
     pub whole: bool,
     /// In order of their keys, but `registry` last: an engine that takes one at a time holds no more than that says.
     pub writes: Vec<Write>,
+    /// Which [`ttl`](Write::ttl)s begin anew for all keys that were written with them, from a quarter of each on. If the engine has let go of the keys, say
+    /// [`failed`](Store::failed) and ask again. Nothing to do for an engine that keeps everything.
+    pub refresh: Vec<u64>,
 }
 
 impl Writes {
-    /// Writes `{whole, writes: [{key, value?}]}`.
+    /// Writes `{whole, writes: [{key, value?, ttl?}], refresh}`.
     pub fn to_value(&self) -> Value {
         let write = |write: &Write| {
             let value = write.value.as_ref().map(|value| ("value", Value::from(value.as_str())));
-            Value::map([("key", Value::from(write.key.as_str()))].into_iter().chain(value))
+            let ttl = write.ttl.map(|ttl| ("ttl", ttl.into()));
+            Value::map([("key", Value::from(write.key.as_str()))].into_iter().chain(value).chain(ttl))
         };
-        Value::map([("whole", self.whole.into()), ("writes", Value::List(self.writes.iter().map(write).collect()))])
+        let refresh = self.refresh.iter().map(|ttl| (*ttl).into()).collect();
+        let writes = Value::List(self.writes.iter().map(write).collect());
+        Value::map([("whole", self.whole.into()), ("writes", writes), ("refresh", Value::List(refresh))])
     }
 }
 
@@ -83,6 +99,9 @@ pub struct Store {
     held: Option<Mark>,
     /// What it holds when the last answer is written.
     asked: Option<Mark>,
+    /// When the engine was last told of each ttl, and when it will have been by the last answer.
+    told: BTreeMap<u64, Timestamp>,
+    telling: BTreeMap<u64, Timestamp>,
     /// Bytes of the file, and how many of them are the frame it began with.
     size: u64,
     base: u64,
@@ -98,12 +117,26 @@ impl Store {
 
     /// What has to be written now, if anything.
     pub fn writes(&mut self, registry: &Registry) -> Option<Writes> {
+        let entries = self.entries(registry);
+        let now = registry.now();
+        let due = |ttl: u64, told: Timestamp| now.as_micros().saturating_sub(told.as_micros()) >= ttl.saturating_mul(QUARTER);
+        let refresh: Vec<u64> = self.told.iter().filter(|(ttl, told)| due(**ttl, **told)).map(|(ttl, _)| *ttl).collect();
+        if entries.is_none() && refresh.is_empty() {
+            return None;
+        }
+        let (whole, writes) = entries.unwrap_or_default();
+        let new = writes.iter().filter_map(|write| write.ttl).filter(|ttl| !self.told.contains_key(ttl));
+        self.telling = refresh.iter().copied().chain(new).map(|ttl| (ttl, now)).collect();
+        Some(Writes { whole, writes, refresh })
+    }
+
+    fn entries(&mut self, registry: &Registry) -> Option<(bool, Vec<Write>)> {
         self.asked = Some(Mark::of(registry));
         if self.asked == self.held {
             return None;
         }
         let changed = self.held.and_then(|held| changed(registry, held));
-        Some(Writes { whole: changed.is_none(), writes: entry::writes(registry, changed.as_ref()) })
+        Some((changed.is_none(), entry::writes(registry, changed.as_ref())))
     }
 
     /// What has to be written to a file now, if anything. When what was appended outgrows what the file began with, and 64 KiB, the file is replaced.
@@ -113,17 +146,18 @@ impl Store {
             self.held = None;
         }
         let since = self.held;
-        let writes = self.writes(registry)?;
-        let since = since.filter(|_| !writes.whole);
-        let bytes = journal::write(since, Mark::of(registry), &writes.writes);
-        self.frame = (bytes.len() as u64, writes.whole);
-        Some(journal::Frame { replace: writes.whole, bytes })
+        let (replace, writes) = self.entries(registry)?;
+        let since = since.filter(|_| !replace);
+        let bytes = journal::write(since, Mark::of(registry), &writes);
+        self.frame = (bytes.len() as u64, replace);
+        Some(journal::Frame { replace, bytes })
     }
 
     /// The last answer is written, and will be there after a power cut.
     pub fn written(&mut self) {
         let Some(asked) = self.asked.take() else { return };
         self.held = Some(asked);
+        self.told.append(&mut self.telling);
         let (length, replaces) = core::mem::take(&mut self.frame);
         if replaces {
             (self.base, self.size) = (length, 0);

@@ -35,11 +35,13 @@ fn content(registry: &Registry) -> Vec<Write> {
 }
 
 /// A key-value engine.
-fn take(engine: &mut BTreeMap<String, String>, writes: Writes) {
+fn take(engine: &mut BTreeMap<String, String>, registry: &Registry, writes: Writes) {
     if writes.whole {
-        engine.clear();
+        for key in leftovers(registry, &*engine) {
+            engine.remove(&key);
+        }
     }
-    for Write { key, value } in writes.writes {
+    for Write { key, value, .. } in writes.writes {
         match value {
             Some(value) => engine.insert(key, value),
             None => engine.remove(&key),
@@ -80,7 +82,7 @@ fn an_engine_holds_what_the_registry_holds_after_every_change() {
             if let Some(writes) = store.writes(&registry)
                 && step % 5 != 3
             {
-                take(&mut engine, writes);
+                take(&mut engine, &registry, writes);
                 store.written();
                 assert_eq!(store.writes(&registry), None);
             }
@@ -98,7 +100,7 @@ fn an_engine_holds_what_the_registry_holds_after_every_change() {
             assert!(back.registry.revision() >= registry.revision());
             if step % 5 != 3 {
                 let loaded = load(engine.clone(), Config::default(), registry.now()).unwrap();
-                assert_eq!(content(&loaded), content(&registry), "step {step}");
+                assert_eq!((content(&loaded.registry), loaded.skipped), (content(&registry), [].to_vec()), "step {step}");
             }
         }
         assert!(log_capacity == 1 || replaced < 20, "{replaced} times replaced");
@@ -163,16 +165,14 @@ fn a_journal_that_was_cut_or_spoilt_is_an_old_state_or_an_error() {
 }
 
 #[test]
-fn entries_that_are_not_ours_are_errors_that_name_the_key() {
+fn what_is_not_ours_or_damaged_is_told_and_stays() {
     let mut registry = Registry::new(Config::default()).unwrap();
     registry.register(&provider("a/b.c"), Put::default(), T0).unwrap();
+    registry.register(&provider("gone"), Put::default(), T0).unwrap();
     let mut engine = BTreeMap::new();
-    take(&mut engine, Store::new().writes(&registry).unwrap());
-    assert!(engine.contains_key("instances/default/billing/a=2Fb=2Ec"));
-    let id = |engine: &BTreeMap<String, String>| load(engine.clone(), Config::default(), T0).map(|registry| registry.len());
-    assert_eq!(id(&engine), Ok(1));
+    take(&mut engine, &registry, Store::new().writes(&registry).unwrap());
     let own = engine["instances/default/billing/a=2Fb=2Ec"].clone();
-    for (key, value) in [
+    let foreign = [
         ("instances/default/billing/a=2fb=2Ec", own.as_str()),
         ("instances/default/billing/other", own.as_str()),
         ("instances/default/../x", own.as_str()),
@@ -180,27 +180,88 @@ fn entries_that_are_not_ours_are_errors_that_name_the_key() {
         ("overrides/default/billing/=zz", r#"{"state":"disabled"}"#),
         ("overrides/default/billing/x/y", r#"{"state":"disabled"}"#),
         ("overrides/default/billing/=+A", r#"{"state":"disabled"}"#),
-        ("registry", r#"{"format":1,"epoch":1}"#),
-        ("registry", "{}}"),
+        ("overrides/default/billing/z", "{}"),
         ("weather", "{}"),
-    ] {
-        let mut other = engine.clone();
-        other.insert(key.into(), value.into());
-        let error = id(&other).unwrap_err();
-        let wanted = if key == "registry" && value.contains("}}") || !key.starts_with("registry") || value.contains("format") {
-            Code::SnapshotCorrupt
-        } else {
-            Code::SnapshotVersion
-        };
-        assert_eq!(error.code(), wanted, "{key}");
-        assert!(format!("{error}").contains(key), "{error}");
+        ("w\u{7}", ""),
+    ];
+    engine.extend(foreign.map(|(key, value)| (key.into(), value.into())));
+    let loaded = load(engine.clone(), Config::default(), T0).unwrap();
+    assert_eq!((loaded.registry.len(), loaded.registry.epoch()), (2, 2));
+    let told: Vec<_> = loaded.skipped.iter().map(|unread| unread.key.as_str()).collect();
+    let mut keys = foreign.map(|(key, _)| if key.starts_with("w\u{7}") { "w\\u{7}" } else { key });
+    keys.sort_unstable();
+    assert_eq!(told, keys);
+    assert!(loaded.skipped.iter().all(|unread| unread.error.code() == Code::SnapshotCorrupt));
+    // A whole answer removes what is over and ours, and nothing else.
+    registry.deregister("default", "billing", "gone", None, T0).unwrap();
+    take(&mut engine, &registry, Store::new().writes(&registry).unwrap());
+    assert_eq!(engine.len(), 2 + foreign.len());
+    assert!(foreign.iter().all(|(key, value)| engine.get(*key).map(String::as_str) == Some(value)));
+    // A head that cannot be read costs the epoch; one of another release is not touched.
+    for head in [None, Some("{}}"), Some(r#"{"format":1,"epoch":1}"#)] {
+        engine.remove("registry");
+        engine.extend(head.map(|head| ("registry".into(), head.into())));
+        let loaded = load(engine.clone(), Config { epoch: 7, ..Config::default() }, T0).unwrap();
+        assert_eq!((loaded.registry.len(), loaded.registry.epoch(), loaded.skipped.len()), (1, 7, foreign.len() + 1));
     }
-    engine.remove("registry");
-    assert_eq!(id(&engine).unwrap_err().code(), Code::SnapshotCorrupt);
-    assert_eq!(id(&BTreeMap::new()), Ok(0));
+    engine.insert("registry".into(), r#"{"format":2}"#.into());
+    assert_eq!(load(engine, Config::default(), T0).unwrap_err().code(), Code::SnapshotVersion);
+    let nothing: [(&str, &str); 0] = [];
+    assert_eq!(load(nothing, Config::default(), T0).unwrap().skipped, []);
     let small = Config { max_instances: 1, ..Config::default() };
     registry.register(&provider("b"), Put::default(), T0).unwrap();
     let mut engine = BTreeMap::new();
-    take(&mut engine, Store::new().writes(&registry).unwrap());
+    take(&mut engine, &registry, Store::new().writes(&registry).unwrap());
     assert_eq!(load(engine, small, T0).unwrap_err().code(), Code::QuotaExceeded);
+}
+
+#[test]
+fn an_engine_is_told_how_long_to_keep_what_has_a_lease() {
+    let mut registry = Registry::new(Config::default()).unwrap();
+    let mut store = Store::new();
+    let lease = |ttl: f64, grace: f64| {
+        let own = Registration::new("s", "i").lease(Duration::from_secs_f64(ttl), Duration::from_secs_f64(grace)).unwrap();
+        let mut registry = Registry::new(Config::default()).unwrap();
+        registry.register(&own, Put::default(), T0).unwrap();
+        Store::new().writes(&registry).unwrap().writes[0].ttl.unwrap()
+    };
+    // A third more, in whole seconds, to eighths of a power of two.
+    for (ttl, grace, expected) in [
+        (1.0, 0.0, 2),
+        (10.0, 0.0, 14),
+        (30.0, 0.0, 40),
+        (30.0, 30.0, 80),
+        (90.0, 0.0, 120),
+        (31.0, 0.0, 44),
+        (86_400.0, 86_400.0, 245_760),
+    ] {
+        assert_eq!(lease(ttl, grace), expected, "{ttl} + {grace}");
+        assert!(expected as f64 >= (ttl + grace) * 4.0 / 3.0);
+    }
+    registry.register(&provider("leased"), Put::default(), T0).unwrap();
+    registry.register(&Registration::new("s", "for-ever"), Put::default(), T0).unwrap();
+    let ttls = |writes: &Writes| writes.writes.iter().map(|write| write.ttl).collect::<Vec<_>>();
+    let writes = store.writes(&registry).unwrap();
+    assert_eq!((ttls(&writes), writes.refresh), ([Some(80), None, None].to_vec(), [].to_vec()));
+    store.written();
+    registry.advance(Timestamp::from_secs(19));
+    assert_eq!(store.writes(&registry), None);
+    // A quarter of it later it begins anew; until that is done, again.
+    registry.advance(Timestamp::from_secs(20));
+    for _ in 0..2 {
+        let writes = store.writes(&registry).unwrap();
+        assert_eq!((writes.whole, writes.writes.len(), writes.refresh), (false, 0, [80].to_vec()));
+    }
+    store.written();
+    assert_eq!(store.writes(&registry), None);
+    // An engine that let go of the keys is told everything.
+    store.failed();
+    let writes = store.writes(&registry).unwrap();
+    assert_eq!((writes.whole, writes.refresh), (true, [].to_vec()));
+    // A journal keeps everything, and has nothing to be told again.
+    let mut journal = Store::new();
+    journal.frame(&registry).unwrap();
+    journal.written();
+    registry.advance(Timestamp::from_secs(29));
+    assert_eq!(journal.frame(&registry), None);
 }

@@ -75,7 +75,7 @@ impl Host {
                 self.balance(verb, args, now)
             }
             "decode" | "encode" | "feed" | "follow" | "push" | "lost" | "dns" | "request" | "resume" => self.wire(verb, args, keep, now),
-            "store" | "load" | "journal" | "recover" => self.on_store(verb, args, now),
+            "store" | "put_entries" | "entries" | "let_go" | "load" | "journal" | "recover" => self.on_store(verb, args, now),
             _ => self.on_registry(verb, args, keep, now),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use callboard::registry::Config;
 use callboard::store::journal::recover;
-use callboard::store::{Store, load};
+use callboard::store::{Store, Unread, leftovers, load};
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, number, text};
@@ -23,13 +23,26 @@ impl Host {
         let Engine { entries, store, file, journal } = &mut self.engine;
         let config = || Config::from_value(args.get("config").unwrap_or(&self.config));
         match verb {
+            "put_entries" => {
+                for entry in args.get("entries").and_then(Value::as_list).unwrap_or_default() {
+                    entries.insert(text(entry, "key")?.into(), text(entry, "value")?.into());
+                }
+                Ok(Value::Map(Vec::new()))
+            }
+            "entries" => Ok(Value::map([("keys", Value::List(entries.keys().map(|key| key.as_str().into()).collect()))])),
+            "let_go" => {
+                store.failed();
+                Ok(Value::Map(Vec::new()))
+            }
             "store" => {
                 let Some(writes) = store.writes(&self.registry) else { return Ok(Value::Map(Vec::new())) };
                 if args.get("fails").is_some() {
                     return Ok(writes.to_value());
                 }
                 if writes.whole {
-                    entries.clear();
+                    for key in leftovers(&self.registry, &*entries) {
+                        entries.remove(&key);
+                    }
                 }
                 for write in &writes.writes {
                     match &write.value {
@@ -45,8 +58,11 @@ impl Host {
                 for entry in args.get("entries").and_then(Value::as_list).unwrap_or_default() {
                     given.insert(text(entry, "key")?.into(), text(entry, "value")?.into());
                 }
-                self.registry = load(given, config()?, now)?;
-                Ok(self.registry.position().to_value())
+                let loaded = load(given, config()?, now)?;
+                self.registry = loaded.registry;
+                let position = self.registry.position();
+                let skipped = Value::List(loaded.skipped.iter().map(Unread::to_value).collect());
+                Ok(Value::map([("epoch", position.epoch.into()), ("revision", position.revision.into()), ("skipped", skipped)]))
             }
             "journal" => {
                 let Some(frame) = journal.frame(&self.registry) else { return Ok(Value::Map(Vec::new())) };

@@ -193,7 +193,7 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         name: "stores",
-        what: "registries kept in files, SQLite, Redis and etcd: kills, stops, spoilt files",
+        what: "registries kept in files, SQLite, Redis, etcd and NATS: kills, stops, spoilt files",
         format: Format::Pytest,
         needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
         command: || venv("pytest", &["--quiet", "tests/python/test_stores.py"]),
