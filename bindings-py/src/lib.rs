@@ -14,6 +14,7 @@ mod listeners;
 mod python;
 mod query;
 mod registry;
+mod replica;
 mod serve;
 mod store;
 mod table;
@@ -40,6 +41,8 @@ mod _native {
     use crate::query::Query;
     #[pymodule_export]
     use crate::registry::Registry;
+    #[pymodule_export]
+    use crate::replica::Replica;
     #[pymodule_export]
     use crate::serve::{Server, Wait, is_heartbeat};
     #[pymodule_export]

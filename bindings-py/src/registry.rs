@@ -232,7 +232,7 @@ impl Registry {
     ) -> PyResult<(Self, Bound<'py, PyTuple>)> {
         let (config, now, read) = (config(py, settings)?, clock::at(now), self::entries(entries)?);
         let loaded = py.detach(|| store::load(read, config, now)).raise(py)?;
-        let skipped = loaded.skipped.iter().map(|unread| python::result(py, "Unread", &unread.to_value()));
+        let skipped = loaded.skipped.iter().map(|unread| result(py, "Unread", &unread.to_value()));
         let skipped = PyTuple::new(py, skipped.collect::<PyResult<Vec<_>>>()?)?;
         Ok((Self::holding(loaded.registry), skipped))
     }

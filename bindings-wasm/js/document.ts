@@ -91,6 +91,12 @@ export function textOf(value: unknown, field: string): string {
   return typeof value === "string" ? (plain(value, field) as string) : expected("a string", value, field);
 }
 
+/** Bytes of the caller's, or its text as bytes. @internal */
+export function bytesOf(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body;
+  return typeof body === "string" ? new TextEncoder().encode(body) : expected("a Uint8Array or a string", body, "body");
+}
+
 /** Names and values in turn. @internal */
 export function pairsOf(pairs: Iterable<readonly [name: string, value: string]>, field: string): string[] {
   if (typeof (pairs as Partial<typeof pairs>)?.[Symbol.iterator] !== "function") return expected("pairs", pairs, field);

@@ -3,7 +3,7 @@ import * as raw from "#glue";
 
 /** The stable code of an error, the same in every language. */
 export type ErrorCode =
-  | "address-refused" | "all-excluded" | "already-exists" | "disposed" | "duplicate-key" | "invalid-address"
+  | "address-refused" | "all-excluded" | "already-exists" | "disposed" | "duplicate-key" | "engine-unreachable" | "invalid-address"
   | "invalid-argument" | "invalid-duration" | "invalid-metadata" | "invalid-name" | "invalid-policy"
   | "invalid-selector" | "invalid-time" | "invalid-version" | "invalid-weight" | "limit-exceeded" | "malformed"
   | "missing-field" | "none-available" | "no-instances" | "not-owner" | "overloaded" | "permission-denied" | "quota-exceeded"

@@ -1,7 +1,7 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
-import { expected, frozen, frozenCamel, known, limits, pairsOf, plain, settings, textOf } from "./document.ts";
+import { bytesOf, expected, frozen, frozenCamel, known, limits, pairsOf, plain, settings, textOf } from "./document.ts";
 import { call } from "./errors.ts";
 import { at, now } from "./meta.ts";
 import { Owned } from "./owned.ts";
@@ -10,6 +10,8 @@ import type { Unread } from "./store.ts";
 import type { AdminState, Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 
 export * from "./index.ts";
+export { Replica } from "./replica.ts";
+export type { Ask, ReplicaOptions, Told } from "./replica.ts";
 export { Store } from "./store.ts";
 export type { Frame, Unread, Writes } from "./store.ts";
 
@@ -534,9 +536,3 @@ function responseOf(reply: raw.Reply): HttpResponse | undefined {
   const body = reply.body() as Uint8Array<ArrayBuffer>;
   return { status, headers, body };
 }
-
-function bytesOf(body: unknown): Uint8Array {
-  if (body instanceof Uint8Array) return body;
-  return typeof body === "string" ? new TextEncoder().encode(body) : expected("a Uint8Array or a string", body, "body");
-}
-

@@ -11,6 +11,8 @@ mod errors;
 mod formats;
 mod query;
 mod registry;
+#[cfg(feature = "store")]
+mod replica;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "store")]

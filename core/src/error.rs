@@ -182,6 +182,8 @@ codes! {
     Disposed = "disposed" in Usage,
     /// A document names one key twice. State is unchanged.
     DuplicateKey = "duplicate-key" in Data,
+    /// The engine that several servers share cannot be reached, and changes are refused until it can. State is unchanged.
+    EngineUnreachable = "engine-unreachable" in Unavailable,
     /// Not a host, an IP address or an endpoint URL. State is unchanged.
     InvalidAddress = "invalid-address" in Invalid,
     /// An argument has the wrong type or a value outside its set. State is unchanged.

@@ -31,6 +31,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod balance;
+#[cfg(any(feature = "etcd", feature = "store"))]
+mod base64;
 pub mod error;
 #[cfg(feature = "feed")]
 pub mod formats;

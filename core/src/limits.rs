@@ -101,6 +101,9 @@ pub const LABEL_SELECTORS: usize = 16;
 /// Groups of instances by labels that a balancer keeps ready.
 pub const LABEL_GROUPS: u32 = 4_096;
 
+/// Changes that wait for an engine which is away.
+pub const QUEUED_CHANGES: u32 = 1_000_000;
+
 /// Every limit by name, for tests and for hosts that print them.
 pub const ALL: &[(&str, u64)] = &[
     ("name-bytes", NAME_BYTES as u64),
@@ -143,6 +146,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("attempts", ATTEMPTS as u64),
     ("label-selectors", LABEL_SELECTORS as u64),
     ("label-groups", LABEL_GROUPS as u64),
+    ("queued-changes", QUEUED_CHANGES as u64),
     ("ring-points", RING_POINTS as u64),
     ("host-points", HOST_POINTS as u64),
     ("maglev-table", MAGLEV_TABLE as u64),

@@ -13,7 +13,7 @@ serves it, and with several workers each would have its own. `CALLBOARD_STORE` n
     CALLBOARD_STORE=sqlite:registry.db uvicorn registry:app --port 7400
 
 A change is then acknowledged when the engine has it. While the engine is down, changes are answered 503 and stay in memory until it is back; reads and
-heartbeats go on.
+heartbeats go on. Several servers may share an etcd instead (`shared.py`).
 
 Where strangers may connect, uvicorn's `--limit-concurrency` bounds how many requests there are at a time, and answers others 503.
 """
@@ -29,9 +29,11 @@ from callboard import Registry, Server, is_heartbeat, now, respond
 class Board:
     """An ASGI application over one registry."""
 
-    def __init__(self, registry: Registry | None = None, server: Server | None = None, engine=None) -> None:
+    def __init__(self, registry: Registry | None = None, server: Server | None = None, engine=None, shared=None) -> None:
         self.registry = registry or (engine.recover() if engine else Registry())
         self.server, self.engine, self.keeping = server or Server(), engine, asyncio.Lock()
+        # Made of the registry, with etcd's address and more.
+        self.shared = shared and shared(self.registry)
         self.timer: asyncio.Task | None = None
 
     async def __call__(self, scope, receive, send) -> None:
@@ -41,7 +43,7 @@ class Board:
             raise RuntimeError(f"a registry speaks HTTP, not {scope['type']}")
         # An app that is mounted in another is told of no lifespan.
         if self.timer is None:
-            self.timer = asyncio.create_task(self.keep_time())
+            self.start()
         body = await whole(receive)
         # As it was sent: an escaped slash is no slash. What it is mounted below is not ours.
         path = scope.get("raw_path") or quote(scope["path"]).encode()
@@ -66,13 +68,27 @@ class Board:
             reply.cancel()
             return
         response = reply.result()
-        if scope["method"] != "GET" and not is_heartbeat(scope["method"], path, scope["query_string"].decode("ascii", "replace")):
-            if problem := await self.keep():
+        if scope["method"] != "GET":
+            if is_heartbeat(scope["method"], path, scope["query_string"].decode("ascii", "replace")):
+                # It may be news to other servers, but waits for nobody.
+                self.wake()
+            elif response.status < 400 and (problem := await self.keep()):
                 return await answer(send, 503, [("content-type", "text/plain")], f"{problem}\n".encode())
         await answer(send, response.status, response.headers, response.body)
 
-    async def keep(self) -> Exception | None:
+    def start(self) -> None:
+        self.timer = asyncio.create_task(self.keep_time())
+        if self.shared:
+            self.shared.start()
+
+    def wake(self) -> None:
+        if self.shared:
+            self.shared.changed.set()
+
+    async def keep(self) -> Exception | str | None:
         """Has the engine keep what has changed; why it could not. Whoever waits meanwhile shares the next write."""
+        if self.shared:
+            return None if await self.shared.kept() else "whether this is kept is not known: the engine does not answer"
         if self.engine is None:
             return None
         async with self.keeping:
@@ -92,14 +108,19 @@ class Board:
             await asyncio.sleep(0.5 if due is None else min(max(due - now(), 0) / 1e6, 0.5))
             self.registry.advance()
             # What time did, and what an engine did not take before.
-            await self.keep()
+            if self.shared:
+                self.wake()
+            else:
+                await self.keep()
 
     async def live(self, receive, send) -> None:
         await receive()
-        self.timer = asyncio.create_task(self.keep_time())
+        self.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.timer.cancel()
+        if self.shared:
+            self.shared.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -135,4 +156,13 @@ def engine_of(url):
     return engine(url)
 
 
-app = Board(engine=engine_of(os.environ["CALLBOARD_STORE"]) if "CALLBOARD_STORE" in os.environ else None)
+def shared_at(url, queue):
+    from shared import Shared
+
+    return lambda registry: Shared(registry, url, queue=queue)
+
+
+app = Board(
+    engine=engine_of(os.environ["CALLBOARD_STORE"]) if "CALLBOARD_STORE" in os.environ else None,
+    shared=shared_at(os.environ["CALLBOARD_SHARE"], int(os.environ.get("CALLBOARD_QUEUE", "0"))) if "CALLBOARD_SHARE" in os.environ else None,
+)

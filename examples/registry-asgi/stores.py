@@ -225,7 +225,9 @@ class Nats(Entries):
         from nats.js.errors import BucketNotFoundError
 
         if self.bucket is None:
-            self.client = await nats.connect(self.url, connect_timeout=2, max_reconnect_attempts=-1, reconnect_time_wait=0.2)
+            patience = {"connect_timeout": 2, "max_reconnect_attempts": -1, "reconnect_time_wait": 0.2}
+            # What cannot be read or written is told where that is tried.
+            self.client = await nats.connect(self.url, error_cb=nothing, **patience)
             stream = self.client.jetstream(timeout=2)
             try:
                 self.bucket = await stream.key_value(self.name)
@@ -254,6 +256,10 @@ class Nats(Entries):
         for at in range(0, len(others), self.AT_ONCE):
             await asyncio.gather(*(write(*entry) for entry in others[at : at + self.AT_ONCE]))
         await write(*last)
+
+
+async def nothing(_):
+    pass
 
 
 def b64(text):

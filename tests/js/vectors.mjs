@@ -20,7 +20,8 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "put_entries", "entries", "let_go", "load", "journal", "recover"]);
+const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "put_entries", "entries", "let_go", "load", "journal", "recover",
+  "replicate", "ask", "answer", "no_answer", "follow_engine", "tell", "stream_lost", "fate"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
 export function runCase(callboard, scripted) {
@@ -194,6 +195,35 @@ const VERBS = {
   let_go() {
     this.engine.failed();
     return {};
+  },
+  replicate(settings) {
+    this.replica = new this.callboard.Replica(settings);
+    return {};
+  },
+  ask(_, now) {
+    const ask = this.replica.ask(this.registry, { now });
+    return ask === undefined ? {} : { ...ask, body: JSON.parse(ask.body) };
+  },
+  follow_engine() {
+    const ask = this.replica.follow();
+    return { ...ask, body: JSON.parse(ask.body) };
+  },
+  answer({ body, hex }, now) {
+    return this.replica.answer(this.registry, bytesOf(body, hex), { now });
+  },
+  tell({ body, hex }, now) {
+    return this.replica.push(this.registry, bytesOf(body, hex), { now });
+  },
+  no_answer(_, now) {
+    this.replica.failed(this.registry, { now });
+    return {};
+  },
+  stream_lost(_, now) {
+    this.replica.lost(this.registry, { now });
+    return {};
+  },
+  fate() {
+    return { fate: this.replica.fate(this.registry.edition), stale: this.replica.stale, deadline: this.replica.deadline };
   },
   journal() {
     this.journaled ??= new this.callboard.Store();

@@ -8,7 +8,7 @@ import callboard
 PARITY = Path(__file__).parent.parent / "parity.json"
 
 # The classes that do something; the others are documents.
-DOERS = ["Server", "Balancer", "Feed", "Pick", "Query", "Registry", "Store", "Wait", "Watch"]
+DOERS = ["Server", "Balancer", "Feed", "Pick", "Query", "Registry", "Replica", "Store", "Wait", "Watch"]
 
 
 def test_public_names_are_those_of_the_parity_list():

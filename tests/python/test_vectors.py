@@ -5,7 +5,7 @@ from pathlib import Path
 
 import callboard
 import pytest
-from callboard import Balancer, Query, Registry, Store
+from callboard import Balancer, Query, Registry, Replica, Store
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 LIVES = Path(__file__).parents[2] / "target/lives"
@@ -78,6 +78,7 @@ class Host:
         self.registry = Registry(**self.config)
         self.kept, self.snapshots, self.waits, self.watches, self.balancers = {}, {}, {}, {}, {}
         self.feeds = {}
+        self.replica = None
         self.entries, self.store, self.file, self.journal = {}, Store(), b"", Store()
 
     def resolve(self, value):
@@ -212,6 +213,34 @@ class Host:
         entries = self.entries | {entry["key"]: entry["value"] for entry in args.get("entries", [])}
         self.registry, skipped = Registry.load(entries.items(), now=now, **args.get("config", self.config))
         return {**self.registry.position.to_dict(), "skipped": [unread.to_dict() for unread in skipped]}
+
+    def do_replicate(self, args, keep, now):
+        self.replica = Replica(**args)
+        return {}
+
+    def do_ask(self, args, keep, now):
+        ask = self.replica.ask(self.registry, now=now)
+        return {} if ask is None else asked(ask)
+
+    def do_follow_engine(self, args, keep, now):
+        return asked(self.replica.follow())
+
+    def do_answer(self, args, keep, now):
+        return self.replica.answer(self.registry, payload(args), now=now).to_dict()
+
+    def do_tell(self, args, keep, now):
+        return self.replica.push(self.registry, payload(args), now=now).to_dict()
+
+    def do_no_answer(self, args, keep, now):
+        self.replica.failed(self.registry, now=now)
+        return {}
+
+    def do_stream_lost(self, args, keep, now):
+        self.replica.lost(self.registry, now=now)
+        return {}
+
+    def do_fate(self, args, keep, now):
+        return {"fate": self.replica.fate(self.registry.edition), "stale": self.replica.stale, "deadline": self.replica.deadline}
 
     def do_journal(self, args, keep, now):
         frame = self.journal.frame(self.registry)
@@ -387,6 +416,10 @@ class Host:
         if isinstance(body, bytes) and kind != "application/octet-stream":
             body = body.decode()
         return {"status": reply.status, "headers": headers, "body": body}
+
+
+def asked(ask):
+    return {**ask.to_dict(), "body": json.loads(ask.body)}
 
 
 def payload(args):

@@ -2,12 +2,14 @@
 //!
 //! - [`vector`] reads the step scripts of `tests/vectors` and [`host`] runs them; [`document`] compares results.
 //! - [`simulator`] compares the registry with [`model`] on random scripts.
+//! - [`etcd`] is what a replica of a registry asks, in memory.
 //! - [`hostile`] sends what nobody should send to a host that runs.
 //! - [`schema`] checks the scripts against their JSON Schema.
 //! - [`source`] reads the core's sources for the tidy tests.
 
 pub mod dice;
 pub mod document;
+pub mod etcd;
 pub mod host;
 pub mod hostile;
 pub mod lives;

@@ -8,6 +8,7 @@ use callboard::limits;
 use callboard::model::{AdminState, Endpoint, Handle, Host, Lease, Metadata, Override, Registration, Tags, Version, Weight};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Extent, Listing, Op, Put, Registry};
+use callboard::store::replica;
 use callboard::{Code, Error, Timestamp, Value};
 
 /// Makes something of a given size, or says why not.
@@ -63,6 +64,7 @@ const PROBES: &[(&str, Probe)] = &[
         let op = Op::Register { registration: Registration::new("s", "i"), put: Put::default() };
         registry().apply(&vec![op; n as usize], Timestamp::ZERO).map(drop)
     }),
+    ("queued-changes", |n| replica::Settings::from_value(&Value::map([("queue", n.into())])).map(drop)),
     ("payload-bytes", |n| Value::from_json(format!("{}1", " ".repeat(n as usize - 1)).as_bytes()).map(drop)),
     ("payload-instances", |n| {
         let targets = vec!["\"a\""; n as usize].join(",");

@@ -11,7 +11,7 @@ use callboard_tests::read;
 use callboard_tests::source::{Source, sources};
 
 /// The types whose methods are listed.
-const DOERS: &[&str] = &["Server", "Balancer", "Error", "Feed", "Query", "Registry", "Store", "View"];
+const DOERS: &[&str] = &["Server", "Balancer", "Error", "Feed", "Query", "Registry", "Replica", "Store", "View"];
 
 /// Types that a macro writes, and what marks them in its input.
 const WRITTEN: &[(&str, &str)] = &[

@@ -13,11 +13,12 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Feed, Pick, Query, Registry, Server, Store, Wait, codes, decode, encode, is_heartbeat, is_repeatable, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Replica, Server, Store, Wait, codes, decode, encode, is_heartbeat, is_repeatable, now
 from ._types import (
     Admin,
     Advanced,
     Answer,
+    Ask,
     Change,
     Changes,
     Delta,
@@ -34,6 +35,7 @@ from ._types import (
     Registered,
     Response,
     Skipped,
+    Told,
     Unread,
     Writes,
 )
@@ -43,6 +45,7 @@ __all__ = [
     "Admin",
     "Advanced",
     "Answer",
+    "Ask",
     "Balancer",
     "Change",
     "Changes",
@@ -68,15 +71,17 @@ __all__ = [
     "Reconciled",
     "Registered",
     "Registry",
+    "Replica",
     "Response",
     "Server",
     "Skipped",
     "Store",
+    "Told",
     "UnavailableError",
+    "Unread",
     "UsageError",
     "Wait",
     "Watch",
-    "Unread",
     "Writes",
     "__version__",
     "codes",

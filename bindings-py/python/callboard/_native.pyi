@@ -5,11 +5,11 @@ from typing import Any, Final, Literal, final
 
 from typing_extensions import Self, TypeAlias
 
-from ._types import Advanced, AdminState, Answer, Changes, Delta, Endpoint, Fed, Frame, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response, Unread, Writes
+from ._types import Advanced, AdminState, Answer, Ask, Changes, Delta, Endpoint, Fed, Frame, Health, Instance, Locality, Next, Position, Reconciled, Registered, Response, Told, Unread, Writes
 from ._watch import Watch
 from .policy import Policy
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Replica", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now"]
 
 __VERSION__: Final[str]
 
@@ -597,6 +597,44 @@ class Pick:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
+
+@final
+class Replica:
+    """A registry's part in an etcd that several servers share.
+
+    A host carries questions and answers: one after the other for `ask`, each followed by `answer` or `failed`; and besides them the one stream of `follow`,
+    with `push` for each body or line, and `lost`. `prefix` stands before every key; `queue` is how many changes may wait for an engine that is away, 0 refuses
+    them all."""
+
+    def __new__(cls, *, prefix: str = "callboard/", queue: int = 0) -> Self: ...
+    @property
+    def stale(self) -> bool:
+        """Whether what the registry says may be behind what other servers know."""
+
+    @property
+    def deadline(self) -> int | None:
+        """When `ask` has a question next, if nothing changes before; None before the first listing."""
+
+    def fate(self, edition: int) -> Literal["kept", "waiting", "unknown"]:
+        """What became of all changes up to an edition of the registry: `unknown` while the engine is away."""
+
+    def follow(self) -> Ask:
+        """What to follow the others with."""
+
+    def ask(self, registry: Registry, *, now: int | None = None) -> Ask | None:
+        """The next question about what there is to say, if any."""
+
+    def answer(self, registry: Registry, body: str | bytes, *, now: int | None = None) -> Told:
+        """Takes the answer to the last question."""
+
+    def failed(self, registry: Registry, *, now: int | None = None) -> None:
+        """There was no answer to the last question, or none in time."""
+
+    def push(self, registry: Registry, body: str | bytes, *, now: int | None = None) -> Told:
+        """Takes a body or a line that `follow` was answered with."""
+
+    def lost(self, registry: Registry, *, now: int | None = None) -> None:
+        """The stream, or the question for it, ended."""
 
 @final
 class Server:

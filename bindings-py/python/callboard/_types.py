@@ -408,6 +408,36 @@ class Unread(Document):
 
 
 @dataclass(frozen=True, slots=True)
+class Ask(Document):
+    """A question to etcd's JSON gateway: a body to `POST`."""
+
+    path: str
+    body: str
+    stream: bool
+    """Whether the answer is a stream of lines; otherwise it is one body."""
+    after: float
+    """How many seconds to wait before."""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Ask:
+        return cls(**document)
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Document):
+    """What an answer of an engine that several servers share led to."""
+
+    again: bool
+    """Whether `Replica.follow` has another question; otherwise the stream goes on."""
+    skipped: tuple[Unread, ...]
+    """What is not callboard's or could not be read."""
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Told:
+        return cls(document["again"], tuple([Unread.from_dict(one) for one in document["skipped"]]))
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """Bytes for a file."""
 

@@ -18,7 +18,7 @@ impl Store {
         (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace)
     }
 
-    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect. Whether it did.
+    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect and that no other server watches. Whether it did.
     #[inline]
     pub(super) fn renew_plainly(&mut self, slot: u32, now: Timestamp) -> bool {
         let (chunk, at) = split(slot);
@@ -29,6 +29,9 @@ impl Store {
         }
         let ttl = self.pools.profile(cell.profile).ttl;
         if ttl > 0 {
+            if *due == NEVER {
+                return false;
+            }
             // It only moves on, so the bound of the chunk holds.
             *due = now.as_micros().saturating_add(ttl);
         }

@@ -58,6 +58,8 @@ use sha2::{Digest as _, Sha256};
 pub use config::Config;
 pub use log::{Cause, Change, ChangeKind, Changes, Position};
 pub use ops::{Key, Mode, Op, Put};
+#[cfg(feature = "store")]
+pub(crate) use record::Touch;
 pub use results::{Advanced, Answer, Registered, ServiceSummary, Stats};
 pub use source::{Extent, Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
@@ -363,6 +365,8 @@ impl Registry {
     /// [`Code::NotOwner`], [`Code::StaleIncarnation`], [`Code::QuotaExceeded`].
     pub fn register(&mut self, registration: &Registration, put: Put, now: Timestamp) -> Result<Registered, Error> {
         self.observe(now);
+        #[cfg(feature = "store")]
+        self.is_open()?;
         Check::single(self).register(registration, put, LOCAL)?;
         let registered = self.put_record(registration, LOCAL, Cause::Register);
         Ok(Registered { revision: self.commit(), ..registered })
@@ -414,6 +418,8 @@ impl Registry {
     /// [`Code::UnknownInstance`], [`Code::StaleIncarnation`], [`Code::NotOwner`].
     pub fn deregister(&mut self, namespace: &str, service: &str, id: &str, incarnation: Option<u64>, now: Timestamp) -> Result<u64, Error> {
         self.observe(now);
+        #[cfg(feature = "store")]
+        self.is_open()?;
         Check::single(self).deregister(namespace, service, id, incarnation)?;
         if let Some(slot) = self.slot(namespace, service, id) {
             self.remove(slot, Cause::Deregister);
@@ -455,6 +461,10 @@ impl Registry {
         self.observe(now);
         if ops.len() > crate::limits::BATCH_OPS {
             return Err(Error::too_large("ops", crate::limits::BATCH_OPS as u64));
+        }
+        #[cfg(feature = "store")]
+        if ops.iter().any(|op| !matches!(op, Op::Renew { .. })) {
+            self.is_open()?;
         }
         let mut check = if ops.len() == 1 { Check::single(self) } else { Check::new(self) };
         for (at, op) in ops.iter().enumerate() {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::columns::NEVER;
 use super::log::{Cause, ChangeKind};
+use super::record::Touch;
 use super::{Advanced, Registry, blob};
 use crate::order;
 use crate::time::{Timestamp, micros};
@@ -87,6 +88,10 @@ impl Registry {
     /// After a gap: every lease counts as renewed now.
     fn pardon(&mut self) {
         self.gaps = self.gaps.saturating_add(1);
+        #[cfg(feature = "store")]
+        {
+            self.touched.pardoned = Some(self.now);
+        }
         let services = self.store.services.list(None).filter(|(_, service)| service.suspects > 0);
         let members = services.flat_map(|(_, service)| service.members.iter().copied());
         let suspects: Vec<u32> = members.filter(|slot| self.store.is_suspect(*slot)).collect();
@@ -112,7 +117,7 @@ impl Registry {
     /// Does what is due: overrides, and these leases.
     fn run_due(&mut self, due: Vec<u32>) -> u32 {
         for key in self.overrides.end(self.now) {
-            self.touch(&key);
+            self.touch(&key, Touch::End);
             self.refresh_admin(&key);
         }
         let mut suspects = Vec::new();
@@ -230,6 +235,8 @@ impl Registry {
     /// When any of a service was last heard.
     fn newest_beat(&self, number: u32) -> u64 {
         let members = self.store.services.get(number).map_or(&[][..], |service| &service.members);
-        members.iter().filter(|slot| self.store.profile(**slot).ttl > 0).map(|slot| self.store.beat(*slot)).max().unwrap_or(0)
+        // Of those that other servers watch it is not known.
+        let watched = members.iter().filter(|slot| self.store.profile(**slot).ttl > 0 && self.store.due(**slot) != NEVER);
+        watched.map(|slot| self.store.beat(*slot)).max().unwrap_or(0)
     }
 }

@@ -8,6 +8,19 @@ use super::store::Row;
 use super::{LOCAL, Registered, Registry};
 use crate::model::{AdminState, Registration};
 
+/// What changes about a name without a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// The operator's word.
+    Word,
+    /// Time ended it.
+    End,
+    /// The incarnation is newer.
+    Fence,
+    /// A provider says the same again: where several servers share an engine, it may be news to them.
+    Said,
+}
+
 impl Registry {
     /// An operation that was checked.
     pub(super) fn perform(&mut self, op: &Op) {
@@ -44,6 +57,7 @@ impl Registry {
                     self.promise(until);
                 }
                 if self.overrides.get(&key.namespace, &key.service, &key.id) == admin.as_ref() {
+                    self.touch_again(key, Touch::Word);
                     return;
                 }
                 match admin {
@@ -52,7 +66,7 @@ impl Registry {
                         self.overrides.lift(key);
                     }
                 }
-                self.touch(key);
+                self.touch(key, Touch::Word);
                 self.refresh_admin(key);
             }
         }
@@ -64,17 +78,27 @@ impl Registry {
             && let Some(service) = self.store.owner(slot)
         {
             let key = Key::new(&*service.namespace, &*service.name, self.store.id(slot));
-            self.touch(&key);
+            self.touch(&key, Touch::Fence);
         }
     }
 
     /// Something about a record changes without a revision.
-    pub(super) fn touch(&mut self, key: &Key) {
+    pub(super) fn touch(&mut self, key: &Key, touch: Touch) {
         self.quiet = self.quiet.saturating_add(1);
         #[cfg(feature = "store")]
-        self.touched.push(key.clone());
+        self.touched.push(key.clone(), touch);
         #[cfg(not(feature = "store"))]
-        let _ = key;
+        let _ = (key, touch);
+    }
+
+    /// Something is said that is known already, where several servers share an engine.
+    fn touch_again(&mut self, key: &Key, touch: Touch) {
+        #[cfg(feature = "store")]
+        if self.touched.shared {
+            self.touch(key, touch);
+        }
+        #[cfg(not(feature = "store"))]
+        let _ = (key, touch);
     }
 
     /// Writes a checked registration; the revision of the result is not final before the commit.
@@ -85,6 +109,7 @@ impl Registry {
         let row = Row { registration, source, admin, renewed: self.now };
         let (slot, kind) = match known {
             Some(slot) if !self.store.update(slot, &row) => {
+                self.touch_again(&Key::new(namespace.as_str(), service.as_str(), id.as_str()), Touch::Said);
                 let changed = self.renew_slot(slot, registration.incarnation);
                 return Registered { handle: self.store.handle(slot), revision: self.revision, created: false, changed };
             }
@@ -101,6 +126,8 @@ impl Registry {
         if incarnation > 0 {
             self.fence(slot, incarnation);
         }
+        #[cfg(feature = "store")]
+        self.note_heard(slot);
         let suspect = self.store.is_suspect(slot);
         if suspect {
             self.revive(slot)

@@ -38,6 +38,10 @@ impl Registry {
             answer.rung = 0;
         }
         answer.stale = self.sources.holds(compiled.namespace(), compiled.rungs().map(Compiled::service));
+        #[cfg(feature = "store")]
+        {
+            answer.stale |= self.touched.stale;
+        }
         answer.protected = compiled.rungs().any(|rung| self.is_protected(rung.namespace(), rung.service()));
         answer
     }

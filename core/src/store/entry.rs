@@ -5,6 +5,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write as _;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{Changed, Write};
 use crate::error::{Code, Error, escape};
 use crate::limits;
@@ -15,7 +17,7 @@ use crate::value::{Fields, Value};
 
 /// Of the entries. One of another format is not read.
 const FORMAT: u64 = 1;
-const REGISTRY: &str = "registry";
+pub(super) const REGISTRY: &str = "registry";
 const INSTANCES: &str = "instances";
 const OVERRIDES: &str = "overrides";
 
@@ -52,7 +54,7 @@ fn instance(key: &Key, own: Option<&Registration>) -> Write {
 }
 
 /// How long an engine keeps what has a lease, in seconds. The third beyond the lease is for saying so again: at no time less than a whole lease is left.
-fn lasting(lease: Lease) -> u64 {
+pub(super) fn lasting(lease: Lease) -> u64 {
     let seconds = micros(lease.ttl).saturating_add(micros(lease.grace)).saturating_mul(4).div_ceil(3_000_000);
     // To an eighth of the power of two below it.
     let step = 1u64.checked_shl(seconds.max(8).ilog2().saturating_sub(3)).unwrap_or(1);
@@ -63,7 +65,7 @@ fn admin(key: &Key, own: Option<&Override>, now: Timestamp) -> Write {
     Write { key: spell(OVERRIDES, key), value: own.map(|own| admin_text(own, now)), ttl: None }
 }
 
-fn admin_text(own: &Override, now: Timestamp) -> String {
+pub(super) fn admin_text(own: &Override, now: Timestamp) -> String {
     let mut pairs = alloc::vec![("state", Value::from(own.state.as_str()))];
     if !own.reason.is_empty() {
         pairs.push(("reason", own.reason.as_str().into()));
@@ -74,8 +76,37 @@ fn admin_text(own: &Override, now: Timestamp) -> String {
     text(&Value::map(pairs))
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     String::from_utf8(value.to_json()).unwrap_or_default()
+}
+
+/// The key of an instance, or of the override of one.
+pub(super) fn spell_of(is_override: bool, key: &Key) -> String {
+    spell(if is_override { OVERRIDES } else { INSTANCES }, key)
+}
+
+/// Whose a key is, if it is spelled as one of an instance or of an override; whether it is of an override.
+pub(super) fn name(key: &str) -> Option<(bool, Key)> {
+    let (kind, names) = key.split_once('/')?;
+    let own = unspell(names)?;
+    let is_override = kind == OVERRIDES;
+    (spell_of(is_override, &own) == key).then_some((is_override, own))
+}
+
+/// A key that is none of ours.
+pub(super) fn unread(key: &str) -> Unread {
+    Unread::new(key, corrupt(key))
+}
+
+/// A number for what a registration says.
+pub(super) fn print_of(own: &Registration) -> u64 {
+    xxh3_64(&own.to_value().to_json())
+}
+
+/// A number for what an override says, but for how long that is still so.
+pub(super) fn print_of_admin(own: &Override) -> u64 {
+    let ends = if own.until.is_some() { "for a while" } else { "for good" };
+    xxh3_64([own.state.as_str(), ends, &own.reason].join(" ").as_bytes())
 }
 
 fn spell(kind: &str, key: &Key) -> String {
@@ -113,7 +144,7 @@ pub struct Unread {
 }
 
 impl Unread {
-    fn new(key: &str, error: Error) -> Self {
+    pub(super) fn new(key: &str, error: Error) -> Self {
         Self { key: escape(key, limits::ID_BYTES), error }
     }
 
@@ -220,7 +251,7 @@ fn read_head(bytes: &[u8]) -> Result<(u64, u64), Error> {
 }
 
 /// What an entry says, if its key is the one it belongs under.
-fn read(key: &str, bytes: &[u8], now: Timestamp) -> Result<Op, Error> {
+pub(super) fn read(key: &str, bytes: &[u8], now: Timestamp) -> Result<Op, Error> {
     let value = Value::from_json(bytes).map_err(|_| corrupt(key))?;
     let (kind, names) = key.split_once('/').ok_or_else(|| corrupt(key))?;
     let (own, op) = match kind {

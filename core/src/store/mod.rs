@@ -18,6 +18,7 @@
 
 mod entry;
 pub mod journal;
+pub mod replica;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub use entry::{Loaded, Unread, leftovers, load};
 
-use crate::registry::{Cause, Changes, Key, Position, Registry};
+use crate::registry::{Cause, Changes, Key, Position, Registry, Touch};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -181,9 +182,14 @@ struct Changed {
 fn changed(registry: &Registry, held: Mark) -> Option<Changed> {
     let position = Position { epoch: held.epoch, revision: held.revision };
     let Changes::Events { events, .. } = registry.changes(position) else { return None };
-    // An override is touched whenever it changes, whether or not there is a record that makes a revision of it.
-    let overrides: BTreeSet<Key> = registry.touched_since(held.edition.checked_sub(held.revision)?)?.cloned().collect();
-    let mut records = overrides.clone();
+    let (mut records, mut overrides) = (BTreeSet::new(), BTreeSet::new());
+    for (key, touch) in registry.touched_since(held.edition.checked_sub(held.revision)?)? {
+        // With an override a record is touched, if there is one.
+        records.insert(key.clone());
+        if matches!(touch, Touch::Word | Touch::End) {
+            overrides.insert(key.clone());
+        }
+    }
     // What a lease does is not written, nor what another source says.
     let ours = events.into_iter().filter(|change| !matches!(change.cause, Cause::Lease | Cause::Reconcile));
     records.extend(ours.map(|change| Key::new(&*change.namespace, &*change.service, change.id)));

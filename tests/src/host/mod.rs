@@ -2,6 +2,7 @@
 
 mod balance;
 mod registry;
+mod replica;
 mod store;
 mod wire;
 
@@ -25,6 +26,7 @@ pub struct Host {
     waits: BTreeMap<String, (Server, Wait)>,
     feeds: BTreeMap<String, Feed>,
     engine: store::Engine,
+    replica: callboard::store::replica::Replica,
 }
 
 impl Host {
@@ -42,6 +44,7 @@ impl Host {
             waits: BTreeMap::new(),
             feeds: BTreeMap::new(),
             engine: store::Engine::default(),
+            replica: callboard::store::replica::Replica::new(Default::default()),
         })
     }
 
@@ -75,6 +78,9 @@ impl Host {
                 self.balance(verb, args, now)
             }
             "decode" | "encode" | "feed" | "follow" | "push" | "lost" | "dns" | "request" | "resume" => self.wire(verb, args, keep, now),
+            "replicate" | "ask" | "answer" | "no_answer" | "follow_engine" | "tell" | "stream_lost" | "fate" => {
+                self.on_replica(verb, args, now)
+            }
             "store" | "put_entries" | "entries" | "let_go" | "load" | "journal" | "recover" => self.on_store(verb, args, now),
             _ => self.on_registry(verb, args, keep, now),
         }

@@ -105,7 +105,7 @@ fn without(args: &Value, names: &[&str]) -> Value {
 }
 
 /// Bytes in hexadecimal; of a `body`, a string is sent as it is, anything else as its JSON.
-fn body(args: &Value) -> Result<Vec<u8>, Error> {
+pub(super) fn body(args: &Value) -> Result<Vec<u8>, Error> {
     if let Some(hex) = args.get("hex").and_then(Value::as_str) {
         return Ok(unhex(hex));
     }

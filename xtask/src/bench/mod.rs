@@ -1,4 +1,4 @@
-//! `cargo xtask bench registry|formats|serve|pick [--quick]`: ours beside the peers.
+//! `cargo xtask bench registry|formats|serve|pick|scale [--quick]`: ours beside the peers.
 //!
 //! The programs of `tests/bench` measure and print one row a line; here they are built, run, and their rows put in a table
 //! and in `target/bench/NAME.json`. A goal that is not met is a result, not a failure.
@@ -23,6 +23,7 @@ const BENCHES: &[Bench] = &[
     ),
     ("serve", "registries over loopback in each host, beside etcd", &[programs::SERVE]),
     ("pick", "one pick, in each language", &[programs::PICK, programs::PYTHON, programs::NODE]),
+    ("scale", "one, two and three servers over one etcd, and none", &[programs::SCALE]),
 ];
 
 pub fn command(args: &[String]) -> Result {

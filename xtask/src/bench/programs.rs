@@ -21,6 +21,12 @@ pub const FORMATS_PYTHON: Program = Program { name: "formats in Python", prepare
 pub const FORMATS_NODE: Program = Program { name: "formats in Node", prepare: || in_node("tests/bench/formats.mjs") };
 
 pub const SERVE: Program = Program { name: "serve", prepare: serve };
+pub const SCALE: Program = Program { name: "several servers over one etcd", prepare: scale };
+
+fn scale() -> Result<Command> {
+    Part::Engines.ensure()?;
+    in_python("tests/bench/scale.py")
+}
 
 /// A program of `tests/bench`, built on first use.
 fn rust(name: &str, features: &str) -> Result<Command> {

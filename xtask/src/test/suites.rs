@@ -170,6 +170,8 @@ pub const SUITES: &[Suite] = &[
                     "tests/python/test_hosts.py",
                     "--ignore",
                     "tests/python/test_stores.py",
+                    "--ignore",
+                    "tests/python/test_shared.py",
                 ],
             )
         },
@@ -197,6 +199,14 @@ pub const SUITES: &[Suite] = &[
         format: Format::Pytest,
         needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
         command: || venv("pytest", &["--quiet", "tests/python/test_stores.py"]),
+        skip: never,
+    },
+    Suite {
+        name: "shared",
+        what: "several registries over one etcd: servers and etcd killed, frozen and compacted",
+        format: Format::Pytest,
+        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
+        command: || venv("pytest", &["--quiet", "tests/python/test_shared.py"]),
         skip: never,
     },
     Suite {

@@ -1,0 +1,413 @@
+"""Writes tests/vectors/replica.json: what a server that shares an etcd asks, and what it makes of the answers. Worked out by hand from the rules at
+`core/src/store/replica`; this script brings the base64 and the shape of etcd's JSON gateway, and shares no code with the core.
+
+python tests/oracles/replica.py
+"""
+
+import json
+import pathlib
+from base64 import b64encode
+
+STEPS = []
+
+
+def b64(text):
+    return b64encode(text.encode()).decode()
+
+
+def at(seconds, do, expect=None, **args):
+    step = {"at": round(seconds * 1_000_000), "do": do}
+    if args:
+        step["args"] = args
+    if expect is not None:
+        step["expect"] = expect
+    STEPS.append(step)
+
+
+def document(name, ttl=None, **more):
+    own = {"namespace": "default", "service": "web", "id": name, "endpoints": [], "locality": {}, "weight": 1, "tags": [], "metadata": {}, "health": "healthy"}
+    own |= {"ttl": ttl, "grace": 0} if ttl else {}
+    return json.dumps(own | {"incarnation": 0} | more, separators=(",", ":"))
+
+
+def key(name, kind="instances"):
+    return b64(f"callboard/{kind}/default/web/{name}")
+
+
+def header(revision, **more):
+    return {"header": {"cluster_id": "1", "member_id": "2", "revision": str(revision), "raft_term": "2"}, **more}
+
+
+def kv(name, value, revision, lease=None, kind="instances"):
+    own = {"key": key(name, kind), "create_revision": "1", "mod_revision": str(revision), "version": "1", "value": b64(value)}
+    return own | ({"lease": str(lease)} if lease else {})
+
+
+def page(revision, *kvs):
+    return header(revision, **({"kvs": list(kvs), "count": str(len(kvs))} if kvs else {}))
+
+
+def line(revision, *events, **more):
+    return {"result": header(revision, **({"events": list(events)} if events else {}), **more)}
+
+
+def put(*args, **more):
+    return {"kv": kv(*args, **more)}
+
+
+def delete(name, revision, kind="instances"):
+    return {"type": "DELETE", "kv": {"key": key(name, kind), "mod_revision": str(revision)}}
+
+
+def transaction(*changes):
+    """Each is a name, the revision it must have, and how it is put; nothing to remove it."""
+    compare = [{"key": key(name), "target": "MOD", "result": "EQUAL", "mod_revision": str(since)} for name, since, _ in changes]
+    success = []
+    for name, _, how in changes:
+        if how is None:
+            success.append({"request_delete_range": {"key": key(name)}})
+        else:
+            success.append({"request_put": {"key": key(name), **how}})
+    failure = [{"request_range": {"key": key(name)}} for name, _, _ in changes]
+    return {"path": "/v3/kv/txn", "stream": False, "body": {"compare": compare, "success": success, "failure": failure}}
+
+
+def on(value, lease):
+    return {"value": b64(value), "lease": str(lease)}
+
+
+LIST = {"path": "/v3/kv/range", "stream": False, "body": {"key": b64("callboard/"), "range_end": b64("callboard0"), "limit": "128"}}
+PING = {"path": "/v3/kv/range", "body": {"key": b64("callboard/")}}
+NOTHING_SKIPPED = {"again": True, "skipped": []}
+GOES_ON = {"again": False, "skipped": []}
+
+
+def watch(start):
+    request = {"key": b64("callboard/"), "range_end": b64("callboard0"), "start_revision": str(start), "fragment": True}
+    return {"path": "/v3/watch", "stream": True, "body": {"create_request": request}}
+
+
+def grant(ttl):
+    return {"path": "/v3/lease/grant", "body": {"TTL": str(ttl)}}
+
+
+def keep_alive(lease):
+    return {"path": "/v3/lease/keepalive", "body": {"ID": str(lease)}}
+
+
+def begin(*kvs, revision=10, **settings):
+    at(0, "replicate", **settings)
+    at(0, "follow_engine", LIST)
+    at(0, "tell", NOTHING_SKIPPED, body=page(revision, *kvs))
+    at(0, "follow_engine", watch(revision + 1))
+    at(0, "tell", GOES_ON, body=line(revision, created=True))
+
+
+def instance(name, ttl=None, **more):
+    return {"service": "web", "id": name, **({"ttl": ttl} if ttl else {}), **more}
+
+
+def there(seconds, *names):
+    at(seconds, "query", {"instances": [{"id": name} for name in names]}, query={"service": "web", "health": "any"})
+
+
+CASES = []
+
+
+def case(name):
+    STEPS.clear()
+    return name
+
+
+def end(name):
+    CASES.append({"name": name, "steps": list(STEPS)})
+
+
+name = case("a change is written on a lease of etcd's, and kept when it is there")
+at(0, "replicate")
+at(0, "ask", {"path": None})
+at(0, "fate", {"fate": "kept", "stale": True, "deadline": None})
+at(0, "register", {"error": {"code": "engine-unreachable", "kind": "UnavailableError"}}, instance=instance("a", 30))
+at(0, "follow_engine", LIST)
+at(0, "tell", NOTHING_SKIPPED, body=page(10))
+at(0, "fate", {"fate": "kept", "stale": False})
+at(1, "register", instance=instance("a", 30))
+at(1, "fate", {"fate": "waiting"})
+at(1, "ask", grant(40))
+at(1, "answer", GOES_ON, body=header(10, ID="77", TTL="40"))
+at(1, "ask", transaction(("a", 0, on(document("a", 30), 77))))
+at(1, "fate", {"fate": "waiting"})
+at(1, "answer", GOES_ON, body=header(11, succeeded=True, responses=[{"response_put": header(11)}]))
+at(1, "fate", {"fate": "kept", "stale": False, "deadline": 3_000_000})
+at(1, "ask", {"path": None})
+# Its own echo is no news.
+at(1, "tell", GOES_ON, body=line(11, put("a", document("a", 30), 11, 77)))
+at(1, "position", {"revision": 1})
+# It is alive, or not: that costs etcd nothing but that this server is there.
+at(3, "ask", PING)
+at(3, "answer", GOES_ON, body=page(11))
+at(10, "renew", service="web", id="a")
+at(10, "ask", PING)
+at(10, "answer", body=page(11))
+at(11, "ask", keep_alive(77))
+at(11, "answer", GOES_ON, body={"result": header(11, ID="77", TTL="40")})
+at(11, "ask", {"path": None})
+end(name)
+
+name = case("what another server says is here at once, and has no end of its own here")
+begin(kv("a", document("a", 30), 5, 9))
+there(0, "a")
+at(3600, "advance", {"expired": 0})
+there(3600, "a")
+at(3600, "tell", GOES_ON, body=line(12, put("b", document("b", weight=3), 12)))
+there(3600, "a", "b")
+at(3600, "tell", GOES_ON, body=line(13, delete("a", 13), delete("b", 13)))
+there(3600)
+# What is told twice or late is old.
+at(3600, "tell", GOES_ON, body=line(13, put("a", document("a", 30), 5, 9)))
+at(3600, "fate", {"fate": "kept"})
+end(name)
+
+name = case("a renewal takes the lease of another server over")
+begin(kv("a", document("a", 30), 5, 9))
+at(1, "renew", service="web", id="a")
+# Nobody need wait for that.
+at(1, "fate", {"fate": "kept"})
+at(1, "ask", grant(40))
+at(1, "answer", body=header(10, ID="77", TTL="40"))
+at(1, "ask", transaction(("a", 5, on(document("a", 30), 77))))
+at(1, "answer", body=header(11, succeeded=True))
+at(1, "ask", {"path": None})
+# From now on it ends here, and with it everywhere.
+at(31, "advance", {"expired": 1})
+at(31, "fate", {"fate": "waiting"})
+at(31, "ask", keep_alive(77))
+at(31, "answer", body={"result": header(11, ID="77", TTL="40")})
+at(31, "ask", transaction(("a", 11, None)))
+at(31, "answer", body=header(12, succeeded=True))
+at(31, "fate", {"fate": "kept"})
+# The other server heard it later: it is there again, and the other's.
+at(31, "tell", GOES_ON, body=line(12, delete("a", 12)))
+at(32, "tell", GOES_ON, body=line(13, put("a", document("a", 30), 13, 9)))
+there(600, "a")
+end(name)
+
+name = case("an expiry gives way to whoever heard the instance meanwhile")
+begin()
+at(0, "register", instance=instance("a", 30))
+at(0, "ask", grant(40))
+at(0, "answer", body=header(10, ID="77", TTL="40"))
+at(0, "ask", transaction(("a", 0, on(document("a", 30), 77))))
+at(0, "answer", body=header(11, succeeded=True))
+at(30, "advance", {"expired": 1})
+at(30, "ask", keep_alive(77))
+at(30, "answer", body={"result": header(11, ID="77", TTL="40")})
+at(30, "ask", transaction(("a", 11, None)))
+at(30, "answer", GOES_ON, body=header(14, responses=[{"response_range": page(14, kv("a", document("a", 30), 14, 9))}]))
+there(30, "a")
+at(30, "fate", {"fate": "kept"})
+at(30, "ask", {"path": None})
+end(name)
+
+name = case("of two that write at once the newer incarnation stays, else the later")
+for theirs, ours, stays in ((0, 0, 2), (4, 3, 1), (3, 4, 2)):
+    STEPS.clear()
+    begin()
+    at(0, "register", instance=instance("a", weight=2, incarnation=ours))
+    mine = on(document("a", weight=2, incarnation=ours), 0)
+    at(0, "ask", transaction(("a", 0, mine)))
+    other = kv("a", document("a", weight=1, incarnation=theirs), 12)
+    at(0, "answer", GOES_ON, body=header(12, responses=[{"response_range": page(12, other)}]))
+    if stays == 2:
+        at(0, "fate", {"fate": "waiting"})
+        at(0, "ask", transaction(("a", 12, mine)))
+        at(0, "answer", body=header(13, succeeded=True))
+    at(0, "lookup", {"instance": {"weight": stays}}, service="web", id="a")
+    at(0, "fate", {"fate": "kept"})
+    end(f"{name}: {theirs} there, {ours} here")
+
+name = case("a report is put on what is there, and leaves the lease to whom it belongs")
+begin(kv("a", document("a", 30), 5, 9))
+at(0, "set_health", service="web", id="a", health="unhealthy")
+at(0, "ask", transaction(("a", 5, {"value": b64(document("a", 30, health="unhealthy")), "ignore_lease": True})))
+at(0, "answer", body=header(12, responses=[{"response_range": page(12, kv("a", document("a", 30, weight=7), 12, 9))}]))
+at(0, "ask", transaction(("a", 12, {"value": b64(document("a", 30, weight=7, health="unhealthy")), "ignore_lease": True})))
+at(0, "answer", body=header(13, succeeded=True))
+at(0, "lookup", {"instance": {"weight": 7, "health": "unhealthy"}}, service="web", id="a")
+at(3600, "advance", {"expired": 0})
+end(name)
+
+name = case("who signs out at another server than the one that watches its lease is gone everywhere")
+begin(kv("a", document("a", 30), 5, 9))
+at(0, "deregister", service="web", id="a")
+at(0, "ask", transaction(("a", 5, None)))
+# It was only heard there meanwhile: that is no reason to stay.
+at(0, "answer", body=header(12, responses=[{"response_range": page(12, kv("a", document("a", 30), 12, 8))}]))
+at(0, "ask", transaction(("a", 12, None)))
+at(0, "answer", body=header(13, succeeded=True))
+there(0)
+end(name)
+
+name = case("who is removed by others is gone, unless the engine did it as it lost a lease")
+begin()
+at(0, "register", instance=instance("a", 30))
+at(0, "register", instance=instance("b", 30))
+at(0, "ask", grant(40))
+at(0, "answer", body=header(10, ID="77", TTL="40"))
+at(0, "ask", transaction(("a", 0, on(document("a", 30), 77)), ("b", 0, on(document("b", 30), 77))))
+at(0, "answer", body=header(11, succeeded=True))
+at(1, "tell", GOES_ON, body=line(12, delete("a", 12)))
+there(1, "a", "b")
+at(1, "ask", keep_alive(77))
+at(1, "answer", body={"result": header(12, ID="77", TTL="40")})
+there(1, "b")
+at(2, "tell", GOES_ON, body=line(13, delete("b", 13)))
+at(2, "ask", keep_alive(77))
+at(2, "answer", body={"result": header(13, ID="77")})
+there(2, "b")
+at(2, "ask", grant(40))
+at(2, "answer", body=header(13, ID="78", TTL="40"))
+at(2, "ask", transaction(("b", 0, on(document("b", 30), 78))))
+end(name)
+
+name = case("an engine that is away: what is known is served and flagged, changes are refused")
+begin(kv("a", document("a"), 5))
+at(2, "ask", PING)
+at(2, "no_answer")
+at(2, "fate", {"fate": "kept", "stale": True, "deadline": 2_100_000})
+at(2, "query", {"instances": [{"id": "a"}], "stale": True}, query={"service": "web"})
+for do, args in (
+    ("register", {"instance": instance("b")}),
+    ("deregister", {"service": "web", "id": "a"}),
+    ("set_health", {"service": "web", "id": "a", "health": "unhealthy"}),
+    ("set_admin", {"service": "web", "id": "a", "admin": {"state": "disabled"}}),
+):
+    at(2, do, {"error": {"code": "engine-unreachable", "kind": "UnavailableError"}}, **args)
+at(2, "renew", service="web", id="a")
+at(2, "ask", {"path": None})
+at(2.1, "ask", PING)
+at(2.1, "no_answer")
+at(2.1, "fate", {"deadline": 2_300_000})
+at(2.3, "ask", PING)
+at(2.3, "answer", body=page(10))
+at(2.3, "query", {"stale": False}, query={"service": "web"})
+at(2.3, "register", instance=instance("b"))
+# A connection that ends is no reason to refuse anything.
+at(2.3, "stream_lost")
+at(2.3, "fate", {"fate": "waiting", "stale": True})
+at(2.3, "follow_engine", {**LIST, "after": 0.1})
+at(2.3, "register", instance=instance("c"))
+end(name)
+
+name = case("an engine that is away: changes wait, as many as may")
+begin(queue=2)
+at(2, "ask", PING)
+at(2, "no_answer")
+at(2, "register", instance=instance("a"))
+at(2, "ask", {"path": None})
+at(2, "fate", {"fate": "kept", "stale": True})
+at(2, "register", instance=instance("b"))
+at(2, "ask", {"path": None})
+at(2, "register", {"error": {"code": "engine-unreachable"}}, instance=instance("c"))
+at(2.1, "ask", transaction(("a", 0, on(document("a"), 0)), ("b", 0, on(document("b"), 0))))
+at(2.1, "answer", body=header(12, succeeded=True))
+at(2.1, "fate", {"fate": "kept", "stale": False})
+at(2.1, "register", instance=instance("c"))
+end(name)
+
+name = case("whether a write was heard that had no answer is found out")
+begin()
+at(1, "register", instance=instance("a", weight=2))
+at(1, "ask", transaction(("a", 0, on(document("a", weight=2), 0))))
+at(1, "no_answer")
+at(1, "fate", {"fate": "unknown"})
+at(1.1, "ask", transaction(("a", 0, on(document("a", weight=2), 0))))
+at(1.1, "answer", body=header(11, responses=[{"response_range": page(11, kv("a", document("a", weight=2), 11))}]))
+at(1.1, "ask", {"path": None})
+at(1.1, "fate", {"fate": "kept"})
+at(2, "register", instance=instance("a", weight=3))
+at(2, "ask", transaction(("a", 11, on(document("a", weight=3), 0))))
+at(2, "no_answer")
+# Nobody knows of that change whether it is kept, and has said another thing elsewhere.
+at(2, "tell", GOES_ON, body=line(12, put("a", document("a", weight=4), 12)))
+at(2, "lookup", {"instance": {"weight": 4}}, service="web", id="a")
+end(name)
+
+name = case("after a compaction everything is listed, and what is not there is gone")
+begin(kv("a", document("a", 30), 5, 9), kv("b", document("b", 30), 6, 9))
+at(1, "tell", {"again": True, "skipped": []}, body=line(60, canceled=True, compact_revision="50"))
+at(1, "fate", {"stale": True})
+at(1, "follow_engine", LIST)
+at(1, "tell", {"again": True}, body={**page(60, kv("b", document("b", 30, weight=2), 55, 9)), "more": True})
+last = b64("callboard/instances/default/web/b\0")
+at(1, "follow_engine", {"path": "/v3/kv/range", "body": {"key": last, "range_end": b64("callboard0"), "limit": "128", "revision": "60"}})
+there(1, "a", "b")
+at(1, "tell", {"again": True}, body=page(61, kv("c", document("c", 30), 58, 9)))
+there(1, "b", "c")
+at(1, "follow_engine", watch(61))
+at(1, "fate", {"stale": False})
+end(name)
+
+name = case("an engine that knows less than before is told again")
+begin(kv("a", document("a", 30), 5, 9), kv("b", document("b"), 6), kv("b", '{"state":"disabled"}', 7, kind="overrides"))
+at(1, "stream_lost")
+at(1, "tell", NOTHING_SKIPPED, body=page(2))
+there(1, "a", "b")
+at(1, "ask", grant(40))
+at(1, "answer", body=header(2, ID="5", TTL="40"))
+ask = transaction(("a", 0, on(document("a", 30), 5)), ("b", 0, on(document("b"), 0)))
+word = b64("callboard/overrides/default/web/b")
+ask["body"]["compare"].append({"key": word, "target": "MOD", "result": "EQUAL", "mod_revision": "0"})
+ask["body"]["success"].append({"request_put": {"key": word, "value": b64('{"state":"disabled"}'), "lease": "0"}})
+ask["body"]["failure"].append({"request_range": {"key": word}})
+at(1, "ask", ask)
+at(1, "answer", body=header(3, succeeded=True))
+# Its own server would have taken it over again.
+at(31, "advance", {"expired": 1})
+there(31, "b")
+end(name)
+
+name = case("what is not an entry, or damaged, is told, and leaves what is known as it is")
+begin(kv("a", document("a"), 5))
+own = [put("a", "{}", 11), put("b", document("c"), 12), {"kv": {"key": b64("callboard/weather"), "value": b64("fine"), "mod_revision": "13"}}]
+wrong = {"code": "snapshot-corrupt", "field": "entries"}
+skipped = [{"key": key, "error": wrong} for key in ("instances/default/web/a", "instances/default/web/b", "weather")]
+at(0, "tell", {"again": False, "skipped": skipped}, body=line(13, *own))
+there(0, "a")
+# Its provider may say better.
+at(0, "register", instance=instance("a", weight=2))
+at(0, "ask", transaction(("a", 11, on(document("a", weight=2), 0))))
+for place, body in enumerate(("", "[]", "{", '{"result":{}}', '{"error":{"grpc_code":14}}', '{"header":{}}')):
+    at(10 * place, "tell", {"error": {"code": "malformed"}}, body=body)
+    at(10 * place, "answer", {"error": {"code": "malformed"}}, body=body)
+    at(10 * place + 5, "ask", transaction(("a", 11, on(document("a", weight=2), 0))))
+there(60, "a")
+end(name)
+
+name = case("overrides are shared; one that time ends gives way to another word")
+begin(kv("a", document("a"), 5))
+at(0, "set_admin", service="web", id="a", admin={"state": "draining", "ttl": 10})
+ask = transaction(("a", 0, on('{"state":"draining","ttl":10}', 0)))
+for part in ("compare", "failure"):
+    for one in ask["body"][part]:
+        (one if part == "compare" else one["request_range"])["key"] = key("a", "overrides")
+ask["body"]["success"][0]["request_put"]["key"] = key("a", "overrides")
+at(0, "ask", ask)
+at(0, "answer", body=header(11, succeeded=True))
+at(10, "advance")
+at(10, "lookup", {"instance": {"admin": {"state": "disabled"}}}, service="web", id="a")
+at(10, "tell", GOES_ON, body=line(12, put("a", '{"state":"draining"}', 12, kind="overrides")))
+at(10, "lookup", {"instance": {"admin": {"state": "draining"}}}, service="web", id="a")
+at(10, "tell", GOES_ON, body=line(13, delete("a", 13, kind="overrides")))
+at(10, "lookup", {"instance": {"availability": "available"}}, service="web", id="a")
+end(name)
+
+path = pathlib.Path(__file__).parents[1] / "vectors/replica.json"
+about = "What one of several servers over one etcd asks of etcd's JSON gateway, and what it makes of the answers."
+source = "callboard; etcd's API reference (transactions, leases, watches); written by tests/oracles/replica.py"
+lines = ",\n".join(
+    f'    {{"name": {json.dumps(case["name"])}, "steps": [\n' + ",\n".join("      " + json.dumps(step) for step in case["steps"]) + "\n    ]}"
+    for case in CASES
+)
+head = f'{{\n  "name": "replica",\n  "about": {json.dumps(about)},\n  "source": {json.dumps(source)},\n  "cases": [\n'
+path.write_text(head + lines + "\n  ]\n}\n")
