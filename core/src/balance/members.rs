@@ -1,6 +1,7 @@
 //! Who can be picked, and what is known of each: the state that survives a change of the others.
 
 mod arrival;
+mod calls;
 mod learnt;
 mod standstill;
 
@@ -10,7 +11,6 @@ pub(super) use arrival::{Arrival, Site};
 use core::cmp::Ordering;
 pub(super) use standstill::Standstill;
 
-use super::outcome::Ending;
 use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
 use super::stats::Tally;
@@ -288,70 +288,6 @@ impl Members {
     /// All slots in use, sorted by service and id.
     pub(super) fn order(&self) -> &[u32] {
         &self.order
-    }
-
-    /// Counts a pick as in flight, and names its instance.
-    #[inline]
-    pub(super) fn begin(&mut self, slot: u32, now: u64) -> Option<Handle> {
-        if let Some(signal) = self.signals.get_mut(slot as usize) {
-            signal.begin(now);
-        }
-        self.seat(slot)
-    }
-
-    /// [`Members::begin`] when nothing is learnt.
-    #[inline]
-    pub(super) fn seat(&mut self, slot: u32) -> Option<Handle> {
-        let seat = self.seats.get_mut(slot as usize)?;
-        // Bounded by the table of tickets.
-        seat.in_flight = seat.in_flight.wrapping_add(1);
-        self.picks = self.picks.wrapping_add(1);
-        Some(seat.handle)
-    }
-
-    /// Ends a pick that began then, with what became of it; nothing when it was reaped.
-    pub(super) fn end(&mut self, slot: u32, began: u64, ending: Option<Ending>, now: u64) {
-        self.count(slot, ending);
-        self.learn(slot, began, ending, now);
-        if self.leaving > 0 {
-            self.release(slot);
-        }
-    }
-
-    /// The part of [`Members::end`] that counts.
-    #[inline]
-    pub(super) fn count(&mut self, slot: u32, ending: Option<Ending>) {
-        if let (Some(seat), Some(tally)) = (self.seats.get_mut(slot as usize), self.tallies.get_mut(slot as usize)) {
-            // Each ticket is redeemed once, so there is one to take away.
-            seat.in_flight = seat.in_flight.wrapping_sub(1);
-            self.picks = self.picks.wrapping_sub(1);
-            tally.count(ending);
-        }
-    }
-
-    /// The part of [`Members::end`] that learns.
-    #[inline]
-    pub(super) fn learn(&mut self, slot: u32, began: u64, ending: Option<Ending>, now: u64) {
-        let Some(signal) = self.signals.get_mut(slot as usize) else { return };
-        signal.end(began);
-        if let (Some(rules), Some(ending)) = (&self.rules, ending) {
-            let known = signal.is_known();
-            signal.learn(rules, ending, began, now);
-            if self.unknown > 0 {
-                self.unknown = self.unknown.saturating_sub(u32::from(signal.is_known() && !known));
-                self.compare_latencies(now);
-            }
-        }
-    }
-
-    /// Whether anything is learnt of the instances.
-    pub(super) fn learns(&self) -> bool {
-        self.rules.is_some()
-    }
-
-    /// Whether somebody has left and waits for the last pick.
-    pub(super) fn has_leaving(&self) -> bool {
-        self.leaving > 0
     }
 
     /// Where an instance stands in the order, or would.
