@@ -3,6 +3,7 @@
 //! One file per command; each is a row of [`COMMANDS`]. `ui` shows progress, `sh` runs other programs.
 
 mod bench;
+mod counts;
 #[cfg(unix)]
 mod demo;
 mod fuzz;
@@ -41,6 +42,7 @@ const COMMANDS: &[Command] = &[
     ("lives [--count N]", "write random lives of balancers, which the tests hold every language to", lives::command),
     ("lab [SCENARIO..]", "simulate policies under loads and faults; tables, drawings (--help)", lab::command),
     ("bench NAME.. [--quick]", "measure ours beside the peers: registry, formats, serve, pick", bench::command),
+    ("counts [--write]", "count the instructions of a pick with callgrind, and compare them with what is on file", counts::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),
 ];
 

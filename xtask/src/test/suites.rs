@@ -112,6 +112,14 @@ pub const SUITES: &[Suite] = &[
         skip: never,
     },
     Suite {
+        name: "counts",
+        what: "a pick costs no more instructions than it did",
+        format: Format::Check,
+        needs: &[],
+        command: || cargo(&["xtask", "counts"]),
+        skip: || (!cfg!(target_os = "linux")).then_some("valgrind is for Linux"),
+    },
+    Suite {
         name: "purity",
         what: "the core as a wasm module imports nothing",
         format: Format::Check,
