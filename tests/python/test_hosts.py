@@ -259,6 +259,27 @@ def test_one_registry_speaks_all_of_them(host):
     assert own.status_code == 200 or host.name == "workerd"
 
 
+def test_a_page_for_people(host):
+    page = host.request("GET", "/ui")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    # What it names stands below it, wherever it is mounted.
+    named = re.findall(r'(?:src|href)="(ui/[^"]+)"', page.text)
+    assert len(named) == 3
+    for path in ["ui", *named]:
+        whole = host.request("GET", f"/{path}")
+        assert whole.status_code == 200 and "default-src 'none'" in whole.headers["content-security-policy"], path
+        head = host.request("HEAD", f"/{path}")
+        # Some compress what is text, and name that otherwise.
+        same = ("content-type", "content-security-policy", "cache-control")
+        assert (head.status_code, head.content, [head.headers[name] for name in same]) == (200, b"", [whole.headers[name] for name in same]), path
+        known = host.request("GET", f"/{path}", headers={"if-none-match": whole.headers["etag"]})
+        assert (known.status_code, known.content) == (304, b""), path
+    moved = host.request("GET", "/ui/", follow_redirects=True)
+    assert (moved.status_code, moved.text, moved.url) == (200, page.text, host.url("/ui"))
+    assert host.request("POST", "/ui").status_code == 405
+    assert host.request("GET", "/ui/none").status_code == 404
+
+
 def test_what_nobody_should_send(host):
     before = host.request("GET", "/v1/health").json()["revision"]
     for method, path, content, status in [
