@@ -123,7 +123,7 @@ impl Balancer {
     #[new]
     #[pyo3(
         signature = (registry, query, policy=None, **options),
-        text_signature = "(registry, query, policy='adaptive', *, seed=None, reap_after=600, trace=0)"
+        text_signature = "(registry, query, policy='adaptive', *, seed=None, reap_after=600, trace=0, explain=False)"
     )]
     fn new(
         py: Python<'_>,
@@ -216,6 +216,12 @@ impl Balancer {
     ) -> PyResult<Bound<'py, PyAny>> {
         let told = Call { key, exclude, labels, prefer }.answer(py, |request| Ok(self.current().core.explain(request, clock::at(now))))?;
         convert::object(py, &told.to_value())
+    }
+
+    /// Why the last pick chose whom it chose, or nobody, as `explain` gives it; None before the first, and unless `explain=True`.
+    fn explained<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let told = self.current().core.explained().map(|told| told.to_value());
+        told.map(|told| convert::object(py, &told)).transpose()
     }
 
     /// What it was told and what it answered since it was made, as a dict; None unless `trace` said how many events to keep.
@@ -344,8 +350,8 @@ impl Balancer {
         self.lock().core.admit(clock::at(now))
     }
 
-    /// Whom to ask how it is, for the picks made since the last time: the instances to probe and to tell of with `probed`.
-    /// Nobody for policies that need no probes.
+    /// Whom to ask how it is: for the picks made since the last time, and of those that are out whom it is time to check. Tell of them with
+    /// `probed`. Nobody for policies that need no probes.
     #[pyo3(signature = (*, now=None))]
     fn probe_requests(&self, py: Python<'_>, now: Option<Time>) -> PyResult<Vec<Py<PyAny>>> {
         let asked = self.current().core.probe_requests(clock::at(now));

@@ -186,8 +186,8 @@ export class Balancer {
   }
 
   /**
-   * Whom to ask how it is, for the picks made since the last time: the instances to probe and to tell of with `probed`.
-   * Nobody for policies that need no probes.
+   * Whom to ask how it is: for the picks made since the last time, and of those that are out whom it is time to check. Tell of
+   * them with `probed`. Nobody for policies that need no probes.
    */
   probeRequests(now?: number): readonly Instance[] {
     const time = numberOf(at(now), "now");

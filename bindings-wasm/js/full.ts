@@ -195,14 +195,24 @@ export function encode(format: Format, instances: readonly Listed[]): Uint8Array
 /** Why a pick would choose what it would choose. */
 export interface Explanation {
   readonly policy: string;
-  /** The handle; absent when there is nobody. */
+  /** The handle, and whose it is; absent when there is nobody. */
   readonly choice?: number;
+  readonly service?: string;
+  readonly id?: string;
   readonly error?: { readonly code: string; readonly field: string };
   /** How many match the query, how many of them may be called, how many of these are not excluded. */
   readonly matching: number;
   readonly eligible: number;
   readonly open: number;
   readonly pool?: string;
+  /** How the traffic is divided among levels and localities; empty when it is not. */
+  readonly shares: readonly {
+    readonly kind: "healthy" | "degraded" | "panic";
+    readonly level: number;
+    readonly locality: string;
+    readonly instances: number;
+    readonly share: number;
+  }[];
   /** The candidates that were compared; the lowest score wins. */
   readonly looks: readonly {
     readonly handle: number;
@@ -246,6 +256,13 @@ export class Balancer extends CoreBalancer {
     const [time, key, exclude, more] = [timeOf(request), keyOf(request), excludeOf(request), moreOf(request)];
     const balancer = ready(this, time);
     return frozenCamel(call(() => balancer.explain(key, exclude, more, time))) as unknown as Explanation;
+  }
+
+  /** Why the last pick chose whom it chose, or nobody; undefined before the first, and unless the option `explain` is set. */
+  explained(): Explanation | undefined {
+    const balancer = ready(this, -Infinity);
+    const told = call(() => balancer.explained());
+    return told === undefined ? undefined : (frozenCamel(told) as unknown as Explanation);
   }
 
   /** What it was told and what it answered since it was made; undefined unless `trace` said how many events to keep. */

@@ -239,6 +239,10 @@ export interface Labels {
   readonly panic_any?: boolean;
   /** Whether a request may have more labels than a selector has keys; default false. */
   readonly redundant?: boolean;
+  /** What separates the elements of a value that is a list, of which any will do; none by default. */
+  readonly list?: string;
+  /** Whether a locality's weight counts in proportion to how many of its instances the group has; default false. */
+  readonly scale_localities?: boolean;
   /** How many groups are kept ready to pick from: 1 to 4096, default 256. */
   readonly keep?: number;
 }
@@ -346,6 +350,8 @@ export interface ProbeRecovery {
   readonly most?: number;
   /** How many calls in a row must go well: at least 1, default 3. */
   readonly successes?: number;
+  /** Whether the host checks it in the place of calls, by `probe_requests` and `probed`; default false. */
+  readonly checks?: boolean;
 }
 
 /** So many in a row. */
@@ -496,13 +502,34 @@ export interface Reports {
 }
 
 /** How many calls of one balancer may be out at once; `admit` asks it. */
-export type Limit = "fixed" | "gradient2" | "vegas" | "aimd" | FixedLimit | Gradient2 | Vegas | Aimd;
+export type Limit = "fixed" | "gradient" | "gradient2" | "vegas" | "aimd" | FixedLimit | Gradient | Gradient2 | Vegas | Aimd;
 
 /** Always as many. */
 export interface FixedLimit {
   readonly kind: "fixed";
   /** How many: at least 1, default 1024. */
   readonly max?: number;
+}
+
+/** Follows the ratio of the lowest latency to the present one. */
+export interface Gradient {
+  readonly kind: "gradient";
+  /** The limit at first: at least 1, default 50. */
+  readonly initial?: number;
+  /** The lowest limit: at least 1, default 1. */
+  readonly min?: number;
+  /** The highest limit: at least 1, default 1000. */
+  readonly max?: number;
+  /** How much of a lower limit is taken on: 0.001 to 1, default 0.2. */
+  readonly smoothing?: number;
+  /** How many calls may wait, or the square root of the limit when that is more: default 4. */
+  readonly queue?: number;
+  /** By how much the latency may be above the lowest before the limit shrinks, as a factor: 1 to 100, default 2. */
+  readonly tolerance?: number;
+  /** What is left of the limit after a drop: 0.5 to 1, default 0.9. */
+  readonly backoff?: number;
+  /** The lowest latency is measured anew after one to two times so many calls: at least 1, default 1000. */
+  readonly probe?: number;
 }
 
 /** Follows the ratio of the long-term latency to the present one. */

@@ -324,6 +324,8 @@ export interface BalancerOptions {
   readonly reapAfter?: number;
   /** How many events to keep for `trace`: up to 1048576, default 0. */
   readonly trace?: number;
+  /** Whether each pick is explained before it is made, for `explained`: default false. */
+  readonly explain?: boolean;
 }
 
 /** What is known of a call that needs an instance. */
@@ -400,11 +402,29 @@ export interface InstanceStats extends Tally {
   readonly service: string;
   readonly id: string;
   readonly availability: Availability;
+  /** Whether outlier detection has taken it out, and whether it is spared at its wish; absent when not. */
+  readonly ejected?: true;
+  readonly held?: true;
+  /** The average latency in seconds and the average success that the policy has learnt, if it learns them. */
+  readonly expected?: number;
+  readonly success?: number;
 }
+
+/** How often each part of the pipeline had a say: picks, in the first two lines; refusals; who was taken out and came back; grants and denials. */
+export type Stages = Readonly<
+  Record<
+    | ("preferred" | "fallback" | "degraded" | "panic" | "draining" | "out" | "probes" | "spilled")
+    | ("noInstances" | "noneAvailable" | "allExcluded" | "limitExceeded")
+    | ("ejected" | "restored" | "held" | "tripped")
+    | ("retries" | "retriesDenied" | "hedges" | "hedgesDenied" | "turnedAway"),
+    number
+  >
+>;
 
 /** What a balancer has done. */
 export interface BalancerStats extends Tally {
   readonly policy: string;
   readonly backwards: number;
+  readonly stages: Stages;
   readonly instances: readonly InstanceStats[];
 }

@@ -180,6 +180,10 @@ impl Balancer {
         convert::object(&told.to_value())
     }
 
+    pub fn explained(&self) -> Result<JsValue> {
+        self.inner.explained().map_or(Ok(JsValue::UNDEFINED), |told| convert::object(&told.to_value()))
+    }
+
     pub fn trace(&self) -> Result<JsValue> {
         self.inner.trace().map_or(Ok(JsValue::UNDEFINED), |trace| convert::object(&trace))
     }

@@ -20,7 +20,7 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "put_entries", "entries", "let_go", "load", "journal", "recover",
+const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "explain", "explained", "store", "put_entries", "entries", "let_go", "load", "journal", "recover",
   "replicate", "ask", "answer", "no_answer", "follow_engine", "tell", "stream_lost", "fate"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
@@ -324,6 +324,14 @@ const VERBS = {
     const { service, namespace } = balancer.query.toJSON();
     const instance = this.registry.lookup({ service, id, namespace: namespace ?? "default" });
     return { used: balancer.probed(instance, { rif, latency }, { now }) };
+  },
+  explain(args, now) {
+    const balancer = this.balancer(args);
+    return snakes(balancer.explain(this.request(args, balancer, now)));
+  },
+  explained(args) {
+    const told = this.balancer(args).explained();
+    return { told: told === undefined ? null : snakes(told) };
   },
   balancer_stats(args) {
     return snakes(this.balancer(args).stats());

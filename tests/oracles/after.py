@@ -57,6 +57,14 @@ def rows(table, **hosts):
     return [step for id, (good, bad) in table.items() for step in calls(id, *["success"] * good, *["error"] * bad, hosts=table)]
 
 
+def checks(*ids):
+    return {"do": "probe_requests", "expect": {"ids": list(ids)}}
+
+
+def checked(id, used=True):
+    return {"do": "probed", "args": {"id": id, "rif": 0, "latency": 0.001}, "expect": {"used": used}}
+
+
 ENVOY = "Envoy outlier_detection_impl_test.cc"
 
 
@@ -120,6 +128,13 @@ def outliers():
             *probed(15, True), *probed(15, True), *probed(15, True), pick("a"), out(a=False, b=False)]},
         {"name": "a probe that is excluded comes a gap later", "steps": [
             *register("a", "b"), balancer(outliers="adaptive"), *calls("a", *["error"] * 5), at(1, pick("b", exclude=["a"])), pick("b"), at(2, pick("a"))]},
+        {"name": "one that is out is checked by the host, and no call goes there until three checks went well", "steps": [
+            *register("a", "b"), balancer(outliers={"preset": "adaptive", "recovery": {"kind": "probe", "checks": True}}), *calls("a", *["error"] * 5), pick("b"),
+            checks(), {"do": "balancer_deadline", "expect": {"deadline": SECOND}}, at(0.999_999, checks()), at(1, checks("a")), checks(), pick("b"), checked("a"), checks("a"),
+            # Nothing is told of the next: it did not go well, so the successes start again and the gap is twice as long.
+            at(2, checks("a")), at(3.999_999, checks()), at(4, checks("a")), checked("b", used=False), checked("a"), checked("a", used=False), checks("a"), checked("a"),
+            pick("b"), checks("a"), checked("a"), out(a=False, b=False), checks(), pick("a"),
+            {"do": "balancer_stats", "expect": {"stages": {"ejected": 1, "restored": 1, "probes": 0}}}]},
         {"name": "a call that began before says nothing of one that is out", "steps": [
             *register("a", "b"), balancer(outliers="adaptive"), {**pick("a"), "as": "before"}, *calls("a", *["error"] * 5),
             at(0.5, {"do": "finish", "args": {"token": {"$": "before.token"}}}), out(a=True, b=False)]},
@@ -215,6 +230,28 @@ def retry_budget():
     ]
 
 
+class Gradient:
+    """Netflix/concurrency-limits GradientLimit.java with its SquareRootFunction, before its first probe."""
+
+    def __init__(self, initial=50, low=1, high=1000, smoothing=0.2, queue=4, tolerance=2.0, backoff=0.9):
+        self.limit, self.low, self.high, self.smoothing, self.least, self.tolerance, self.backoff = float(initial), low, high, smoothing, queue, tolerance, backoff
+        self.base = math.inf
+
+    def sample(self, rtt, inflight, dropped):
+        queue = max(self.least, int(math.sqrt(int(self.limit))))
+        self.base = min(self.base, rtt)
+        gradient = max(0.5, min(1.0, self.tolerance * self.base / rtt))
+        if dropped:
+            limit = self.limit * self.backoff
+        elif inflight < self.limit / 2:
+            return
+        else:
+            limit = self.limit * gradient + queue
+        if limit < self.limit:
+            limit = max(self.low, self.limit * (1 - self.smoothing) + self.smoothing * limit)
+        self.limit = max(queue, min(self.high, limit))
+
+
 class Gradient2:
     """Netflix/concurrency-limits Gradient2Limit.java and ExpAvgMeasurement.java."""
 
@@ -303,10 +340,13 @@ def limits():
     vegas = [(20, [10_000, 10_000, 10_100], "success"), (30, zigzag(6, 10_000, 16_000), "success"), (5, [10_000] * 2, "success"), (30, [20_000] * 3, "timeout"),
              (30, [20_000] * 3, "error"), (30, [10_000] * 2, "success")]
     aimd = [(10, [1_000] * 3, "success"), (30, [1_000] * 9, "success"), (30, [5_000_001], "success"), (30, [1_000] * 2, "throttled"), (30, [1_000] * 2, "error"), (2, [1_000], "success")]
-    return "limits", "How many calls may be out at once.", "Netflix/concurrency-limits (Gradient2Limit, VegasLimit, AIMDLimit), transcribed in tests/oracles/after.py.", [
+    return "limits", "How many calls may be out at once.", "Netflix/concurrency-limits (GradientLimit, Gradient2Limit, VegasLimit, AIMDLimit), transcribed in tests/oracles/after.py.", [
         {"name": "a fixed limit", "steps": [
             *register("a"), balancer(limit={"kind": "fixed", "max": 2}), {"do": "admit", "expect": {"may": True, "limit": 2}}, {**pick("a"), "as": "one"}, pick("a"),
             {"do": "admit", "expect": {"may": False}}, {"do": "finish", "args": {"token": {"$": "one.token"}}}, {"do": "admit", "expect": {"may": True}}]},
+        {"name": "gradient", "steps": run("o", Gradient(), "gradient", gradient)},
+        {"name": "gradient with a high floor", "steps": run("h", Gradient(initial=20, low=15, smoothing=0.5, queue=2, tolerance=1.2, backoff=0.5),
+                                                            {"kind": "gradient", "initial": 20, "min": 15, "smoothing": 0.5, "queue": 2, "tolerance": 1.2, "backoff": 0.5}, gradient)},
         {"name": "gradient2", "steps": run("g", Gradient2(), "gradient2", gradient)},
         {"name": "gradient2 with a low floor", "steps": run("f", Gradient2(low=2, smoothing=0.5, queue=1), {"kind": "gradient2", "min": 2, "smoothing": 0.5, "queue": 1}, gradient)},
         {"name": "vegas", "steps": run("v", Vegas(), "vegas", vegas)},

@@ -6,7 +6,10 @@ Shares no code with the core: groups are found here by comparing the metadata of
 documentation tells it (load_balancing/subsets and the API of LbSubsetConfig).
 """
 
-from balance import Rng, write
+from fractions import Fraction
+
+from balance import Rng, balancer, pick, write
+from before import KEYS, drawn, instance
 
 HOSTS = {"host1": {"v": "1.0", "stage": "prod"}, "host2": {"v": "1.0", "stage": "prod"},
          "host3": {"v": "1.1", "stage": "canary"}, "host4": {"v": "1.2-pre", "stage": "dev"}}
@@ -21,7 +24,9 @@ class Subsets:
         self.hosts = {}
 
     def having(self, labels):
-        return [id for id, (metadata, _) in sorted(self.hosts.items()) if all(metadata.get(k) == v for k, v in labels.items())]
+        by = self.rules.get("list")
+        has = lambda value, wanted: value is not None and wanted in (value.split(by) if by else [value])
+        return [id for id, (metadata, _) in sorted(self.hosts.items()) if all(has(metadata.get(k), v) for k, v in labels.items())]
 
     def serving(self, ids):
         rank = {"healthy": 0, "degraded": 1}
@@ -127,7 +132,48 @@ def life(name, seed, rules, steps=120):
     return script.case(name)
 
 
+def tried():
+    """Envoy's fallback list and its merges of metadata: labels that the host of the balancer tries, or puts together, itself."""
+    script = Script({"selectors": [["version", "hardware"], ["version"]]}).put({"old": {"version": "1.0", "hardware": "c32"}, "new": {"version": "3.0"}}).start()
+    base = {"version": "1.0"}
+    tries = [base | overlay for overlay in [{"version": "2.0", "hardware": "c64"}, {"hardware": "c32"}, {"version": "3.0"}]]
+    assert tries == [{"version": "2.0", "hardware": "c64"}, {"version": "1.0", "hardware": "c32"}, {"version": "3.0", **{}}]
+    for labels, hosts in zip(tries, ["no-instances", ["old"], ["new"]], strict=True):
+        script.all(labels, hosts)
+    merged = Script({"selectors": [["v", "stage"], ["stage"], ["v"]]}).put(HOSTS).start()
+    for route, cluster, labels, hosts in [
+            ({"stage": "canary"}, {"stage": "prod"}, {"stage": "prod"}, ["host1", "host2"]), ({"v": "1.0"}, {"stage": "prod"}, {"v": "1.0", "stage": "prod"}, ["host1", "host2"]),
+            ({"v": "1.0", "stage": "prod"}, {"stage": "canary"}, {"v": "1.0", "stage": "canary"}, "no-instances"),
+            ({"v": "1.0", "stage": "prod"}, {"v": "1.1", "stage": "canary"}, {"v": "1.1", "stage": "canary"}, ["host3"]),
+            ({}, {"v": "1.0"}, {"v": "1.0"}, ["host1", "host2"]), ({"v": "1.0"}, {}, {"v": "1.0"}, ["host1", "host2"])]:
+        assert route | cluster == labels
+        merged.all(labels, hosts)
+    return script.case("envoy: a list of fallback metadata, tried one after the other"), merged.case("envoy: metadata of a route and of a cluster, the latter's over the former's")
+
+
+def scaled():
+    """Envoy's scale_locality_weight: the weights of localities times the share of their hosts that the subset has."""
+    steps, hosts = [], {"a": ["x", "y", "y", "y"], "b": ["x", "x", "y"]}
+    for zone, groups in hosts.items():
+        steps += [instance(f"{zone}{n}", locality={"zone": zone}, metadata={"t": group}) for n, group in enumerate(groups)]
+    policy = {"preset": "first", "localities": {"mode": "weights", "weights": {"a": 4, "b": 3}}, "labels": {"selectors": [["t"]], "scale_localities": True}}
+    steps.append(balancer(policy))
+    def ask(group):
+        shares = {zone: Fraction({"a": 4, "b": 3}[zone] * groups.count(group), len(groups)) for zone, groups in hosts.items()}
+        first = {zone: f"{zone}{groups.index(group)}" for zone, groups in hosts.items()}
+        return [pick(first[drawn(key, shares)], key=key, labels={"t": group}) for key in KEYS[:25]]
+    steps += ask("x") + ask("y")
+    # One that leaves another group changes what part of its locality a group has.
+    steps.append({"do": "deregister", "args": {"service": "s", "id": "a3"}})
+    hosts["a"] = ["x", "y", "y"]
+    return {"name": "envoy: the weights of localities, scaled by what of them the group has", "steps": steps + ask("x")}
+
+
 def labels():
+    listed = Script({"selectors": [["stage"], ["stage", "v"]], "list": ",", "fallback": "default", "default": {"v": "2"}}) \
+        .put({"a": {"stage": "prod,canary", "v": "1"}, "b": {"stage": "canary", "v": "1,2"}, "c": {"stage": "dev", "v": "2"}}).start() \
+        .all({"stage": "prod"}, ["a"]).all({"stage": "canary"}, ["a", "b"]).all({"stage": "prod,canary"}, ["b", "c"]).all({"stage": "canary", "v": "2"}, ["b"]) \
+        .all({"stage": "canary", "v": "1"}, ["a", "b"]).put({"a": {"stage": "prod", "v": "1"}}).all({"stage": "canary"}, ["b"])
     published = {"fallback": "default", "default": {"stage": "prod"}, "selectors": [["v", "stage"], {"keys": ["stage"], "fallback": "none"}]}
     docs = Script(published).put(HOSTS).start()
     for request, hosts in [({"stage": "canary"}, ["host3"]), ({"v": "1.2-pre", "stage": "dev"}, ["host4"]), ({"v": "1.0"}, ["host1", "host2"]),
@@ -168,7 +214,7 @@ def labels():
         redundant.case("more labels than a selector has: the most keys win"), exact.case("without that, the keys must be the same"),
         changes.case("a change of metadata is a change of groups"), few.case("groups that are not kept are made anew"), own,
         spread("round robin goes round the group", "round-robin"), spread("adaptive stays in the group", "adaptive"), spread("a key stays in the group", "maglev"),
-        wrong.case("labels that are none"),
+        wrong.case("labels that are none"), listed.case("envoy: any element of a list will do"), scaled(), *tried(),
         life("a random life: nobody falls back", 1, {"selectors": [["a"], ["a", "b"], ["c"]]}),
         life("a random life: any", 2, {"selectors": [["a", "b"], {"keys": ["a", "b", "c"], "fallback": "keys", "fallback_keys": ["b", "c"]}, ["b", "c"]], "fallback": "any", "keep": 2}),
         life("a random life: default, redundant labels and panic", 3, {"selectors": [["a"], {"keys": ["b", "c"], "fallback": "none"}], "fallback": "default",

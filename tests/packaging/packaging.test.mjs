@@ -25,7 +25,7 @@ let expected;
 
 const read = (name) => JSON.parse(readFileSync(here(`../vectors/${name}`), "utf8"));
 const files = read("index.json").files.map(read);
-const ONLY_FULL = ["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "store", "load", "journal", "recover"];
+const ONLY_FULL = ["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "explain", "explained", "store", "load", "journal", "recover"];
 const cases = files.flatMap((file) => file.cases);
 const inCore = cases.filter((one) => !one.steps.some((step) => ONLY_FULL.includes(step.do)));
 

@@ -351,6 +351,12 @@ class Host:
         instance = self.registry.lookup(balancer.query.service, args["id"], namespace=balancer.query.namespace)
         return {"used": balancer.probed(instance, args["rif"], args["latency"], now=now)}
 
+    def do_explain(self, args, keep, now):
+        return self.balancer(args).explain(**self.request(args), now=now)
+
+    def do_explained(self, args, keep, now):
+        return {"told": self.balancer(args).explained()}
+
     def do_balancer_stats(self, args, keep, now):
         return self.balancer(args).stats()
 

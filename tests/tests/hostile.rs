@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use callboard::balance::{Balancer, Options, Outcome};
+use callboard::balance::{Balancer, Options, Outcome, Policy, Request};
 use callboard::formats::{Context, Feed, FeedConfig, Format, decode};
-use callboard::model::{AdminState, Endpoint, Health, Host, Override, Registration, Version};
+use callboard::model::{AdminState, Endpoint, Health, Host, Override, Registration, Version, Weight};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Extent, Listing, Op, Position, Put, Registry};
 use callboard::{Code, Error, Timestamp, Value};
@@ -480,6 +480,55 @@ fn numbers_at_every_edge() {
     let outcome = registry.deregister("default", "edge", "i", Some(u64::MAX), Timestamp::ZERO);
     assert_eq!(outcome.map_err(|error| error.code()), Err(Code::LimitExceeded));
     works(registry);
+}
+
+/// Every policy, a million picks at one time: nobody of weight 0, and every number is one.
+#[test]
+fn time_that_stands_still() {
+    const PICKS: u64 = 1_000_000;
+    let mut registry = Registry::new(Config::default()).expect("a registry");
+    let weights = [("a", 0.0), ("b", 0.001), ("c", 1.0), ("d", 65_535.0), ("e", 65_535.0)];
+    for (id, weight) in weights {
+        let mut registration = Registration::new("s", id);
+        registration.weight = Weight::new(weight).expect("a weight");
+        registry.register(&registration, Put::default(), Timestamp::ZERO).expect("a record");
+    }
+    let none = registry.lookup("default", "s", "a").expect("on record");
+    let hostile = [0, 1, u64::MAX / 3, u64::MAX].map(|micros| Outcome::success(Duration::from_micros(micros)));
+    let now = Timestamp::from_secs(9);
+    for preset in Policy::presets() {
+        let query = Query::service("s");
+        let mut balancer = Balancer::new(query, Policy::named(preset).expect("a preset"), Options::seeded(1)).expect("a balancer");
+        balancer.follow(&registry);
+        for step in 0..PICKS {
+            let key = step.to_le_bytes();
+            let pick = balancer.pick(&Request::keyed(&key), now).expect("somebody");
+            assert_ne!(pick.handle, none, "{preset}");
+            let outcome = if step % 7 == 0 { Outcome::failure() } else { hostile[step as usize % hostile.len()] };
+            assert!(balancer.finish(pick.token, outcome, now), "{preset}");
+        }
+        let stats = balancer.stats();
+        assert_eq!((stats.in_flight, stats.tally.succeeded + stats.tally.failed, stats.backwards), (0, PICKS, 0), "{preset}");
+        assert!(stats.instances.iter().all(|one| one.success.is_none_or(|success| (0.0..=1.0).contains(&success))), "{preset}");
+        let told = balancer.explain(&Request::keyed(b"k"), now);
+        assert!(told.choice.is_ok() && told.looks.iter().all(|look| look.score.is_finite() && look.score >= 0.0), "{preset}");
+    }
+}
+
+#[test]
+fn latencies_that_are_none() {
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -f64::MIN_POSITIVE, f64::MAX] {
+        for field in ["latency", "retry_after"] {
+            let error =
+                Outcome::from_value(&Value::map([("kind", Value::from("throttled")), (field, bad.into())])).expect_err("no duration");
+            assert_eq!((error.code(), error.field()), (Code::InvalidDuration, field), "{bad}");
+        }
+        assert_eq!(Outcome::measured(true, Some(bad)).map_err(|error| error.code()), Err(Code::InvalidDuration), "{bad}");
+        for field in ["utilization", "cpu", "qps", "eps", "rif"] {
+            let load = Outcome::from_value(&Value::map([("load", Value::map([(field, Value::from(bad))]))]));
+            assert_eq!(load.is_ok(), bad == f64::MAX, "{field} {bad}");
+        }
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ const PLACES: &[(&str, &str)] = &[
     ("Hedge", r#"{"hedge": {@}}"#),
     ("Reports", r#"{"reports": {@}}"#),
     ("FixedLimit", r#"{"limit": {"kind": "fixed", @}}"#),
+    ("Gradient", r#"{"limit": {"kind": "gradient", @}}"#),
     ("Gradient2", r#"{"limit": {"kind": "gradient2", @}}"#),
     ("Vegas", r#"{"limit": {"kind": "vegas", @}}"#),
     ("Aimd", r#"{"limit": {"kind": "aimd", @}}"#),

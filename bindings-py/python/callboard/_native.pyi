@@ -421,6 +421,7 @@ class Balancer(Iterator[Instance]):
         seed: int | None = None,
         reap_after: float = 600,
         trace: int = 0,
+        explain: bool = False,
     ) -> Self: ...
     @property
     def registry(self) -> Registry:
@@ -465,6 +466,10 @@ class Balancer(Iterator[Instance]):
     ) -> dict[str, Any]:
         """What `pick` would choose for this request now, and why, as a dict; its `text` is a screen of text. Nothing is
         counted, drawn or learnt."""
+
+    def explained(self) -> dict[str, Any] | None:
+        """Why the last pick chose whom it chose, or nobody, as `explain` gives it; None before the first, and unless
+        `explain=True`."""
 
     def trace(self) -> dict[str, Any] | None:
         """What it was told and what it answered since it was made, as a dict; None unless `trace` said how many events to
@@ -550,8 +555,8 @@ class Balancer(Iterator[Instance]):
         """Whether one call more may go out now, by the policy's `limit`. Ask before a pick, and refuse or queue the call."""
 
     def probe_requests(self, *, now: int | None = None) -> list[Instance]:
-        """Whom to ask how it is, for the picks made since the last time: the instances to probe and to tell of with `probed`.
-        Nobody for policies that need no probes."""
+        """Whom to ask how it is: for the picks made since the last time, and of those that are out whom it is time to check.
+        Tell of them with `probed`. Nobody for policies that need no probes."""
 
     def probed(self, instance: Instance | Pick | int, rif: int, latency: float, *, now: int | None = None) -> bool:
         """Tells what a probe brought: how many requests the instance has in flight, of all its clients, and how many seconds it

@@ -267,6 +267,10 @@ class Labels(TypedDict, total=False):
     """Whether a request for which the fallback has nobody who can be called may go to any instance; default false."""
     redundant: bool
     """Whether a request may have more labels than a selector has keys; default false."""
+    list: str
+    """What separates the elements of a value that is a list, of which any will do; none by default."""
+    scale_localities: bool
+    """Whether a locality's weight counts in proportion to how many of its instances the group has; default false."""
     keep: int
     """How many groups are kept ready to pick from: 1 to 4096, default 256."""
 
@@ -378,6 +382,8 @@ class ProbeRecovery(TypedDict, total=False):
     """The longest gap: 0.001 to 3600 s, default 4."""
     successes: int
     """How many calls in a row must go well: at least 1, default 3."""
+    checks: bool
+    """Whether the host checks it in the place of calls, by `probe_requests` and `probed`; default false."""
 
 
 class Streak(TypedDict, total=False):
@@ -544,6 +550,28 @@ class FixedLimit(TypedDict, total=False):
     """How many: at least 1, default 1024."""
 
 
+class Gradient(TypedDict, total=False):
+    """Follows the ratio of the lowest latency to the present one."""
+
+    kind: Required[Literal["gradient"]]
+    initial: int
+    """The limit at first: at least 1, default 50."""
+    min: int
+    """The lowest limit: at least 1, default 1."""
+    max: int
+    """The highest limit: at least 1, default 1000."""
+    smoothing: float
+    """How much of a lower limit is taken on: 0.001 to 1, default 0.2."""
+    queue: int
+    """How many calls may wait, or the square root of the limit when that is more: default 4."""
+    tolerance: float
+    """By how much the latency may be above the lowest before the limit shrinks, as a factor: 1 to 100, default 2."""
+    backoff: float
+    """What is left of the limit after a drop: 0.5 to 1, default 0.9."""
+    probe: int
+    """The lowest latency is measured anew after one to two times so many calls: at least 1, default 1000."""
+
+
 class Gradient2(TypedDict, total=False):
     """Follows the ratio of the long-term latency to the present one."""
 
@@ -607,7 +635,7 @@ Recovery: TypeAlias = FixedRecovery | ProbeRecovery | Literal["fixed", "probe"]
 Budget: TypeAlias = ShareBudget | TokenBudget | Literal["share", "tokens"]
 """How many retries there may be."""
 
-Limit: TypeAlias = FixedLimit | Gradient2 | Vegas | Aimd | Literal["fixed", "gradient2", "vegas", "aimd"]
+Limit: TypeAlias = FixedLimit | Gradient | Gradient2 | Vegas | Aimd | Literal["fixed", "gradient", "gradient2", "vegas", "aimd"]
 """How many calls of one balancer may be out at once; `admit` asks it."""
 
 Policy: TypeAlias = PolicyName | PolicyParts

@@ -18,11 +18,14 @@ pub struct Options {
     pub reap_after: Duration,
     /// How many events are written down for [`trace`](super::Balancer::trace): up to 1 048 576, default 0, which costs nothing.
     pub trace: u32,
+    /// Whether each pick is explained before it is made, for [`explained`](super::Balancer::explained): default false, which costs
+    /// nothing.
+    pub explain: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 0, reap_after: Duration::from_secs(600), trace: 0 }
+        Self { seed: 0, reap_after: Duration::from_secs(600), trace: 0, explain: false }
     }
 }
 
@@ -50,13 +53,13 @@ impl Options {
         Ok(())
     }
 
-    /// Reads `{seed?, reap_after?, trace?}`; the time is in seconds.
+    /// Reads `{seed?, reap_after?, trace?, explain?}`; the time is in seconds.
     ///
     /// # Errors
     /// [`Code::InvalidArgument`], [`Code::InvalidDuration`],
     /// [`Code::LimitExceeded`], [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["seed", "reap_after", "trace"])?;
+        let fields = Fields::new(value, "", &["seed", "reap_after", "trace", "explain"])?;
         let default = Self::default();
         let reap_after = fields.f64("reap_after")?.map(|number| duration_from_secs("reap_after", number)).transpose()?;
         let trace = fields.u64("trace")?.unwrap_or_default();
@@ -65,17 +68,19 @@ impl Options {
             reap_after: reap_after.unwrap_or(default.reap_after),
             // One that does not fit is far above the limit.
             trace: u32::try_from(trace).unwrap_or(u32::MAX),
+            explain: fields.bool("explain")?.unwrap_or_default(),
         };
         options.validate()?;
         Ok(options)
     }
 
-    /// Writes `{seed, reap_after, trace}`.
+    /// Writes `{seed, reap_after, trace, explain}`.
     pub fn to_value(&self) -> Value {
         Value::map([
             ("seed", Value::from(self.seed)),
             ("reap_after", secs(self.reap_after).into()),
             ("trace", u64::from(self.trace).into()),
+            ("explain", self.explain.into()),
         ])
     }
 }
@@ -92,7 +97,7 @@ mod tests {
             (limits::REAP_MAX_MICROS, true),
             (limits::REAP_MAX_MICROS + 1, false),
         ] {
-            let options = Options { seed: 7, reap_after: Duration::from_micros(us), trace: 9 };
+            let options = Options { seed: 7, reap_after: Duration::from_micros(us), trace: 9, explain: true };
             assert_eq!(options.validate().is_ok(), good, "{us}");
             assert_eq!(Options::from_value(&options.to_value()).is_ok(), good, "{us}");
         }

@@ -21,6 +21,8 @@ pub struct Explanation {
     pub policy: String,
     /// The choice, or why there is none.
     pub choice: Result<Handle, Error>,
+    /// The service and the id of the choice.
+    pub chosen: Option<(String, String)>,
     /// How many instances match the query.
     pub matching: u32,
     /// How many of them may be given a call: they have a weight, and are not unavailable.
@@ -29,10 +31,27 @@ pub struct Explanation {
     pub open: u32,
     /// The availability of the pool that the choice was made in; none without a choice.
     pub pool: Option<Availability>,
+    /// How the traffic of such requests is divided among levels and localities, the best first; empty when it is not divided.
+    pub shares: Vec<Share>,
     /// The candidates that were compared, in the order in which they were looked at; empty for policies that compare none.
     pub looks: Vec<Looked>,
     /// The first 64 instances, by service and id, that could not be chosen, and why.
     pub left_out: Vec<LeftOut>,
+}
+
+/// What some instances are given of the traffic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// What they have in common: `healthy`, `degraded`, or `panic` for all of a level, well or not.
+    pub kind: &'static str,
+    /// Their level.
+    pub level: u8,
+    /// Their locality; empty when localities do not count.
+    pub locality: String,
+    /// How many they are.
+    pub instances: u32,
+    /// From 0 to 1.
+    pub share: f64,
 }
 
 /// A candidate that was compared with others.
@@ -69,6 +88,12 @@ pub struct LeftOut {
 }
 
 impl Balancer {
+    /// Why the last pick chose whom it chose, or nobody. None before the first, and unless [`Options::explain`](super::Options::explain)
+    /// is set.
+    pub fn explained(&self) -> Option<&Explanation> {
+        self.trace.as_ref()?.explained()
+    }
+
     /// What [`pick`](Self::pick) would choose for this request now, and why. Nothing is counted, drawn or learnt: the next
     /// pick for the same request at the same time chooses the same. Costs a copy of the balancer.
     pub fn explain(&self, request: &Request<'_>, now: Timestamp) -> Explanation {
@@ -136,6 +161,8 @@ impl Balancer {
         Explanation {
             policy: twin.policy().name().into(),
             choice,
+            chosen: chosen.map(|slot| members.name(slot)).map(|(service, id)| (service.into(), id.into())),
+            shares: tiers.shares(),
             matching: members.len() as u32,
             eligible,
             open,
@@ -146,11 +173,15 @@ impl Balancer {
     }
 }
 
+/// Why an instance is left out, in the order in which the text tells.
+const REASONS: [&str; 11] =
+    ["unavailable", "weight-0", "outside", "labels", "excluded", "ejected", "held", "full", "reserve", "degraded", "draining"];
+
 /// How many of those left out are listed: a screen of them.
 const LISTED: usize = limits::EXCLUDED;
 
 impl Explanation {
-    /// Writes `{policy, choice?, error?, matching, eligible, open, pool?, looks: [{handle, service, id, score, inflight, weight,
+    /// Writes `{policy, choice?, service?, id?, error?, matching, eligible, open, pool?, shares: [{kind, level, locality, instances, share}], looks: [{handle, service, id, score, inflight, weight,
     /// expected?, success?}], left_out: [{service, id, reason}],
     /// text}`, the last as [`Explanation::to_text`] gives it.
     pub fn to_value(&self) -> Value {
@@ -171,6 +202,9 @@ impl Explanation {
             Value::map([("service", Value::from(one.service.as_str())), ("id", one.id.as_str().into()), ("reason", one.reason.into())])
         });
         let mut pairs = alloc::vec![("policy", Value::from(self.policy.as_str()))];
+        if let Some((service, id)) = &self.chosen {
+            pairs.extend([("service", service.as_str().into()), ("id", id.as_str().into())]);
+        }
         match &self.choice {
             Ok(handle) => pairs.push(("choice", handle.to_bits().into())),
             Err(error) => {
@@ -183,6 +217,16 @@ impl Explanation {
             ("open", u64::from(self.open).into()),
         ]);
         pairs.extend(self.pool.map(|pool| ("pool", pool.as_str().into())));
+        let shares = self.shares.iter().map(|part| {
+            Value::map([
+                ("kind", Value::from(part.kind)),
+                ("level", u64::from(part.level).into()),
+                ("locality", part.locality.as_str().into()),
+                ("instances", u64::from(part.instances).into()),
+                ("share", part.share.into()),
+            ])
+        });
+        pairs.push(("shares", Value::List(shares.collect())));
         pairs.push(("looks", Value::List(looks.collect())));
         pairs.push(("left_out", Value::List(left_out.collect())));
         pairs.push(("text", self.to_text().into()));
@@ -200,9 +244,9 @@ impl Explanation {
     fn write(&self, text: &mut String) -> core::fmt::Result {
         let chosen = self.choice.as_ref().ok();
         match &self.choice {
-            Ok(handle) => {
-                let name = self.looks.iter().find(|look| look.handle == *handle).map(|look| look.id.as_str());
-                writeln!(text, "{} chooses {}", self.policy, name.unwrap_or("the next in its order"))?;
+            Ok(_) => {
+                let name = self.chosen.as_ref().map_or("", |(_, id)| id);
+                writeln!(text, "{} chooses {name}", self.policy)?;
             }
             Err(error) => writeln!(text, "{} chooses nobody: {error}", self.policy)?,
         }
@@ -211,6 +255,13 @@ impl Explanation {
         writeln!(text, "  not excluded      {}", self.open)?;
         if let Some(pool) = self.pool {
             writeln!(text, "  pool              {}", pool.as_str())?;
+        }
+        for part in &self.shares {
+            write!(text, "  {:>5.1} % to level {}", part.share * 100.0, part.level)?;
+            if !part.locality.is_empty() {
+                write!(text, ", {}", part.locality)?;
+            }
+            writeln!(text, ": {} {}", part.instances, part.kind)?;
         }
         for look in &self.looks {
             let mark = if chosen == Some(&look.handle) { "->" } else { "  " };
@@ -223,7 +274,7 @@ impl Explanation {
             }
             writeln!(text)?;
         }
-        for reason in ["unavailable", "weight-0", "labels", "excluded", "degraded", "draining"] {
+        for reason in REASONS {
             let mut ids = self.left_out.iter().filter(|one| one.reason == reason).map(|one| one.id.as_str());
             if let Some(first) = ids.next() {
                 write!(text, "  left out, {reason}: {first}")?;
@@ -295,6 +346,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_last_pick_is_explained_when_that_is_asked_for() {
+        let (registry, mut plain, handles) = board("adaptive");
+        let options = Options { explain: true, ..Options::seeded(3) };
+        let mut told = Balancer::new(Query::service("s"), Policy::default(), options).unwrap();
+        told.follow(&registry);
+        assert_eq!((told.explained(), told.trace()), (None, None));
+        for step in 0..50 {
+            let exclude = [handles[step % 5]];
+            let request = Request { exclude: if step % 2 == 0 { &[] } else { &exclude }, ..Request::default() };
+            let expected = told.explain(&request, at(step as u64));
+            let pick = told.pick(&request, at(step as u64)).unwrap();
+            // It chooses as one that explains nothing.
+            assert_eq!((plain.pick(&request, at(step as u64)), told.explained()), (Ok(pick), Some(&expected)));
+            assert_eq!(expected.choice, Ok(pick.handle));
+        }
+        assert!(told.pick(&Request::excluding(&handles), at(50)).is_err());
+        assert_eq!(told.explained().unwrap().choice.as_ref().unwrap_err().code(), crate::Code::AllExcluded);
+        assert_eq!(plain.explained(), None);
     }
 
     #[test]

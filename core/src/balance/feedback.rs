@@ -16,7 +16,7 @@ use super::policy::Policy;
 use super::reports::Weights;
 use super::retry::{Purse, Retry};
 use super::trip::Circuit;
-use crate::model::Availability;
+use crate::model::{Availability, Handle};
 use crate::rng::Rng;
 use crate::time::{Timestamp, micros};
 
@@ -161,6 +161,9 @@ impl Balancer {
             is_moved = outliers.has_moves();
         }
         let is_switched = feedback.circuit.as_mut().is_some_and(|circuit| circuit.learn(outcome, began, now));
+        if is_switched && feedback.is_open() {
+            self.members.tell(|stages| &mut stages.tripped);
+        }
         let is_held = is_here && feedback.holds.as_mut().is_some_and(|holds| holds.learn(slot, outcome, now));
         if is_moved || is_held {
             let held = is_held.then_some((slot, true));
@@ -223,8 +226,14 @@ impl Balancer {
         for (slot, reason, out) in moves {
             self.tiers.touch(&mut self.members, slot);
             self.members.set_out(slot, reason, out);
-            if reason == EJECTED && !out {
-                self.members.forgive(slot);
+            match (reason, out) {
+                (EJECTED, true) => self.members.tell(|stages| &mut stages.ejected),
+                (EJECTED, false) => {
+                    self.members.tell(|stages| &mut stages.restored);
+                    self.members.forgive(slot);
+                }
+                (_, true) => self.members.tell(|stages| &mut stages.held),
+                (_, false) => {}
             }
             slots.push(slot);
         }
@@ -260,7 +269,31 @@ impl Balancer {
         };
         let slot = feedback.outliers.as_mut()?.probe(now, can);
         self.probe_at = feedback.probe_at();
+        drop(scope);
+        if slot.is_some() {
+            self.members.tell(|stages| &mut stages.probes);
+        }
         slot
+    }
+
+    /// Those that are out and that the host is to check now.
+    pub(super) fn checks(&mut self) -> Vec<Handle> {
+        let (members, now) = (&self.members, self.now.as_micros());
+        let Some(outliers) = self.feedback.as_mut().and_then(|feedback| feedback.outliers.as_mut()) else { return Vec::new() };
+        let can = |slot| members.serves(slot) && members.weight(slot) > 0 && !members.is_out(slot, HELD);
+        outliers.checks(now, can).into_iter().filter_map(|slot| members.handle(slot)).collect()
+    }
+
+    /// A check of an instance that is out went well.
+    pub(super) fn checked(&mut self, handle: Handle, latency: Duration) -> bool {
+        let (members, now) = (&self.members, self.now.as_micros());
+        let Some(outliers) = self.feedback.as_mut().and_then(|feedback| feedback.outliers.as_mut()) else { return false };
+        let slot = outliers.out().iter().copied().find(|slot| members.handle(*slot) == Some(handle));
+        let is_used = slot.is_some_and(|slot| outliers.checked(slot, micros(latency), now));
+        if outliers.has_moves() {
+            self.relocate(&[]);
+        }
+        is_used
     }
 
     /// The choice among those whose breaker leaves room, when the first choice has none.
@@ -271,7 +304,10 @@ impl Balancer {
         let full = members.order().iter().filter(|slot| members.in_flight(**slot).is_some_and(|count| count >= most));
         let mut exclude: Vec<_> = full.filter_map(|slot| members.handle(*slot)).collect();
         exclude.extend(request.exclude);
-        self.tiers.choose(&mut self.members, &Request { exclude: &exclude, ..*request }, &mut self.rng, self.now.as_micros())
+        let request = Request { exclude: &exclude, ..*request };
+        let slot = self.tiers.choose(&mut self.members, &request, &mut self.rng, self.now.as_micros())?;
+        self.members.tell(|stages| &mut stages.spilled);
+        Some(slot)
     }
 
     /// Whether somebody could be given the call, were there room.
@@ -292,9 +328,13 @@ impl Balancer {
     /// lets be.
     pub fn may_retry(&mut self, now: Timestamp) -> bool {
         self.observe(now);
-        if !self.has_room_for_retry() {
-            return false;
-        }
+        let may = self.has_room_for_retry() && self.affords_retry();
+        self.members.tell(|stages| if may { &mut stages.retries } else { &mut stages.retries_denied });
+        may
+    }
+
+    /// Whether the budget lets a call be tried again; pays for it.
+    fn affords_retry(&mut self) -> bool {
         let now = self.now.as_micros();
         let Some(feedback) = &mut self.feedback else { return true };
         let Some((_, purse)) = &mut feedback.retry else { return true };
@@ -323,9 +363,13 @@ impl Balancer {
     /// `hedge`; ask once for each. False while the policy has no such part.
     pub fn may_hedge(&mut self, now: Timestamp) -> bool {
         self.observe(now);
-        if !self.has_room_for_retry() {
-            return false;
-        }
+        let may = self.has_room_for_retry() && self.affords_hedge();
+        self.members.tell(|stages| if may { &mut stages.hedges } else { &mut stages.hedges_denied });
+        may
+    }
+
+    /// Whether the budget lets a call be sent twice; pays for it.
+    fn affords_hedge(&mut self) -> bool {
         let now = self.now.as_micros();
         let Some(feedback) = &mut self.feedback else { return false };
         let may = feedback.hedge.as_mut().is_some_and(|hedge| hedge.spend(now));
@@ -337,7 +381,11 @@ impl Balancer {
     /// or queue the call. True while the policy has no such part.
     pub fn admit(&mut self, now: Timestamp) -> bool {
         self.observe(now);
-        self.limit().is_none_or(|limit| self.members.picks() < limit)
+        let may = self.limit().is_none_or(|limit| self.members.picks() < limit);
+        if !may {
+            self.members.tell(|stages| &mut stages.turned_away);
+        }
+        may
     }
 
     /// How many calls the policy's `limit` lets out at once now; none while the policy has no such part.

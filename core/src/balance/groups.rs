@@ -80,6 +80,10 @@ impl Groups {
                 names.push(name.clone());
             }
         }
+        if self.rules.as_ref().is_some_and(|rules| rules.scale_localities) {
+            // Whoever comes or goes anywhere changes what part of a locality a group has.
+            names.extend(self.ready.values().cloned());
+        }
         names.sort_unstable();
         names.dedup();
         for name in names {
@@ -140,6 +144,9 @@ impl Groups {
             return None;
         }
         let preferred = self.preferred(members, request);
+        if preferred.is_some() {
+            members.tell(|stages| &mut stages.preferred);
+        }
         if preferred.is_some() || self.is_strict(request) {
             return preferred;
         }
@@ -150,8 +157,13 @@ impl Groups {
             Target::Any => any.walk(members, request, rng, now, log),
             Target::Nobody => None,
         };
+        let is_fallback = !request.labels.is_empty() && (target != Target::Group || name.is_empty() || slot.is_none());
         self.name = name;
-        if slot.is_none() && may_panic { any.walk(members, request, rng, now, log) } else { slot }
+        let slot = if slot.is_none() && may_panic { any.walk(members, request, rng, now, log) } else { slot };
+        if slot.is_some() && is_fallback && self.rules.is_some() {
+            members.tell(|stages| &mut stages.fallback);
+        }
+        slot
     }
 
     /// A group that is ready to pick from.

@@ -5,7 +5,7 @@
 //! the same values there; health, panic, levels and the policy's state are that group's own. When nobody has them, the
 //! selector's fallback says what happens, else the policy's.
 //!
-//! What is other than in Envoy: values are strings, as metadata is, so there is no `list_as_any`; a list of fallback
+//! What is other than in Envoy: values are strings, as metadata is, so for `list_as_any` a separator is named; a list of fallback
 //! metadata is for the host to try, one pick after the other.
 
 use alloc::borrow::ToOwned as _;
@@ -33,6 +33,12 @@ pub struct Labels {
     /// Whether a request may have more labels than a selector has keys: then the selector with the most keys fits, of equals
     /// the first; default false.
     pub redundant: bool,
+    /// What separates the elements of a value that is a list, such as `,`: an instance then has each of them as its value, of one
+    /// selector's combinations the first 64. None by default: a value is one value. (Envoy's `list_as_any`.)
+    pub list: Option<String>,
+    /// Whether a locality's weight counts in proportion to how many of its instances the group has; default false. For the
+    /// policy's `localities` by `weights`. (Envoy's `scale_locality_weight`.)
+    pub scale_localities: bool,
     /// How many groups are kept ready to pick from: 1 to 4096, default 256. Of more the one that was asked for least
     /// recently is made anew when it is asked for.
     pub keep: u32,
@@ -41,7 +47,7 @@ pub struct Labels {
 impl Default for Labels {
     fn default() -> Self {
         let (selectors, default, fallback) = (Vec::new(), Vec::new(), LabelFallback::Nobody);
-        Self { selectors, fallback, default, panic_any: false, redundant: false, keep: 256 }
+        Self { selectors, fallback, default, panic_any: false, redundant: false, list: None, scale_localities: false, keep: 256 }
     }
 }
 
@@ -55,6 +61,9 @@ pub struct LabelSelector {
     /// For `keys`: the labels that are left to look for: some of the keys, sorted, and not all.
     pub fallback_keys: Vec<String>,
 }
+
+/// How many groups of one selector an instance belongs to at most, its values being lists.
+const COMBINATIONS: usize = 64;
 
 /// Who is given a request whose labels nobody has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,13 +92,14 @@ pub(super) enum Target {
 }
 
 impl Labels {
-    /// Reads `{selectors, fallback?, default?, panic_any?, redundant?, keep?}`. A selector is a list of keys or
+    /// Reads `{selectors, fallback?, default?, panic_any?, redundant?, list?, scale_localities?, keep?}`. A selector is a list of keys or
     /// `{keys, fallback?, fallback_keys?}`.
     ///
     /// # Errors
     /// [`Code::InvalidArgument`], [`Code::LimitExceeded`], [`Code::MissingField`], [`Code::UnknownField`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let settings = Settings::new(value, &["selectors", "fallback", "default", "panic_any", "redundant", "keep"])?;
+        let known = ["selectors", "fallback", "default", "panic_any", "redundant", "list", "scale_localities", "keep"];
+        let settings = Settings::new(value, &known)?;
         let list = value.get("selectors").and_then(Value::as_list);
         let list = list.ok_or_else(|| Error::new(Code::InvalidArgument, "selectors").message("a list of lists of keys"))?;
         if list.len() > limits::LABEL_SELECTORS {
@@ -102,6 +112,10 @@ impl Labels {
             return Err(Error::new(Code::InvalidArgument, "fallback").message("none, any or default"));
         }
         let default = value.get("default").map(pairs).transpose().map_err(|error| error.within("default"))?.unwrap_or_default();
+        let separator = settings.text("list")?.map(String::from);
+        if separator.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::new(Code::InvalidArgument, "list").message("a separator"));
+        }
         let keep = settings.count("keep", Self::default().keep, 1)?;
         if keep > limits::LABEL_GROUPS {
             return Err(Error::too_large("keep", u64::from(limits::LABEL_GROUPS)));
@@ -112,6 +126,8 @@ impl Labels {
             default: default.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
             panic_any: settings.flag("panic_any", false)?,
             redundant: settings.flag("redundant", false)?,
+            list: separator,
+            scale_localities: settings.flag("scale_localities", false)?,
             keep,
         })
     }
@@ -125,6 +141,8 @@ impl Labels {
             ("default", Value::map(default)),
             ("panic_any", self.panic_any.into()),
             ("redundant", self.redundant.into()),
+            ("list", self.list.as_deref().map(Value::from).into()),
+            ("scale_localities", self.scale_localities.into()),
             ("keep", u64::from(self.keep).into()),
         ])
     }
@@ -132,16 +150,35 @@ impl Labels {
     /// The names of the groups that an instance with this metadata belongs to.
     pub(super) fn groups(&self, metadata: &Metadata) -> Vec<String> {
         let mut names = Vec::new();
-        if self.default.iter().all(|(key, value)| metadata.get(key) == Some(value)) {
+        let has = |(key, value): &(String, String)| metadata.get(key).is_some_and(|all| self.elements(all).any(|one| one == value));
+        if self.default.iter().all(has) {
             names.push(String::new());
         }
         for (place, selector) in self.selectors.iter().enumerate() {
-            let mut text = String::new();
             // Of two selectors alike the second is never asked.
-            if selector.name(place, |key| metadata.get(key), &mut text) {
-                names.push(text);
-            }
+            names.extend(self.combine(place, selector, metadata));
         }
+        names
+    }
+
+    /// The values that a value stands for.
+    fn elements<'a>(&'a self, value: &'a str) -> impl Iterator<Item = &'a str> {
+        let parts = self.list.as_deref().map(|by| value.split(by).filter(|part| !part.is_empty()));
+        let whole = parts.is_none().then_some(value);
+        parts.into_iter().flatten().chain(whole)
+    }
+
+    /// The names of one selector's groups that an instance with this metadata belongs to: one for each choice of elements.
+    fn combine(&self, place: usize, selector: &LabelSelector, metadata: &Metadata) -> Vec<String> {
+        let mut names = alloc::vec![alloc::format!("{place}")];
+        for key in &selector.keys {
+            let Some(value) = metadata.get(key) else { return Vec::new() };
+            let longer = |name: &String| self.elements(value).map(|one| alloc::format!("{name}|{}:{one}", one.len())).collect::<Vec<_>>();
+            names = names.iter().flat_map(longer).take(COMBINATIONS).collect();
+        }
+        // An element may be there twice.
+        names.sort_unstable();
+        names.dedup();
         names
     }
 
@@ -271,7 +308,7 @@ mod tests {
     fn settings_round_trip_and_keep_their_limits() {
         let all = labels(
             r#"{"selectors": [["v", "stage", "v"], {"keys": ["stage"], "fallback": "any"}, {"keys": ["a", "b"], "fallback": "keys", "fallback_keys": ["b"]}],
-                "fallback": "default", "default": {"stage": "prod"}, "panic_any": true, "redundant": true, "keep": 9}"#,
+                "fallback": "default", "default": {"stage": "prod"}, "panic_any": true, "redundant": true, "list": ", ", "scale_localities": true, "keep": 9}"#,
         )
         .unwrap();
         assert_eq!(all.selectors[0].keys, ["stage", "v"]);
@@ -281,6 +318,7 @@ mod tests {
             (r#"{"selectors": [[]]}"#, "selectors[0]"),
             (r#"{"selectors": [], "fallback": "keys"}"#, "fallback"),
             (r#"{"selectors": [], "keep": 4097}"#, "keep"),
+            (r#"{"selectors": [], "list": ""}"#, "list"),
             (r#"{"selectors": [], "default": {"a": 1}}"#, "default"),
             (r#"{"selectors": [{"keys": ["a"], "fallback": "keys", "fallback_keys": ["a"]}]}"#, "selectors[0].fallback_keys"),
             (r#"{"selectors": [{"keys": ["a", "b"], "fallback_keys": ["a"]}]}"#, "selectors[0].fallback_keys"),
@@ -288,6 +326,21 @@ mod tests {
         ] {
             assert_eq!(labels(json).unwrap_err().field(), field, "{json}");
         }
+    }
+
+    #[test]
+    fn a_list_is_each_of_its_elements_up_to_a_limit() {
+        let rules = labels(r#"{"selectors": [["a", "b"]], "default": {"a": "2"}, "list": ","}"#).unwrap();
+        let names = |a: &str, b: &str| rules.groups(&Metadata::new([("a", a), ("b", b)]).unwrap());
+        let groups = |a: usize, b: usize| {
+            let list = |count: usize| (0..count).map(|place| std::format!("{place}")).collect::<Vec<_>>().join(",");
+            names(&list(a), &list(b)).len()
+        };
+        // The default's group is one more from three elements on.
+        assert_eq!([groups(1, 1), groups(2, 3), groups(3, 2), groups(0, 3)], [1, 6, 7, 0]);
+        let limit = COMBINATIONS;
+        assert_eq!([groups(1, limit - 1), groups(1, limit), groups(1, limit + 1), groups(2, limit)], [limit - 1, limit, limit, limit]);
+        assert_eq!(names(",1,,1,", "x"), ["0|1:1|1:x"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub(super) use standstill::Standstill;
 
 use super::policy::{self, Parked, Rules};
 use super::signals::Signal;
+use super::stages::Stages;
 use super::stats::Tally;
 use crate::limits;
 use crate::model::{Availability, Handle};
@@ -52,6 +53,8 @@ pub(super) struct Members {
     unknown: u32,
     /// What `prequal` keeps while its pool is rebuilt.
     probes: Parked,
+    /// What the parts of the pipeline did.
+    pub(super) stages: Stages,
 }
 
 /// What a pick needs of an instance: four of them lie in one line of the processor's cache.
@@ -273,11 +276,6 @@ impl Members {
 
     pub(super) fn tally(&self, slot: u32) -> Tally {
         self.tallies.get(slot as usize).copied().unwrap_or_default()
-    }
-
-    /// The tallies of all that ever were in the view.
-    pub(super) fn total(&self) -> Tally {
-        self.order.iter().fold(self.gone, |sum, slot| sum.plus(self.tally(*slot)))
     }
 
     /// How many are in the view.

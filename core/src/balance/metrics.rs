@@ -81,8 +81,8 @@ fn escape(text: &mut String, value: &str) {
 
 impl Stats {
     /// Writes OpenMetrics 1.0 text, which Prometheus and OpenTelemetry collectors scrape: for each instance its picks, their
-    /// outcomes, calls in flight and latencies, and what the policy expects of it. Labels are the policy, the service and the
-    /// id; ends with `# EOF`. The media type is `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    /// outcomes, calls in flight and latencies, and what the policy expects of it; and what each part of the pipeline did. Labels are the
+    /// policy, the service and the id; ends with `# EOF`. The media type is `application/openmetrics-text; version=1.0.0; charset=utf-8`.
     pub fn open_metrics(&self) -> String {
         let mut text = String::new();
         for (name, kind, help, write) in FAMILIES {
@@ -96,6 +96,12 @@ impl Stats {
                 write(&mut writer, one);
             }
         }
+        text.push_str("# TYPE callboard_stage counter\n# HELP callboard_stage What each part of the pipeline did.\n");
+        for (stage, count) in self.stages.pairs() {
+            text.push_str("callboard_stage_total{policy=\"");
+            escape(&mut text, &self.policy);
+            let _ = writeln!(text, "\",stage=\"{stage}\"}} {count}");
+        }
         text.push_str("# EOF\n");
         text
     }
@@ -104,6 +110,7 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::Stages;
     use crate::model::{Availability, Handle};
     use core::time::Duration;
 
@@ -122,7 +129,14 @@ mod tests {
             expected: Some(Duration::from_millis(250)),
             success: None,
         };
-        let stats = Stats { policy: "adaptive".into(), in_flight: 2, tally, backwards: 0, instances: [one].into() };
+        let stats = Stats {
+            policy: "adaptive".into(),
+            in_flight: 2,
+            tally,
+            backwards: 0,
+            stages: Stages { probes: 3, ..Stages::default() },
+            instances: [one].into(),
+        };
         let text = stats.open_metrics();
         let labels = r#"{policy="adaptive",service="s",id="a\"\\\n""#;
         for line in [
@@ -132,6 +146,7 @@ mod tests {
             std::format!("callboard_latency_seconds_sum{labels}}} 1.5"),
             "# UNIT callboard_latency_seconds seconds".into(),
             std::format!("callboard_expected_latency_seconds{labels}}} 0.25"),
+            "callboard_stage_total{policy=\"adaptive\",stage=\"probes\"} 3".into(),
         ] {
             assert!(text.lines().any(|other| other == line), "{line}\n{text}");
         }

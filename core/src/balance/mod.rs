@@ -12,7 +12,7 @@
 //! | prioritise | `tiers`, `levels`, `zones` | available, else degraded, else draining; how much goes to which level and locality; never disabled, never of weight 0 |
 //! | pick | `policy/*` | one policy a file |
 //! | tickets | `tickets` | remembers the pick until it is finished or reaped |
-//! | feedback | `outcome`, `signals`, `stats` | what became of it, and what is learnt from it |
+//! | feedback | `outcome`, `signals`, `stats`, `stages` | what became of it, and what is learnt from it; what each part did |
 //! | after | `feedback`, `outlier`, `hold`, `breaker`, `trip`, `retry`, `hedge`, `limit`, `reports` | what else follows from it: who is taken out of the picks, whether to try again, to hedge, to let a call in, what an instance weighs by its own report |
 
 mod after;
@@ -43,6 +43,7 @@ mod retry;
 mod settings;
 mod signals;
 mod slow_start;
+mod stages;
 mod stats;
 mod sticky;
 mod subset;
@@ -63,12 +64,12 @@ pub use after::After;
 pub use before::Before;
 pub use breaker::Breaker;
 pub use config::Options;
-pub use explain::{Explanation, LeftOut, Looked};
+pub use explain::{Explanation, LeftOut, Looked, Share};
 pub use hedge::Hedge;
 pub use hold::Hold;
 pub use labels::{LabelFallback, LabelSelector, Labels};
 pub use levels::Levels;
-pub use limit::{Aimd, Gradient2, Limit, Vegas};
+pub use limit::{Aimd, Gradient, Gradient2, Limit, Vegas};
 pub use outcome::{Load, Outcome, OutcomeKind, is_repeatable};
 pub use outlier::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 pub use pick::{Pick, Request};
@@ -79,6 +80,7 @@ pub use policy::{
 pub use reports::{Reports, Silent};
 pub use retry::{Budget, Retry};
 pub use slow_start::{Ramp, SlowStart};
+pub use stages::Stages;
 pub use stats::{InstanceStats, Stats, Tally};
 pub use sticky::{Status, Sticky};
 pub use subset::{Subset, SubsetKind};
@@ -109,7 +111,7 @@ use trace::Trace;
 ///
 /// - **Getters**: [`query`](Self::query), [`policy`](Self::policy), [`options`](Self::options), [`len`](Self::len),
 ///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`metrics`](Self::metrics), [`explain`](Self::explain),
-///   [`trace`](Self::trace), [`limit`](Self::limit).
+///   [`explained`](Self::explained), [`trace`](Self::trace), [`limit`](Self::limit).
 /// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
 ///   [`finish_and_pick`](Self::finish_and_pick), [`probe_requests`](Self::probe_requests),
 ///   [`probed`](Self::probed), [`may_retry`](Self::may_retry), [`retry_delay`](Self::retry_delay),
@@ -165,7 +167,7 @@ impl Balancer {
         Ok(Self {
             view: View::new(widened(&query))?,
             query,
-            trace: (options.trace > 0).then(|| Box::new(Trace::new(options.trace))),
+            trace: (options.trace > 0 || options.explain).then(|| Box::new(Trace::new(options))),
             options,
             breaker: policy.after.breaker.unwrap_or(Breaker::NONE).clamped(),
             alarm: u64::MAX,
@@ -177,7 +179,7 @@ impl Balancer {
             feedback: Feedback::new(&policy, options.seed).map(Box::new),
             members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
-            tickets: Tickets::new(options.reap_after),
+            tickets: Tickets::new(options.reap_after, options.seed),
             rng: Rng::new(options.seed),
             now: Timestamp::ZERO,
             backwards: 0,
@@ -254,6 +256,7 @@ impl Balancer {
             in_flight: self.members.picks(),
             tally: self.members.total(),
             backwards: self.backwards,
+            stages: self.members.stages,
             instances: self.members.order().iter().filter_map(instance).collect(),
         }
     }
@@ -286,13 +289,14 @@ impl Balancer {
     #[inline(never)]
     fn pick_with_care(&mut self, request: Request<'_>, now: Timestamp) -> Result<Pick, Error> {
         self.observe(now);
+        let told = self.told(&request, now);
         // The errors are made elsewhere, lest each pick pay for their making.
         let answer = match self.choose(&request) {
             Some(pick) => Ok(pick),
-            None => Err(self.refusal(&request)),
+            None => Err(self.refuse(&request)),
         };
         if let Some(trace) = &mut self.trace {
-            trace.pick(&request, answer.as_ref().copied().map_err(Error::code), now);
+            trace.pick(&request, answer.as_ref().copied().map_err(Error::code), now, told);
         }
         self.calm_down();
         answer
@@ -333,6 +337,15 @@ impl Balancer {
     /// Whether the breaker lets a call that was tried before go out.
     fn has_room_for_retry(&self) -> bool {
         self.tickets.retries() < self.breaker.retries_of(self.members.picks())
+    }
+
+    /// Why nothing was chosen, and counts it.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&mut self, request: &Request<'_>) -> Error {
+        let error = self.refusal(request);
+        self.members.tell_refusal(error.code());
+        error
     }
 
     /// Why nothing was chosen.
@@ -393,28 +406,32 @@ impl Balancer {
         self.pick(request, now)
     }
 
-    /// Whom to ask how it is, for the picks made since the last time: instances for the host to probe and to tell of with
-    /// [`probed`](Self::probed). Nobody for policies that need no probes; at most 64.
+    /// Whom to ask how it is, for the picks made since the last time, and of those that outlier detection has taken out whom it is time to
+    /// check: instances for the host to probe and to tell of with [`probed`](Self::probed). Nobody for policies that need no probes; at
+    /// most 64 of each.
     pub fn probe_requests(&mut self, now: Timestamp) -> Vec<Handle> {
         self.observe(now);
         if let Some(trace) = &mut self.trace {
             trace.probe_requests(now);
         }
-        self.tiers.probe_requests(&mut self.members, &mut self.rng, self.now.as_micros())
+        let mut asked = self.tiers.probe_requests(&mut self.members, &mut self.rng, self.now.as_micros());
+        asked.extend(self.checks());
+        asked
     }
 
     /// Tells what a probe brought: how many requests the instance has in flight, of all its clients, and the latency it
-    /// expects of one more. False when that is of no use: the policy needs no probes, or the instance is not among those
-    /// that calls go to. Costs a look at each of those.
+    /// expects of one more. False when that is of no use: the policy needs no probes, or the instance is neither among those
+    /// that calls go to nor one that was to be checked. Costs a look at each of those.
     pub fn probed(&mut self, handle: Handle, rif: u32, latency: Duration, now: Timestamp) -> bool {
         self.observe(now);
         if let Some(trace) = &mut self.trace {
             trace.probed(handle, rif, latency, now);
         }
-        self.tiers.probed(&self.members, handle, f64::from(rif), micros(latency) as f64, self.now.as_micros())
+        let is_used = self.tiers.probed(&self.members, handle, f64::from(rif), micros(latency) as f64, self.now.as_micros());
+        self.checked(handle, latency) || is_used
     }
 
-    /// When the oldest unfinished pick is reaped or an instance that is out comes back by itself: the only timer a host needs
+    /// When the oldest unfinished pick is reaped, or an instance that is out comes back by itself or is to be checked: the only timer a host needs
     /// for a balancer. None when there is neither.
     pub fn deadline(&self) -> Option<Timestamp> {
         let back = self.feedback.as_ref().and_then(|feedback| feedback.deadline()).map(Timestamp::clamped);

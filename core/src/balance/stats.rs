@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::outcome::{Ending, OutcomeKind};
+use super::stages::Stages;
 use crate::model::{Availability, Handle};
 use crate::time::secs;
 use crate::value::Value;
@@ -115,13 +116,15 @@ pub struct Stats {
     pub tally: Tally,
     /// How often the host's time ran backwards and was clamped.
     pub backwards: u64,
+    /// What each part of the pipeline did.
+    pub stages: Stages,
     /// The instances of the view, sorted by service and id.
     pub instances: Vec<InstanceStats>,
 }
 
 impl Stats {
-    /// Writes `{policy, picks, inflight, succeeded, failed, cancelled, reaped, latency?, backwards, instances: [{handle, service, id,
-    /// availability, picks, inflight, succeeded, failed, cancelled, reaped, latency?, ejected?, held?, expected?, success?}]}`; `ejected` and `held` are there when true; a latency is the mean in seconds, to the microsecond,
+    /// Writes `{policy, picks, inflight, succeeded, failed, cancelled, reaped, latency?, backwards, stages, instances: [{handle, service, id,
+    /// availability, picks, inflight, succeeded, failed, cancelled, reaped, latency?, ejected?, held?, expected?, success?}]}`; `stages` as [`Stages::to_value`] has them; `ejected` and `held` are there when true; a latency is the mean in seconds, to the microsecond,
     /// and absent while none was told.
     pub fn to_value(&self) -> Value {
         let document = |pairs: Vec<(&'static str, Value)>| Value::map(pairs.into_iter().filter(|(_, value)| *value != Value::Null));
@@ -142,6 +145,7 @@ impl Stats {
         let mut pairs = alloc::vec![("policy", Value::from(self.policy.as_str()))];
         pairs.extend(self.tally.pairs(u64::from(self.in_flight)));
         pairs.push(("backwards", self.backwards.into()));
+        pairs.push(("stages", self.stages.to_value()));
         pairs.push(("instances", Value::List(self.instances.iter().map(instance).collect())));
         document(pairs)
     }

@@ -19,7 +19,8 @@ const INDEX_BITS: u32 = 20;
 ///
 /// A token is an entry's index with the entry's generation, below 2^52. Generations are odd, and an entry has another each
 /// time it is taken, so a token is good exactly once: a second `finish`, or one that comes after the reaping, finds nothing. (An
-/// index would have to be reused 2^31 times for a stale token to fit again.)
+/// index would have to be reused 2^31 times for a stale token to fit again.) They begin at a number that the seed gives, so that a
+/// token of a balancer with another seed is unknown.
 ///
 /// Picks made within 1/32 of the reaping period form a cohort, which is reaped as one, when its youngest member
 /// has reached the period. So an unfinished pick lives for one period at least and 33/32 of it at most, and a pick
@@ -31,6 +32,8 @@ pub(super) struct Tickets {
     retries: u32,
     /// The entry given back last, the first of a list through [`Entry::link`]; [`NONE`] when all are taken.
     free: u32,
+    /// The first generation of an entry: odd, and that of few other tables.
+    first: u32,
     cohorts: [Cohort; COHORTS],
     /// Sequence numbers of the oldest cohort that may have members, and of the one being filled.
     oldest: u32,
@@ -73,8 +76,11 @@ struct Cohort {
 }
 
 impl Tickets {
-    pub(super) fn new(period: Duration) -> Self {
+    pub(super) fn new(period: Duration, seed: u64) -> Self {
+        // The upper half of a product with the golden ratio's fraction: near seeds are far apart.
+        let first = (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32 | 1;
         Self {
+            first,
             entries: Vec::new(),
             retries: 0,
             free: NONE,
@@ -151,7 +157,7 @@ impl Tickets {
     #[inline(never)]
     fn grow(&mut self) {
         let index = self.entries.len() as u32;
-        self.entries.push(Entry { generation: 1u64.wrapping_neg(), began: 0, link: NONE, cohort: 0 });
+        self.entries.push(Entry { generation: u64::from(self.first).wrapping_neg(), began: 0, link: NONE, cohort: 0 });
         self.free = index;
     }
 
@@ -264,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_token_is_good_once() {
-        let mut tickets = Tickets::new(PERIOD);
+        let mut tickets = Tickets::new(PERIOD, 0);
         let token = tickets.issue(7, false, at(0));
         assert!(token < 1 << 53);
         assert_eq!(tickets.redeem(token), Some((7, 0)));
@@ -280,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_lone_pick_is_reaped_exactly_at_its_deadline() {
-        let mut tickets = Tickets::new(PERIOD);
+        let mut tickets = Tickets::new(PERIOD, 0);
         assert_eq!(tickets.deadline(), None);
         let token = tickets.issue(7, false, at(5));
         assert_eq!(tickets.deadline(), Some(at(37)));
@@ -297,7 +303,7 @@ mod tests {
     #[test]
     fn picks_live_between_one_period_and_33_32ths() {
         let mut rng = crate::rng::Rng::new(3);
-        let mut tickets = Tickets::new(PERIOD);
+        let mut tickets = Tickets::new(PERIOD, 0);
         let mut open: std::collections::BTreeMap<u32, (u64, u64)> = Default::default();
         let (mut now, mut reaped) = (0u64, 0);
         for host in 0..200_000u32 {
@@ -327,7 +333,7 @@ mod tests {
 
     #[test]
     fn the_table_is_full_at_its_limit() {
-        let mut tickets = Tickets::new(PERIOD);
+        let mut tickets = Tickets::new(PERIOD, 0);
         let first = tickets.issue(0, false, at(0));
         for _ in 1..limits::PICKS_IN_FLIGHT {
             assert!(!tickets.is_full());

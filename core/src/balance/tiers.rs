@@ -7,6 +7,7 @@ use core::cmp::Ordering;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::explain::Share;
 use super::filter::Excluded;
 use super::groups::Groups;
 use super::levels::{self, Census};
@@ -52,12 +53,14 @@ pub(super) struct Tiers {
     plan: Vec<(u64, u32)>,
     /// The pool when there is no choice.
     first: usize,
-    /// The same when nothing else stands between a request and the pool.
+    /// The same when they are well, and nothing else stands between a request and the pool.
     plain: usize,
     /// The groups that requests may ask for; none when the policy has neither labels nor sticky requests.
     groups: Option<Box<Groups>>,
     /// The group whose instances these are; none when they are all.
     group: Option<Box<str>>,
+    /// Whether the weights of localities are scaled by how much of them the group has.
+    scales: bool,
     policy: Policy,
     seed: u64,
 }
@@ -82,14 +85,15 @@ const KEY_STREAM: u64 = 0x6c65_7665_6c73;
 impl Tiers {
     pub(super) fn new(policy: Policy, seed: u64) -> Self {
         let groups = Groups::new(&policy).map(Box::new);
-        Self { pools: Vec::new(), plan: Vec::new(), first: 0, plain: usize::MAX, groups, group: None, policy, seed }
+        Self { pools: Vec::new(), plan: Vec::new(), first: 0, plain: usize::MAX, groups, group: None, scales: false, policy, seed }
     }
 
     /// The same for the instances of a group, none of whom it knows yet.
     pub(super) fn of_group(&self, name: &str) -> Self {
         let mut policy = self.policy.clone();
+        let scales = policy.before.labels.as_ref().is_some_and(|labels| labels.scale_localities);
         (policy.before.labels, policy.before.sticky) = (None, None);
-        Self { group: Some(name.into()), ..Self::new(policy, self.seed) }
+        Self { group: Some(name.into()), scales, ..Self::new(policy, self.seed) }
     }
 
     pub(super) fn policy(&self) -> &Policy {
@@ -231,7 +235,8 @@ impl Tiers {
             parts.clear();
         }
         self.plan = parts;
-        self.plain = if self.plan.is_empty() && self.groups.is_none() { self.first } else { usize::MAX };
+        let is_well = self.pools.get(self.first).is_some_and(|pool| pool.kind == Kind::Healthy);
+        self.plain = if self.plan.is_empty() && self.groups.is_none() && is_well { self.first } else { usize::MAX };
     }
 
     /// How many instances of which kind each level has. Those that drain are on their way out and do not count.
@@ -301,7 +306,19 @@ impl Tiers {
             total: self.pools.iter().filter(alike).fold(0, |sum, other| sum.saturating_add(count(other))),
             well: count(pool),
             weight: pool.slots.iter().fold(0, |sum, slot| sum.saturating_add(members.weight(*slot).into())),
+            part: self.scales.then(|| self.part(members, pool)),
         }
+    }
+
+    /// How many instances of a pool's level and locality the group has, and how many there are, well or not.
+    fn part(&self, members: &Members, pool: &Pool) -> (u32, u32) {
+        let is_there = |slot: &&u32| {
+            let site = members.site(**slot);
+            members.availability(**slot).is_some() && site.level == pool.level && *site.locality == *pool.locality
+        };
+        let all = members.order().iter().filter(is_there);
+        let mine = all.clone().filter(|slot| self.group.as_ref().is_some_and(|group| members.is_in_group(**slot, group)));
+        (mine.count() as u32, all.count() as u32)
     }
 
     /// The whole choice: the pool, then the instance in it. None when no pool has a candidate that the request
@@ -366,12 +383,22 @@ impl Tiers {
         let planned = |place: &usize| self.plan.iter().any(|(_, other)| *other as usize == *place);
         let others = (0..called).filter(planned).chain((0..called).filter(|place| !planned(place)));
         let pools = &mut self.pools;
-        core::iter::once(first).filter(|first| *first < called).chain(others.filter(|place| *place != first)).find_map(|place| {
+        let mut places = core::iter::once(first).filter(|first| *first < called).chain(others.filter(|place| *place != first));
+        let (slot, kind) = places.find_map(|place| {
             let pool = pools.get_mut(place)?;
             let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
             let candidates = Candidates { slots: &pool.slots, members, excluded, now, log };
-            if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None }
-        })
+            let slot = if candidates.any_open() { picker.pick(&candidates, key, rng) } else { None };
+            slot.map(|slot| (slot, pool.kind))
+        })?;
+        match kind {
+            Kind::Degraded => members.tell(|stages| &mut stages.degraded),
+            Kind::Panic => members.tell(|stages| &mut stages.panic),
+            Kind::Draining => members.tell(|stages| &mut stages.draining),
+            Kind::Out => members.tell(|stages| &mut stages.out),
+            Kind::Healthy | Kind::Starting | Kind::Sick => {}
+        }
+        Some(slot)
     }
 
     /// The choice as [`Tiers::choose`] makes it, and what it looked at.
@@ -409,6 +436,24 @@ impl Tiers {
     /// Says of an instance whether it is among those that a request asks for; none when that is all.
     pub(super) fn scope<'a>(&self, members: &'a Members, request: &Request<'_>) -> Option<impl Fn(u32) -> bool + 'a + use<'a>> {
         self.groups.as_ref().map(|groups| groups.scope(members, request))
+    }
+
+    /// How the traffic is divided; empty when it is not.
+    pub(super) fn shares(&self) -> Vec<Share> {
+        let all = self.plan.last().map_or(0, |(sum, _)| *sum);
+        let mut before = 0u64;
+        let part = |(end, place): &(u64, u32)| {
+            let share = end.saturating_sub(core::mem::replace(&mut before, *end));
+            let pool = self.pools.get(*place as usize)?;
+            let kind = match pool.kind {
+                Kind::Panic => "panic",
+                Kind::Degraded => "degraded",
+                _ => "healthy",
+            };
+            let instances = pool.slots.len() as u32;
+            Some(Share { kind, level: pool.level, locality: (&*pool.locality).into(), instances, share: share as f64 / all as f64 })
+        };
+        self.plan.iter().filter_map(part).collect()
     }
 
     /// Forgets what is kept of the pools, but for what the members keep.

@@ -1,9 +1,11 @@
 //! What a balancer was told and what it answered, written down, so that it can be done again elsewhere.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::explain::Explanation;
 use super::members::{Arrival, Site, Standstill};
 use super::outcome::Outcome;
 use super::pick::{Pick, Request};
@@ -23,6 +25,9 @@ pub(super) struct Trace {
     room: u32,
     /// Whether something happened when there was none.
     cut: bool,
+    /// Whether picks are explained, and what was said of the last one.
+    explains: bool,
+    explained: Option<Box<Explanation>>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,8 +79,12 @@ struct Row {
 }
 
 impl Trace {
-    pub(super) fn new(room: u32) -> Self {
-        Self { events: Vec::new(), room, cut: false }
+    pub(super) fn new(options: Options) -> Self {
+        Self { events: Vec::new(), room: options.trace, cut: false, explains: options.explain, explained: None }
+    }
+
+    pub(super) fn explained(&self) -> Option<&Explanation> {
+        self.explained.as_deref()
     }
 
     fn note(&mut self, at: Timestamp, what: impl FnOnce() -> What) {
@@ -113,7 +122,8 @@ impl Trace {
     }
 
     #[cold]
-    pub(super) fn pick(&mut self, request: &Request<'_>, answer: Result<Pick, Code>, at: Timestamp) {
+    pub(super) fn pick(&mut self, request: &Request<'_>, answer: Result<Pick, Code>, at: Timestamp, told: Option<Box<Explanation>>) {
+        self.explained = told;
         // A request beyond the limits is refused before anything else, so it need not be kept.
         if request.is_within_limits() {
             let labels = request.labels.iter().take(limits::METADATA_PAIRS.saturating_add(1));
@@ -277,10 +287,16 @@ impl Replay {
 }
 
 impl Balancer {
+    /// What is said of a pick before it is made, if that is asked for.
+    #[inline]
+    pub(super) fn told(&self, request: &Request<'_>, now: Timestamp) -> Option<Box<Explanation>> {
+        self.trace.as_ref().filter(|trace| trace.explains).map(|_| Box::new(self.explain(request, now)))
+    }
+
     /// What it was told and what it answered since it was made, as the document `{query, policy, options, cut, events}`;
     /// none unless [`Options::trace`] asks for it. `cut` says that there was no room for all of it.
     pub fn trace(&self) -> Option<Value> {
-        let trace = self.trace.as_ref()?;
+        let trace = self.trace.as_ref().filter(|_| self.options.trace > 0)?;
         Some(Value::map([
             ("query", self.query.to_value()),
             ("policy", self.policy().to_value()),

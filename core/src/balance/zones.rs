@@ -138,6 +138,8 @@ pub(super) struct Side<'a> {
     /// Those that may be called, and their weights together.
     pub(super) well: u32,
     pub(super) weight: u64,
+    /// Of how many instances of the locality these are some, when its weight is scaled by that; else none.
+    pub(super) part: Option<(u32, u32)>,
 }
 
 /// What each locality is given, in parts of their sum.
@@ -158,7 +160,10 @@ fn weighted(localities: &Localities, side: &Side<'_>) -> u64 {
     const SCALE: u64 = 1_000_000;
     let weight = u64::from(find(&localities.weights, side.path).unwrap_or(1));
     let health = u64::from(localities.overprovisioning).saturating_mul(side.well.into()).saturating_mul(SCALE / 100);
-    weight.saturating_mul(health.checked_div(side.total.into()).unwrap_or_default().min(SCALE))
+    let share = weight.saturating_mul(health.checked_div(side.total.into()).unwrap_or_default().min(SCALE));
+    let Some((some, all)) = side.part else { return share };
+    // A part of a number below 2^64 is below it.
+    u128::from(share).saturating_mul(some.into()).checked_div(all.into()).unwrap_or_default() as u64
 }
 
 /// The shares by nearness; none when they do not apply.
@@ -230,7 +235,11 @@ mod tests {
     const PATHS: [&str; 3] = ["a", "b", "c"];
 
     fn sides(counts: &[u32]) -> Vec<Side<'static>> {
-        counts.iter().zip(PATHS).map(|(well, path)| Side { path, total: *well, well: *well, weight: u64::from(*well) * 1_000 }).collect()
+        counts
+            .iter()
+            .zip(PATHS)
+            .map(|(well, path)| Side { path, total: *well, well: *well, weight: u64::from(*well) * 1_000, part: None })
+            .collect()
     }
 
     fn table(numbers: &[u32]) -> Vec<(String, u32)> {
@@ -308,7 +317,10 @@ mod tests {
     fn localities_have_weights() {
         let localities = Localities { mode: LocalityMode::Weights, weights: table(&[1, 2]), ..Localities::default() };
         for (well, percent) in [(100, 33), (70, 33), (69, 33), (50, 26), (25, 15), (0, 0)] {
-            let sides = [Side { path: "a", total: 100, well, weight: 1 }, Side { path: "b", total: 100, well: 100, weight: 1 }];
+            let sides = [
+                Side { path: "a", total: 100, well, weight: 1, part: None },
+                Side { path: "b", total: 100, well: 100, weight: 1, part: None },
+            ];
             let got = shares(&localities, &sides);
             assert_eq!((200 * got[0] + sum(&got)) / (2 * sum(&got)), percent, "{well}");
         }

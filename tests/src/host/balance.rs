@@ -16,7 +16,7 @@ impl Host {
         }
         let registry = &self.registry;
         let balancer = self.balancers.get_mut(name).unwrap_or_else(|| panic!("no balancer {name:?}"));
-        if verb.contains("pick") || ["probe_requests", "balancer_stats"].contains(&verb) {
+        if verb.contains("pick") || ["probe_requests", "balancer_stats", "explain"].contains(&verb) {
             balancer.follow(registry);
         }
         let service = balancer.query().service.clone().unwrap_or_default();
@@ -85,6 +85,8 @@ impl Host {
                 let rif = number(args, "rif")?.unwrap_or_default().try_into().unwrap_or(u32::MAX);
                 Ok(one("used", balancer.probed(handle, rif, latency, now)))
             }
+            "explain" => Ok(balancer.explain(&request, now).to_value()),
+            "explained" => Ok(one("told", balancer.explained().map(|told| told.to_value()))),
             "balancer_stats" => Ok(balancer.stats().to_value()),
             other => panic!("no verb {other:?}"),
         }

@@ -74,9 +74,8 @@ impl Host {
                 Ok(one("repeatable", callboard::balance::is_repeatable(text(args, "method")?, &outcome)))
             }
             "balancer" | "pick" | "picks" | "finish" | "finish_and_pick" | "reap" | "balancer_deadline" | "balancer_stats"
-            | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" | "probe_requests" | "probed" => {
-                self.balance(verb, args, now)
-            }
+            | "may_retry" | "retry_delay" | "hedge_delay" | "may_hedge" | "admit" | "probe_requests" | "probed" | "explain"
+            | "explained" => self.balance(verb, args, now),
             "decode" | "encode" | "feed" | "follow" | "push" | "lost" | "dns" | "request" | "resume" => self.wire(verb, args, keep, now),
             "replicate" | "ask" | "answer" | "no_answer" | "follow_engine" | "tell" | "stream_lost" | "fate" => {
                 self.on_replica(verb, args, now)

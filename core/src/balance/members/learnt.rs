@@ -6,12 +6,18 @@ use core::time::Duration;
 use super::{FRESH, Members, PANEL};
 use crate::balance::policy::Parked;
 use crate::balance::signals::Signal;
+use crate::balance::stats::Tally;
 
 impl Members {
     /// How many picks are not finished, of all instances.
     #[inline]
     pub(in crate::balance) fn picks(&self) -> u32 {
         self.picks
+    }
+
+    /// The tallies of all that ever were in the view.
+    pub(in crate::balance) fn total(&self) -> Tally {
+        self.order.iter().fold(self.gone, |sum, slot| sum.plus(self.tally(*slot)))
     }
 
     /// Keeps the probes while the pool of candidates is rebuilt.

@@ -56,6 +56,10 @@ pub enum Recovery {
         most: Duration,
         /// How many calls in a row must go well, one after the other: at least 1, default 3.
         successes: u32,
+        /// Whether the host checks it in the place of calls, default false: then
+        /// [`probe_requests`](crate::balance::Balancer::probe_requests) names it when it is due, and what
+        /// [`probed`](crate::balance::Balancer::probed) tells went well; a check of which nothing is told did not.
+        checks: bool,
     },
 }
 
@@ -171,7 +175,7 @@ impl Outliers {
         Self {
             most: 50,
             always_one: true,
-            recovery: Recovery::Probe { first: Duration::from_secs(1), most: Duration::from_secs(4), successes: 3 },
+            recovery: Recovery::Probe { first: Duration::from_secs(1), most: Duration::from_secs(4), successes: 3, checks: false },
             gateway: None,
             local: None,
             success_rate: None,
@@ -312,11 +316,12 @@ impl Recovery {
                 })
             }
             "probe" => {
-                let settings = Settings::new(document, &["kind", "first", "most", "successes"])?;
+                let settings = Settings::new(document, &["kind", "first", "most", "successes", "checks"])?;
                 Ok(Self::Probe {
                     first: settings.span("first", secs(1))?,
                     most: settings.span("most", secs(4))?,
                     successes: settings.count("successes", 3, 1)?,
+                    checks: settings.flag("checks", false)?,
                 })
             }
             _ => Err(Error::new(Code::InvalidArgument, "kind").message("one of fixed probe")),
@@ -328,11 +333,12 @@ impl Recovery {
             Self::Fixed { base, most, jitter } => {
                 Value::map([("kind", "fixed".into()), ("base", time(base)), ("most", time(most)), ("jitter", time(jitter))])
             }
-            Self::Probe { first, most, successes } => Value::map([
+            Self::Probe { first, most, successes, checks } => Value::map([
                 ("kind", "probe".into()),
                 ("first", time(first)),
                 ("most", time(most)),
                 ("successes", u64::from(successes).into()),
+                ("checks", checks.into()),
             ]),
         }
     }

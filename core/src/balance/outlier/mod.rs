@@ -14,6 +14,7 @@ pub use config::{Failures, Outliers, Recovery, Slowness, Streak, SuccessRate};
 
 use super::histogram::Histogram;
 use super::outcome::{Outcome, OutcomeKind};
+use crate::limits;
 use crate::rng::Rng;
 use crate::time::micros;
 use rates::Calls;
@@ -65,6 +66,8 @@ struct Exile {
     successes: u32,
     /// A probe that took longer did not go well, microseconds.
     bound: u64,
+    /// Whether the host was asked to check it, and has told nothing.
+    asked: bool,
 }
 
 impl Detector {
@@ -222,7 +225,7 @@ impl Detector {
                 (now.saturating_add(gap), gap)
             }
         };
-        record.exile = Some(Exile { since: now, due, gap, successes: 0, bound });
+        record.exile = Some(Exile { since: now, due, gap, successes: 0, bound, asked: false });
         self.out.push(slot);
         self.moves.push((slot, true));
     }
@@ -259,9 +262,41 @@ impl Detector {
     /// When a call may be sent to one that is out, if nothing happens before; `u64::MAX` when none may.
     pub(super) fn probe_at(&self) -> u64 {
         match self.settings.recovery {
-            Recovery::Fixed { .. } => u64::MAX,
-            Recovery::Probe { .. } => self.exiles().map(|(_, exile)| exile.due).min().unwrap_or(u64::MAX),
+            Recovery::Probe { checks: false, .. } => self.exiles().map(|(_, exile)| exile.due).min().unwrap_or(u64::MAX),
+            _ => u64::MAX,
         }
+    }
+
+    /// Those that are out and that the host is to check now, as far as they `can` be. One of which nothing was told since it was asked
+    /// for is checked more rarely.
+    pub(super) fn checks(&mut self, now: u64, mut can: impl FnMut(u32) -> bool) -> Vec<u32> {
+        let Recovery::Probe { most, checks: true, .. } = self.settings.recovery else { return Vec::new() };
+        let mut asked = Vec::new();
+        for slot in self.out.iter().copied().filter(|slot| can(*slot)).take(limits::PROBES as usize) {
+            let exile = self.records.get_mut(slot as usize).and_then(|record| record.exile.as_mut());
+            let Some(exile) = exile.filter(|exile| exile.due <= now) else { continue };
+            if exile.asked {
+                exile.successes = 0;
+                exile.gap = exile.gap.saturating_mul(2).min(micros(most).max(exile.gap));
+            }
+            (exile.asked, exile.due) = (true, now.saturating_add(exile.gap));
+            asked.push(slot);
+        }
+        asked
+    }
+
+    /// A check of a slot that is out went well, and took so long; false when nobody asked for one.
+    pub(super) fn checked(&mut self, slot: u32, latency: u64, now: u64) -> bool {
+        let exile = self.records.get_mut(slot as usize).and_then(|record| record.exile.as_mut());
+        let Some(exile) = exile.filter(|exile| exile.asked) else { return false };
+        exile.asked = false;
+        self.judge_probe(slot, &Outcome::of(OutcomeKind::Success), latency, now);
+        true
+    }
+
+    /// Those that are out.
+    pub(super) fn out(&self) -> &[u32] {
+        &self.out
     }
 
     /// The first of those that are out to which a call may be sent and who `can` take it. The next call to any that was due
@@ -290,10 +325,12 @@ impl Detector {
         self.compare_at.unwrap_or(u64::MAX)
     }
 
-    /// When somebody comes back by himself.
+    /// When somebody comes back by himself, or is to be checked.
     pub(super) fn deadline(&self) -> Option<u64> {
-        matches!(self.settings.recovery, Recovery::Fixed { .. }).then_some(())?;
         let due = self.exiles().map(|(_, exile)| exile.due).min()?;
+        if let Recovery::Probe { checks, .. } = self.settings.recovery {
+            return checks.then_some(due);
+        }
         let (next, interval) = (self.compare_at?, micros(self.settings.interval).max(1));
         // The first comparison that is not before.
         Some(next.saturating_add(due.saturating_sub(next).div_ceil(interval).saturating_mul(interval)))

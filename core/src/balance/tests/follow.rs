@@ -110,7 +110,7 @@ fn documents_make_balancers() {
     for policy in Policy::presets() {
         let balancer = Balancer::from_value(&document(policy)).unwrap();
         assert_eq!((balancer.policy().name(), balancer.query()), (policy, &Query::service("s")));
-        assert_eq!(balancer.options(), Options { seed: 7, reap_after: Duration::from_millis(1_500), trace: 0 });
+        assert_eq!(balancer.options(), Options { seed: 7, reap_after: Duration::from_millis(1_500), trace: 0, explain: false });
     }
     assert_eq!(Balancer::from_value(&document("best")).unwrap_err().code(), Code::InvalidPolicy);
     assert_eq!(Balancer::from_value(&Value::map([("policy", Value::from("first"))])).unwrap_err().code(), Code::MissingField);

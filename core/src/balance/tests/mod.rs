@@ -324,7 +324,7 @@ struct Model {
 fn counters_agree_with_a_naive_bookkeeper_under_churn() {
     for (seed, policy) in (0..).zip(Policy::presets()) {
         let mut rng = Rng::new(seed);
-        let options = Options { seed, reap_after: Duration::from_secs(20), trace: 0 };
+        let options = Options { seed, reap_after: Duration::from_secs(20), trace: 0, explain: false };
         let mut balancer = Balancer::new(Query::service("s"), Policy::named(policy).unwrap(), options).unwrap();
         let (mut stage, mut model, mut now) = (Stage::default(), Model::default(), 0u64);
         let mut reaped = 0;
