@@ -210,8 +210,8 @@ def zones():
             steps += [pick(f"{drawn(key, shares)}0", key=key, balancer=zone) for key in KEYS[:15]]
         assert all(load[zone] / good == Fraction(sum(clients), sum(well)) for zone, good in zip("abc", well))
         cases.append({"name": f"envoy: clients {clients}, instances {well} of {there}", "steps": steps})
-    # LowPrecisionForDistribution: Envoy counts in ten thousandths, finds no room left in b, and spreads what is left; here it is b's.
-    for here, shares in [("a", {"a": Fraction(44_999, 45_000), "b": Fraction(1, 45_000)}), ("b", {"b": Fraction(1)})]:
+    # LowPrecisionForDistribution: in ten thousandths 4499 of 4500 stay, and nobody has room for the rest, so it is anybody's.
+    for here, shares in [("a", {"a": Fraction(9997 * 2 + 3, 20_000), "b": Fraction(3, 20_000)}), ("b", {"b": Fraction(1)})]:
         steps = [instance(f"{zone}0", locality={"zone": zone}, weight=weight) for zone, weight in [("a", 44_999), ("b", 55_001)]]
         peers = {"local": here, "peers": {"a": 45_000, "b": 55_000}, "by_weight": True, "min_instances": 2}
         steps.append(balancer({"preset": "first", "localities": peers}))

@@ -131,10 +131,35 @@ def envoy():
     return {"name": "envoy: weights by the median, deadlines by the weights", "steps": steps}
 
 
+def ratio(name, reports, count, counts, policy="envoy.client-side-wrr", **settings):
+    """Each reports once; an update later so many picks are shared so."""
+    steps = [{"do": "register", "args": {"instance": {"service": "s", "id": id}}} for id in reports]
+    steps.append(balancer({"preset": policy, "reports": {"blackout": 0, **settings, "unknown": "median" if policy.startswith("envoy") else "mean"}}, 0))
+    for number, (id, load) in enumerate(reports.items()):
+        others = [other for other in reports if other != id]
+        steps.append({"do": "pick", "args": {"exclude": others}, "expect": {"id": id}, "as": f"p{number}"})
+        steps.append({"do": "finish", "args": {"token": {"$": f"p{number}.token"}, **({"outcome": {"load": load}} if load else {})}})
+    steps.append(at(1, {"do": "picks", "args": {"count": count, "finish": {"ok": True}}, "expect": {"counts": dict(zip(reports, counts))}}))
+    return {"name": name, "steps": steps}
+
+
+def rows():
+    """Envoy's client_side_weighted_round_robin_lb_test.cc: 1000 a second at 0.5 weigh 2000, or 1428 with 100 errors that count twice; a weight is
+    at most 2^32 - 1 there, here it is as large as it is, and the lightest has a thousandth beside 65.535. grpc-java: who says nothing of use has the mean."""
+    assert (1000 / 0.5, math.floor(1000 / (0.5 + 100 / 1000 * 2.0))) == (2000, 1428)
+    used = lambda weight: {"qps": weight, "utilization": 1}
+    return [
+        ratio("envoy: a weight of 2000 and one of 1428", {"a": {"qps": 1000, "utilization": 0.5}, "b": {"qps": 1000, "utilization": 0.5, "eps": 100}}, 24, [14, 10], penalty=2),
+        ratio("envoy: errors count for nothing without a penalty", {"a": {"qps": 1000, "utilization": 0.5}, "b": {"qps": 1000, "utilization": 0.5, "eps": 100}}, 24, [12, 12], penalty=0),
+        ratio("envoy: a weight beyond 32 bits", {"a": {"qps": 1e13, "utilization": 1e-7}, "b": used(2000)}, 65536, [65535, 1]),
+        *[ratio(f"grpc: weights {', '.join(map(str, weights))}", dict(zip("abc", [used(weight) if weight > 0 else {"qps": 0, "utilization": 1} for weight in weights])), 6, counts,
+                "grpc.weighted-round-robin") for weights, counts in [([1, 2, 3], [1, 2, 3]), ([3, 0, 1], [3, 2, 1]), ([1, 1, 1], [2, 2, 2]), ([0, 0, 0], [2, 2, 2])]]]
+
+
 def reports():
     return "reports", "Weights by the load that instances report.", \
         "gRPC A58 with the weights of grpc-java's WeightedRoundRobinLoadBalancerTest; Envoy's client_side_weighted_round_robin: tests/oracles/reports.py.", [
-        published("grpc: the published loads, which count after ten seconds"), silent("grpc: who is silent has the mean; reports expire"), envoy(),
+        published("grpc: the published loads, which count after ten seconds"), silent("grpc: who is silent has the mean; reports expire"), envoy(), *rows(),
         life("a random life", 1), life("a random life without a blackout", 2, blackout=0), life("a random life that forgets soon", 3, blackout=1, expiration=5, update=0.1, penalty=3)]
 
 

@@ -187,6 +187,20 @@ mod tests {
         assert_eq!(chosen(Subset { size: 3, client: 1, ..Subset::of(SubsetKind::Ring) }, &shuffled), [0, 1, 3]);
     }
 
+    /// The book's 300 clients of 90 among 300 instances: 57 to 109 of 90 there, by other draws.
+    #[test]
+    fn random_spreads_as_the_sre_book_says() {
+        let mut clients = [0u32; 300];
+        for client in 0..300u64 {
+            for place in chosen(Subset { size: 90, seed: client, ..Subset::default() }, &ids(300)) {
+                clients[place] += 1;
+            }
+        }
+        let (least, most) = (clients.iter().min().unwrap(), clients.iter().max().unwrap());
+        assert_eq!(clients.iter().sum::<u32>(), 300 * 90);
+        assert!((57..=75).contains(least) && (105..=120).contains(most), "{least} {most}");
+    }
+
     #[test]
     fn ring_gives_every_instance_as_many_clients() {
         let mut clients = [0u32; 300];

@@ -86,6 +86,14 @@ impl Prequal {
         })
     }
 
+    /// How often a probe may be used among so many instances: the paper's reuse limit, but for its least of 1; as often as the pool has
+    /// probes when more are taken out than come in.
+    fn uses(&self, count: usize) -> f64 {
+        let share = f64::from(self.pool) / count.max(1) as f64;
+        let surplus = (1.0 - if share < 1.0 { share } else { 1.0 }) * self.rate - self.remove;
+        if surplus > 0.0 { (1.0 + self.delta) / surplus } else { f64::from(self.pool) }
+    }
+
     /// Writes what [`Prequal::from_value`] reads.
     pub fn to_value(&self) -> Value {
         Value::map([
@@ -177,13 +185,8 @@ impl Pool {
         if self.probes.len() >= self.rules.pool as usize {
             self.probes.pop_front();
         }
-        let Prequal { pool, rate, remove, delta, .. } = self.rules;
-        // The paper's reuse limit, with the pool's share of the instances.
-        let share = f64::from(pool) / count.max(1) as f64;
-        let surplus = (1.0 - if share < 1.0 { share } else { 1.0 }) * rate - remove;
-        let uses = if surplus > 0.0 { (1.0 + delta) / surplus } else { f64::from(pool) };
         // At least once; at most 2^32 times, by the saturating conversion.
-        let uses = (uses + 0.5) as u32;
+        let uses = (self.rules.uses(count) + 0.5) as u32;
         self.probes.push_back(Probe { slot, handle, load, latency, at: now, uses: uses.max(1) });
         if self.seen.len() >= SEEN {
             self.seen.pop_front();
@@ -319,6 +322,25 @@ mod tests {
         // All are too old.
         pool.pick(&at(1_000_002), &mut rng);
         assert!(pool.probes.is_empty());
+    }
+
+    /// The paper's equation 1, for the rates of its figure 8: a pool of 16, a hundred instances, a delta of 1.
+    #[test]
+    fn uses_are_the_papers() {
+        let root = |power: f64| libm::pow(2.0, power / 2.0);
+        for (rate, remove, uses) in [
+            (3.0, 1.0, 1.315_789_473_684_210_6),
+            (4.0, 0.25, 1.0),
+            (root(3.0), 0.25, 1.0),
+            (2.0, 0.25, 1.398_601_398_601_398_8),
+            (root(1.0), 0.25, 2.132_333_939_932_379),
+            (1.0, 0.25, 3.389_830_508_474_576_6),
+            (root(-1.0), 0.25, 5.814_465_698_909_403_5),
+            (0.5, 0.25, 11.764_705_882_352_942),
+        ] {
+            let got = Prequal { rate, remove, ..Prequal::DEFAULT }.uses(100).max(1.0);
+            assert!((got - uses).abs() < 1e-12, "{rate} {got}");
+        }
     }
 
     #[test]

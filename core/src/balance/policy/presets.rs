@@ -145,14 +145,14 @@ const PRESETS: &[Preset] = &[
         name: "envoy.round-robin",
         about: "earliest deadline first",
         source: "Envoy ROUND_ROBIN",
-        deviation: "turns outlive changes",
+        deviation: "turns outlive changes; a weight that changes counts for the turn that is running",
         make: || only(Generator::Edf(Edf { bias: 0.0 })),
     },
     Preset {
         name: "envoy.least-request",
         about: "two drawn evenly, the one with fewer calls; with weights, deadlines by weight / (calls + 1)",
         source: "Envoy LEAST_REQUEST",
-        deviation: "turns outlive changes",
+        deviation: "turns outlive changes; a weight that changes counts for the turn that is running",
         make: || {
             let uneven = Some(Edf { bias: 1.0 });
             only(Generator::Sample(Sample { distinct: false, uneven, ..Sample::two(Score::InFlight) }))
@@ -162,7 +162,7 @@ const PRESETS: &[Preset] = &[
         name: "envoy.client-side-wrr",
         about: "earliest deadline first over the weights that instances report",
         source: "Envoy client_side_weighted_round_robin",
-        deviation: "an instance's own weight counts too; turns outlive changes",
+        deviation: "an instance's own weight counts too; none is cut off at 32 bits; turns outlive changes",
         make: || reporting(Generator::Edf(Edf { bias: 0.0 }), Silent::Median),
     },
     Preset {
@@ -246,7 +246,7 @@ const PRESETS: &[Preset] = &[
         name: "finagle.p2c-peak-ewma",
         about: "as peak-ewma",
         source: "Finagle P2C with Peak EWMA",
-        deviation: "honours weights",
+        deviation: "honours weights; who may not be called is not drawn, so nothing is drawn again",
         make: || sample(Score::Cost(PEAK_EWMA)),
     },
     Preset {
