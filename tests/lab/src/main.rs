@@ -13,7 +13,7 @@ use callboard_lab::{failures, plot, report, runner, sweep};
 
 const HELP: &str = "\
 cargo xtask lab [SCENARIO..] [--policy P].. [--quick] [--check] [--list]
-cargo xtask lab failures [--quick] [--check]
+cargo xtask lab failures [--quick] [--check] [--every]
 cargo xtask lab sweep [SCENARIO..] [--quick]
 
 Runs the scenarios of tests/lab/scenarios, or those named, under the policies that each names, or under those given. Prints
@@ -22,6 +22,7 @@ a table for each; figures over time go to target/lab/SCENARIO.json, their drawin
   --policy P   a policy or group of tests/lab/policies.json; may be given again
   --quick      the short form of each scenario
   --check      compares with what the scenario files expect; a difference names its line and fails
+  --every      all presets of callboard beside the policies of tests/lab/policies.json; those that go by keys have none here
   --list       the scenarios and what they show
 
 failures runs the scenarios in which something fails: success, p50 and p99 of every policy in one table, and whether the p99 of
@@ -38,10 +39,11 @@ struct Asked {
     policies: Vec<String>,
     quick: bool,
     check: bool,
+    every: bool,
 }
 
 fn main() -> ExitCode {
-    let mut asked = Asked { scenarios: Vec::new(), policies: Vec::new(), quick: false, check: false };
+    let mut asked = Asked { scenarios: Vec::new(), policies: Vec::new(), quick: false, check: false, every: false };
     let mut list = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
             }
             "--quick" => asked.quick = true,
             "--check" => asked.check = true,
+            "--every" => asked.every = true,
             "--list" => list = true,
             "--policy" => asked.policies.extend(args.next()),
             name if !name.starts_with('-') => asked.scenarios.push(name.to_owned()),
@@ -70,7 +73,10 @@ fn main() -> ExitCode {
         asked.scenarios = failures::SCENARIOS.map(str::to_owned).to_vec();
         asked.policies.push("*".to_owned());
     }
-    let done = policies().and_then(|policies| {
+    let done = policies().and_then(|mut policies| {
+        if asked.every {
+            policies.add_presets();
+        }
         let plans = plans(&asked, &policies)?;
         if list {
             plans.iter().for_each(|plan| println!("{:<20} {}", plan.name, plan.what));

@@ -33,6 +33,14 @@ impl Policies {
         Ok(Self { groups: groups.iter().map(group).collect::<Result<_>>()? })
     }
 
+    /// Adds the presets that are in no group yet, as a group.
+    pub fn add_presets(&mut self) {
+        let is_new = |name: &&str| self.named(name).is_none();
+        let preset = |name: &str| Named { name: name.to_owned(), policy: name.into(), options: Value::Null };
+        let presets: Vec<Named> = callboard::balance::Policy::presets().filter(is_new).map(preset).collect();
+        self.groups.push(("presets".to_owned(), presets));
+    }
+
     /// What a word stands for: `*` for all, `@GROUP`, or a name.
     pub fn named(&self, word: &str) -> Option<Vec<Named>> {
         let all = || self.groups.iter().flat_map(|(_, members)| members);
@@ -122,6 +130,10 @@ mod tests {
         assert_eq!(names(json!([{"name": "own", "policy": "first"}])).unwrap(), ["own"]);
         assert!(names(json!(["third"])).is_err() && names(json!([])).is_err());
         assert!(names(json!([{"name": "own", "police": "first"}])).is_err());
+        let mut every = policies.clone();
+        every.add_presets();
+        // "random" is there already.
+        assert_eq!(every.named("*").unwrap().len(), 2 + callboard::balance::Policy::presets().count());
     }
 
     #[test]
