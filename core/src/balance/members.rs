@@ -2,6 +2,8 @@
 
 mod arrival;
 mod calls;
+#[cfg(test)]
+mod fixture;
 mod learnt;
 mod standstill;
 
@@ -202,13 +204,6 @@ impl Members {
         }
     }
 
-    /// Whether all of these have one weight.
-    pub(super) fn are_even(&self, slots: &[u32]) -> bool {
-        let mut weights = slots.iter().map(|slot| self.weight(*slot));
-        let first = weights.next();
-        weights.all(|weight| Some(weight) == first)
-    }
-
     /// What is known of a slot's instance while it is in the view.
     pub(super) fn availability(&self, slot: u32) -> Option<Availability> {
         match self.hosts.get(slot as usize)?.standing {
@@ -259,14 +254,6 @@ impl Members {
     pub(super) fn set_out(&mut self, slot: u32, reasons: u8, out: bool) {
         if let Some(host) = self.hosts.get_mut(slot as usize) {
             host.out = if out { host.out | reasons } else { host.out & !reasons };
-        }
-    }
-
-    /// Forgets what the policy has learnt of an instance that is well again, lest its past keep it idle.
-    pub(super) fn forgive(&mut self, slot: u32) {
-        if let Some(signal) = self.signals.get_mut(slot as usize) {
-            self.unknown = self.unknown.saturating_add(u32::from(signal.is_known()));
-            signal.forgive();
         }
     }
 
@@ -439,23 +426,5 @@ impl Members {
             }
             left = at;
         }
-    }
-
-    /// Members of one service with these weights, in order of slot, all available.
-    #[cfg(test)]
-    pub(super) fn fixture(weights: &[u32]) -> (Self, Vec<u32>) {
-        let mut members = Self::default();
-        for (index, weight) in (0u32..).zip(weights) {
-            let id = std::format!("b{index:06}");
-            let (handle, availability) = (Handle::new(index, 0), Availability::Available);
-            members.place(
-                Arrival { service: "s", id: &id, hash_key: "", groups: &[], handle, weight: *weight, availability, site: Site::default() },
-                None,
-                0,
-            );
-        }
-        let slots: Vec<u32> = (0..weights.len() as u32).collect();
-        members.enter(&slots);
-        (members, slots)
     }
 }

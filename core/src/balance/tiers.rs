@@ -1,5 +1,7 @@
 //! Which pool of instances a pick is made from.
 
+mod told;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
@@ -7,7 +9,6 @@ use core::cmp::Ordering;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::explain::Share;
 use super::filter::Excluded;
 use super::groups::Groups;
 use super::levels::{self, Census};
@@ -438,61 +439,9 @@ impl Tiers {
         self.groups.as_ref().map(|groups| groups.scope(members, request))
     }
 
-    /// How the traffic is divided; empty when it is not.
-    pub(super) fn shares(&self) -> Vec<Share> {
-        let all = self.plan.last().map_or(0, |(sum, _)| *sum);
-        let mut before = 0u64;
-        let part = |(end, place): &(u64, u32)| {
-            let share = end.saturating_sub(core::mem::replace(&mut before, *end));
-            let pool = self.pools.get(*place as usize)?;
-            let kind = match pool.kind {
-                Kind::Panic => "panic",
-                Kind::Degraded => "degraded",
-                _ => "healthy",
-            };
-            let instances = pool.slots.len() as u32;
-            Some(Share { kind, level: pool.level, locality: (&*pool.locality).into(), instances, share: share as f64 / all as f64 })
-        };
-        self.plan.iter().filter_map(part).collect()
-    }
-
     /// Forgets what is kept of the pools, but for what the members keep.
     pub(super) fn retire(&mut self, members: &mut Members) {
         self.pools.iter_mut().for_each(|pool| pool.unbuild(members));
-    }
-
-    /// Whether an instance that may be called is given nothing at present, for others come first.
-    pub(super) fn is_reserve(&self, members: &Members, slot: u32) -> bool {
-        let before = &self.policy.before;
-        let Some((kind, site)) = self.of(members, slot) else { return false };
-        let is_planned = |place: usize| match self.plan.as_slice() {
-            [] => place == self.first,
-            plan => plan.iter().any(|(_, other)| *other as usize == place),
-        };
-        before.wants_sites()
-            && !self.find(kind, site).is_ok_and(is_planned)
-            && !self.find(Kind::Panic, Site { level: site.level, ..Site::default() }).is_ok_and(is_planned)
-    }
-
-    /// Whether an instance may be called because its level panics.
-    pub(super) fn is_in_panic(&self, members: &Members, slot: u32) -> bool {
-        let level = self.of(members, slot).map(|(_, site)| site.level);
-        level.is_some_and(|level| self.find(Kind::Panic, Site { level, ..Site::default() }).is_ok())
-    }
-
-    /// Why nobody was chosen.
-    #[cold]
-    pub(super) fn refusal(&self, request: &Request<'_>) -> Error {
-        self.groups.as_ref().map_or_else(|| self.reason(), |groups| groups.refusal(self, request))
-    }
-
-    /// Why no pool had anybody.
-    pub(super) fn reason(&self) -> Error {
-        if self.pools.iter().any(|pool| (pool.kind as usize) < CALLED) {
-            Error::new(Code::AllExcluded, "exclude").message("every instance that may be given the call is excluded")
-        } else {
-            Error::new(Code::NoneAvailable, "").message("no instance may be given a call: all are unavailable or have weight 0")
-        }
     }
 }
 

@@ -15,6 +15,13 @@ impl Members {
         self.picks
     }
 
+    /// Whether all of these have one weight.
+    pub(in crate::balance) fn are_even(&self, slots: &[u32]) -> bool {
+        let mut weights = slots.iter().map(|slot| self.weight(*slot));
+        let first = weights.next();
+        weights.all(|weight| Some(weight) == first)
+    }
+
     /// The tallies of all that ever were in the view.
     pub(in crate::balance) fn total(&self) -> Tally {
         self.order.iter().fold(self.gone, |sum, slot| sum.plus(self.tally(*slot)))
@@ -32,6 +39,14 @@ impl Members {
     #[inline]
     pub(in crate::balance) fn signal(&self, slot: u32) -> Option<&Signal> {
         self.signals.get(slot as usize)
+    }
+
+    /// Forgets what the policy has learnt of an instance that is well again, lest its past keep it idle.
+    pub(in crate::balance) fn forgive(&mut self, slot: u32) {
+        if let Some(signal) = self.signals.get_mut(slot as usize) {
+            self.unknown = self.unknown.saturating_add(u32::from(signal.is_known()));
+            signal.forgive();
+        }
     }
 
     /// The average latency that the policy has learnt of an instance.
