@@ -16,7 +16,6 @@ use super::members::{EJECTED, HELD, Members, Site, Standstill};
 use super::pick::Request;
 use super::policy::{Candidates, Look, Picker, Policy};
 use super::zones::{self, Side};
-use crate::error::{Code, Error};
 use crate::model::{Availability, Handle};
 use crate::rng::Rng;
 
