@@ -138,7 +138,7 @@ impl Model {
         passes.held = all - going.len();
         going.truncate((count * usize::from(self.config.eviction_percent) / 100).max(1));
         if going.len() < all {
-            passes.next = Some(self.now + micros(self.config.eviction_interval));
+            passes.next = Some((self.now + micros(self.config.eviction_interval)).min(Timestamp::MAX.as_micros()));
         } else {
             (passes.since, passes.next) = (None, None);
         }

@@ -126,7 +126,8 @@ impl World {
         same!("epoch", model.epoch, registry.epoch());
         same!("now", model.now, registry.now().as_micros());
         same!("length", model.records.len(), registry.len());
-        same!("deadline", model.deadline(), registry.deadline().map(Timestamp::as_micros));
+        let deadline = model.deadline().map(|due| due.min(Timestamp::MAX.as_micros()));
+        same!("deadline", deadline, registry.deadline().map(Timestamp::as_micros));
         let stats = registry.stats();
         let count = |condition: Condition| model.records.iter().filter(|(key, record)| condition(model, key, record)).count() as u64;
         let services: BTreeSet<_> = model.records.keys().map(|key| (&key.0, &key.1)).collect();

@@ -14,13 +14,16 @@ pub enum Clock {
     Back(u64),
     /// So many after the time at which something is due, negative for before; after the step before when nothing is.
     Due(i64),
+    /// This time, which may be none.
+    At(u64),
 }
 
 impl Clock {
     /// The time, from that of the latest step and that of what is due.
     pub fn resolve(self, now: u64, due: Option<u64>) -> u64 {
         match self {
-            Self::Plus(micros) => now + micros,
+            Self::Plus(micros) => now.saturating_add(micros),
+            Self::At(micros) => micros,
             Self::Back(micros) => now.saturating_sub(micros),
             Self::Due(offset) => due.map_or(now + offset.unsigned_abs(), |due| due.saturating_add_signed(offset)),
         }
@@ -48,8 +51,52 @@ pub fn random(seed: u64, steps: usize) -> (Value, Vec<Step>) {
     let config = config(&mut dice);
     // Some seeds are about leases that all behave alike, as in a fleet; others about every kind at once.
     let fleet = dice.percent(40).then(|| dice.below(4));
-    let script = (0..steps).map(|_| step(&mut dice, fleet)).collect();
+    let mut wire = Wire::default();
+    let script = (0..steps).map(|_| wire.pass(step(&mut dice, fleet), &mut dice)).collect();
     (config, script)
+}
+
+/// What stands between the registry and those who speak to it: it repeats and reorders what sources say, delivers it late, and is cut now and then.
+#[derive(Default)]
+struct Wire {
+    /// What sources have said before.
+    said: Vec<Value>,
+    /// For so many steps nobody is heard; then comes what was said meanwhile.
+    cut: u64,
+    late: Vec<Value>,
+}
+
+impl Wire {
+    fn pass(&mut self, step: Step, dice: &mut Dice) -> Step {
+        const KEPT: usize = 6;
+        if self.cut == 0 && dice.below(400) == 0 {
+            self.cut = 5 + dice.below(40);
+        }
+        let is_cut = self.cut > 0;
+        self.cut = self.cut.saturating_sub(1);
+        if is_cut && matches!(step.verb, "renew" | "renew_handle" | "apply" | "reconcile") {
+            if step.verb == "reconcile" && self.late.len() < KEPT {
+                self.late.push(step.args);
+            }
+            return Step { verb: "advance", args: Value::Map(Vec::new()), ..step };
+        }
+        if step.verb != "reconcile" {
+            return step;
+        }
+        if !self.late.is_empty() {
+            // The latest does not come last.
+            let at = dice.below(self.late.len() as u64) as usize;
+            return Step { args: self.late.swap_remove(at), ..step };
+        }
+        if !self.said.is_empty() && dice.percent(40) {
+            return Step { args: dice.of(&self.said), ..step };
+        }
+        if self.said.len() >= KEPT {
+            self.said.remove(0);
+        }
+        self.said.push(step.args.clone());
+        step
+    }
 }
 
 fn config(dice: &mut Dice) -> Value {
@@ -82,7 +129,11 @@ fn clock(dice: &mut Dice) -> Clock {
         66..82 => Clock::Due(0),
         82..90 => Clock::Due(dice.of(&[-1, 1, 500_000, 999_999, 1_000_000, 1_000_001, 5_000_001])),
         90..96 => Clock::Plus(dice.of(&[1_000, SECOND, 10 * SECOND, 30 * SECOND, 3_600 * SECOND, 4_294_967_296_000])),
-        _ => Clock::Back(dice.of(&[1, 1_000, SECOND, 3_600 * SECOND, u64::MAX])),
+        96..99 => Clock::Back(dice.of(&[1, 1_000, SECOND, 3_600 * SECOND, u64::MAX])),
+        // Times that are none, and seldom the last of all.
+        _ if dice.percent(30) => Clock::At(dice.of(&[1 << 53, i64::MAX as u64, u64::MAX])),
+        _ if dice.percent(1) => Clock::At((1 << 53) - 1),
+        _ => Clock::Back(SECOND),
     }
 }
 
