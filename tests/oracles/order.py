@@ -267,6 +267,12 @@ def adaptive():
     cases.append({"name": "a burst before any call has ended is spread by the calls in flight", "steps": [
         *register(dict.fromkeys("abc", 1)), balancer("adaptive", 1),
         *[{"at": at, "do": "picks", "args": {"count": 10}, "expect": {"counts": counts}} for at, counts in burst]]})
+    # 0/0 was somebody's average (Shopify/ingress#228).
+    finish = lambda name, latency: {"do": "finish", "args": {"token": {"$": f"{name}.token"}, "outcome": {"latency": latency}}, "expect": {"known": True}}
+    cases.append({"name": "two answers in one instant, no time between them: the lower pulls with no weight, and the average is a number", "steps": [
+        *register({"a": 1}), balancer("adaptive", 1), {"at": 0, **pick("a"), "as": "p0"}, {**pick("a"), "as": "p1"},
+        {"at": 100_000, **finish("p0", 0.1)}, finish("p1", 0.05),
+        {"do": "balancer_stats", "expect": {"instances": [{"id": "a", "expected": 0.1}]}}]})
     return "adaptive", "The cost that is learnt: latency, load and success; the idle get their turn, and calls that hang show.", \
         "python tests/oracles/order.py: the rules of core/src/balance/policy/score.rs with the C library's exponential; " \
         "peak EWMA as published by Finagle and tower.", cases

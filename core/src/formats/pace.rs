@@ -151,6 +151,7 @@ mod tests {
                 second[came as usize] += 1;
             }
             let first = second.iter().position(|count| *count > 0).unwrap();
+            assert!(latest > first, "{failures}: all come back within a second");
             let mean = 10_000 / (latest + 1 - first) as u32;
             let peak = second.iter().max().unwrap();
             assert!(*peak <= mean * 2 + mean / 2, "{failures}: {peak} of a mean of {mean}");

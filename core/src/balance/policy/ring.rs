@@ -278,6 +278,16 @@ mod tests {
         hosts.flatten().collect()
     }
 
+    /// grpc/grpc-go#9357: the sum of many great weights wrapped in 32 bits, and the ring had no end.
+    #[test]
+    fn great_weights_make_the_ring_of_small_ones() {
+        let points = |weight| {
+            let (members, slots) = Members::fixture(&[weight; 70]);
+            Ring::DEFAULT.points(&slots, &members).0
+        };
+        assert_eq!(points(limits::WEIGHT_THOUSANDTHS), points(1_000));
+    }
+
     /// Envoy's ring_hash_lb_test.cc, `Basic`, `BasicWithMurmur2`, `BasicWithHostname`, `UnevenHosts`.
     #[test]
     fn rings_are_envoys() {
