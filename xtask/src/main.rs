@@ -10,6 +10,7 @@ mod fuzz;
 mod hostile;
 mod lab;
 mod lives;
+mod prove;
 mod purity;
 mod setup;
 mod sh;
@@ -41,6 +42,7 @@ const COMMANDS: &[Command] = &[
     ("hostile [--count N]", "send what nobody should send to the registries in Rust and Python, over the wire", hostile::command),
     ("lives [--count N]", "write random lives of balancers, which the tests hold every language to", lives::command),
     ("lab [SCENARIO..]", "simulate policies under loads and faults; tables, drawings (--help)", lab::command),
+    ("prove [--long] [--only LINE]", "the reliability scorecard, into target/prove.json (--help)", prove::command),
     ("bench NAME.. [--quick]", "measure ours beside the peers: registry, formats, serve, pick", bench::command),
     ("counts [--write]", "count the instructions of a pick with callgrind, and compare them with what is on file", counts::command),
     ("test [SUITE..]", "run every test in every language, or the named suites (--list shows them)", test::command),

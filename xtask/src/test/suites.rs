@@ -120,6 +120,14 @@ pub const SUITES: &[Suite] = &[
         skip: || (!cfg!(target_os = "linux")).then_some("valgrind is for Linux"),
     },
     Suite {
+        name: "prove",
+        what: "of the reliability scorecard: wrong picks, laws of merging, bounds of heap and work, in their short form",
+        format: Format::Check,
+        needs: &[],
+        command: || cargo(&["xtask", "prove", "--ci"]),
+        skip: never,
+    },
+    Suite {
         name: "purity",
         what: "the core as a wasm module imports nothing",
         format: Format::Check,
