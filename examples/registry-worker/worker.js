@@ -1,9 +1,10 @@
 // A registry at the edge: a Durable Object that speaks callboard's HTTP API and those of Consul, Eureka and Nacos.
 //
 // The object keeps an entry in its storage for each instance and each override: a change is acknowledged when it is there, and costs what it changes. Renewals
-// write nothing; when the object is started again, leases begin anew.
+// write nothing; when the object is started again, leases begin anew. With a namespace of Workers KV it also writes the copies that edge.js reads.
 import { DurableObject } from "cloudflare:workers";
 import { Registry, Server, Store } from "callboard/full";
+import { Entries } from "./kv.js";
 
 const AT_ONCE = 128; // keys that a call of the storage takes
 const server = new Server();
@@ -12,9 +13,11 @@ export class Board extends DurableObject {
   #registry;
   #store = new Store();
   #saved = Promise.resolve();
+  #copies;
 
   constructor(state, env) {
     super(state, env);
+    this.#copies = env.COPY && new Entries(env.COPY);
     state.blockConcurrencyWhile(async () => {
       const { registry, skipped } = Registry.load(await state.storage.list());
       this.#registry = registry;
@@ -54,6 +57,9 @@ export class Board extends DurableObject {
       });
       this.#store.written();
     }
+    // Nobody waits for the copies; one that failed is made up for by the next.
+    const copied = this.#copies?.keep(this.#registry).catch((problem) => console.error(`worker: KV did not take what has changed: ${problem.message}`));
+    if (copied) this.ctx.waitUntil(copied);
     if (this.#registry.deadline !== undefined && (await storage.getAlarm()) === null) await storage.setAlarm(Date.now() + 500);
   }
 }
