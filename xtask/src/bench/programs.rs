@@ -48,11 +48,11 @@ fn pick() -> Result<Command> {
     rust("pick", "pick,pingora")
 }
 
-/// With every host that it starts: the server as it is released, and both packages.
+/// With every host that it starts: the server, without the release's optimisation of the whole program, and both packages.
 fn serve() -> Result<Command> {
     Part::Engines.ensure()?;
     let mut cargo = sh::cargo();
-    cargo.args(["build", "--locked", "--release", "--package", "registry-server"]);
+    cargo.args(["build", "--locked", "--profile", "demo", "--package", "registry-server"]);
     sh::must("bench: build registry-server", &mut cargo)?;
     in_python("")?;
     in_node("")?;

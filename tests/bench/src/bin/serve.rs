@@ -106,7 +106,14 @@ fn tell(own: &Contender, etcd: &Contender, plan: &Plan) {
             format!("{:.0}/s, p50 {p50:.2} ms, p99 {p99:.2} ms", median(|sample| sample.per_second))
         };
         let goal = (name == "axum" && *operation != "register").then_some(3.0);
-        report::noted(&format!("{name}: {operation}"), "us", figure(own), figure(etcd), goal, &format!("{}; etcd {}", line(own), line(etcd)));
+        report::noted(
+            &format!("{name}: {operation}"),
+            "us",
+            figure(own),
+            figure(etcd),
+            goal,
+            &format!("{}; etcd {}", line(own), line(etcd)),
+        );
     }
     let (Some(own), Some(etcd)) = (&own.watches, &etcd.watches) else { return };
     let shapes = [format!("a change for 1 of {} watchers", plan.watchers), format!("a change for all of {} watchers", plan.watchers)];
@@ -122,7 +129,13 @@ fn tell(own: &Contender, etcd: &Contender, plan: &Plan) {
 
 impl Contender {
     fn new(host: Host) -> Self {
-        Self { host, leases: Vec::new(), fresh: AtomicU64::new(0), samples: (0..OPERATIONS.len()).map(|_| Vec::new()).collect(), watches: None }
+        Self {
+            host,
+            leases: Vec::new(),
+            fresh: AtomicU64::new(0),
+            samples: (0..OPERATIONS.len()).map(|_| Vec::new()).collect(),
+            watches: None,
+        }
     }
 
     fn is_etcd(&self) -> bool {
@@ -177,7 +190,9 @@ impl Contender {
                 ("renew", false) => request("POST", &format!("/v1/instances/default/s{}/i{number}/renew", number % plan.services), ""),
                 ("renew", true) => post("/v3/lease/keepalive", &json!({"ID": self.leases[number as usize]})),
                 (_, false) => request("GET", &format!("/v1/instances/default/s{service}"), ""),
-                (_, true) => post("/v3/kv/range", &json!({"key": base64(&format!("/s{service}/")), "range_end": base64(&format!("/s{service}0"))})),
+                (_, true) => {
+                    post("/v3/kv/range", &json!({"key": base64(&format!("/s{service}/")), "range_end": base64(&format!("/s{service}0"))}))
+                }
             }
         });
         self.samples[operation].push(sample);
@@ -197,7 +212,7 @@ impl Contender {
             // Each is told that it watches.
             watchers.hear(count, patience)?;
         }
-        std::thread::sleep(Duration::from_millis(500));
+        self.rest();
         let (before, mut slowest, mut told_all, mut wrong) = (self.host.cpu(), Vec::new(), 0, 0);
         for change in 0..plan.changes {
             let at = change * count / plan.changes;
@@ -228,8 +243,23 @@ impl Contender {
             }
         }
         // Those who ask again are charged to the changes, too.
-        std::thread::sleep(Duration::from_millis(200));
+        self.rest();
         Ok(Watched { cpu: (self.host.cpu() - before) as f64 / 1e3 / told_all.max(1) as f64, slowest, told: told_all, wrong })
+    }
+
+    /// Waits until the server has done what it was asked, for a minute at most.
+    fn rest(&self) {
+        let start = Instant::now();
+        let mut before = u64::MAX;
+        while start.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(250));
+            let now = self.host.cpu();
+            // Less than a hundredth of a processor is no work.
+            if now.saturating_sub(before) < 2_500_000 && before != u64::MAX {
+                return;
+            }
+            before = now;
+        }
     }
 
     fn position(&self, connection: &mut Connection) -> Result<String> {

@@ -81,8 +81,11 @@ pub fn readable(connections: &[Connection], patience: Duration) -> Result<Vec<us
 
 /// A request with a body, which may be empty.
 pub fn request(method: &str, target: &str, body: &str) -> Vec<u8> {
-    format!("{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-        .into_bytes()
+    format!(
+        "{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 /// How long the head is, with the empty line.

@@ -48,7 +48,7 @@ impl Host {
         let npm = root.join("bindings-wasm/node_modules");
         let script = folder.join("registry-fetch/server.mjs");
         let mut command = match name {
-            "axum" | "axum, journal" => Command::new(root.join("target/release/registry-server")),
+            "axum" | "axum, journal" => Command::new(root.join("target/demo/registry-server")),
             "ASGI" => Command::new(root.join("target/venv/bin/python")),
             "Deno" => Command::new(found(&npm.join("@deno"), "deno")?),
             "Bun" => Command::new(found(&npm.join("@oven"), "bin/bun")?),
@@ -58,7 +58,9 @@ impl Host {
         match name {
             "axum" => command.args(["--listen", "127.0.0.1:0"]),
             "axum, journal" => command.args(["--listen", "127.0.0.1:0", "--journal"]).arg(folder.join("board")),
-            "ASGI" => command.args(["-m", "uvicorn", "--port", "0", "--no-access-log", "registry:app"]).current_dir(root.join("examples/registry-asgi")),
+            "ASGI" => command
+                .args(["-m", "uvicorn", "--port", "0", "--no-access-log", "registry:app"])
+                .current_dir(root.join("examples/registry-asgi")),
             "Deno" => command.args(["run", "--no-remote", "--no-prompt", "--allow-net", "--allow-env", "--allow-read"]).arg(script),
             "workerd" => command.arg(folder.join("registry-worker/run.mjs")),
             _ => command.arg(script),
@@ -72,7 +74,9 @@ impl Host {
         let (client, peer) = (free()?, free()?);
         let mut command = Command::new("etcd");
         command.arg(format!("--data-dir={}", folder.display())).arg(format!("--initial-cluster=default=http://{peer}"));
-        for (name, address) in [("listen-client", client), ("advertise-client", client), ("listen-peer", peer), ("initial-advertise-peer", peer)] {
+        for (name, address) in
+            [("listen-client", client), ("advertise-client", client), ("listen-peer", peer), ("initial-advertise-peer", peer)]
+        {
             command.arg(format!("--{name}-urls=http://{address}"));
         }
         let host = Self::spawn("etcd", command, move |line| line.contains("ready to serve client requests").then_some(client))?;
@@ -83,7 +87,8 @@ impl Host {
     fn spawn(name: &'static str, mut command: Command, listens: impl Fn(&str) -> Option<SocketAddr> + Send + 'static) -> Result<Self> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (said, hears) = mpsc::channel::<String>();
-        let streams: [Option<Box<dyn std::io::Read + Send>>; 2] = [child.stdout.take().map(|own| Box::new(own) as _), child.stderr.take().map(|own| Box::new(own) as _)];
+        let streams: [Option<Box<dyn std::io::Read + Send>>; 2] =
+            [child.stdout.take().map(|own| Box::new(own) as _), child.stderr.take().map(|own| Box::new(own) as _)];
         for stream in streams.into_iter().flatten() {
             let said = said.clone();
             // To the end of the process: a pipe that nobody reads would stop it.
@@ -132,7 +137,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// A file at the same place in any of a folder's folders.
 fn found(folder: &Path, inner: &str) -> Result<PathBuf> {
-    let mut all: Vec<PathBuf> = fs::read_dir(folder)?.flatten().map(|entry| entry.path().join(inner)).filter(|path| path.is_file()).collect();
+    let mut all: Vec<PathBuf> =
+        fs::read_dir(folder)?.flatten().map(|entry| entry.path().join(inner)).filter(|path| path.is_file()).collect();
     all.sort();
     all.into_iter().next().ok_or_else(|| format!("no {inner} in {}", folder.display()).into())
 }
