@@ -162,6 +162,8 @@ impl Contender {
                 instance["id"] = format!("i{number}").into();
                 json!({"op": "register", "instance": instance})
             };
+            // Deno closes a connection on which so large a body came.
+            let mut connection = Connection::open(self.host.address)?;
             connection.ask(&request("POST", "/v1/batch", &json!({"ops": some.iter().map(op).collect::<Vec<_>>()}).to_string()))?;
         }
         Ok(())
