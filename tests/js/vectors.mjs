@@ -20,7 +20,8 @@ export function runVectors(callboard, files) {
 }
 
 const DEFAULTS = { seed: 0, epoch: 1 };
-const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "explain", "explained", "store", "put_entries", "entries", "let_go", "load", "journal", "recover",
+/** Verbs of what only "callboard/full" has. */
+export const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "explain", "explained", "store", "put_entries", "entries", "let_go", "load", "journal", "recover",
   "replicate", "ask", "answer", "no_answer", "follow_engine", "tell", "stream_lost", "fate"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
