@@ -1,9 +1,10 @@
-// One pick in Node, beside the class one would write and the package one would find.
+// One pick in Node, Deno or Bun, beside the class one would write and the package one would find.
 //
 // Prints a JSON object a line; see `src/report.rs` for its form. `--quick` takes fewer sizes and rounds.
 import { P2cBalancer } from "load-balancers";
-import { Balancer, Registry } from "../../bindings-wasm/dist/node.js";
+import { Balancer, Registry, now } from "../../bindings-wasm/dist/node.js";
 
+const [runtime, goal] = globalThis.Deno ? ["Deno", 1 / 0.8] : globalThis.Bun ? ["Bun", 1 / 1.6] : ["Node", 1 / 0.5];
 const SAMPLE_MS = 4;
 const quick = process.argv.includes("--quick");
 
@@ -84,6 +85,9 @@ function cases(n) {
     "pick and finish": whole(balancer("equal", "least-request")),
     "finish and pick": chained(balancer("equal", "least-request")),
     "smooth": chained(balancer("weighted", "round-robin")),
+    "clock": (count) => {
+      for (let at = 0; at < count; at++) sink += now();
+    },
     "P2C": (count) => {
       for (let at = 0; at < count; at++) {
         const chosen = p2c.pick();
@@ -157,10 +161,11 @@ function report(name, ours, peer, goal) {
 
 for (const n of quick ? [10, 1000] : [10, 100, 1000, 10_000]) {
   const found = measure(cases(n), `n = ${n}`, quick ? 7 : 21);
-  const row = (what, ours, peer, goal) => report(`Node, ${what}`, found[ours], found[peer], goal);
+  const row = (what, ours, peer, goal) => report(`${runtime}, ${what}`, found[ours], found[peer], goal);
   row(`pick() and finish(), least-request, n=${n}: P2C class`, "pick and finish", "P2C", null);
-  row(`finishAndPick(), least-request, n=${n}: P2C class`, "finish and pick", "P2C", 2);
-  row(`finishAndPick(), least-request, n=${n}: load-balancers P2cBalancer`, "finish and pick", "load-balancers", 1);
-  row(`finishAndPick(), round-robin, weights 1 to 10, n=${n}: smooth class`, "smooth", "Smooth", 1);
+  row(`finishAndPick(), least-request, n=${n}: P2C class`, "finish and pick", "P2C", goal);
+  row(`the clock that finishAndPick() reads, n=${n}: P2C class`, "clock", "P2C", null);
+  row(`finishAndPick(), least-request, n=${n}: load-balancers P2cBalancer`, "finish and pick", "load-balancers", null);
+  row(`finishAndPick(), round-robin, weights 1 to 10, n=${n}: smooth class`, "smooth", "Smooth", null);
 }
 if (!Number.isFinite(sink)) throw new Error("a handle is not a number");

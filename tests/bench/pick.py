@@ -92,7 +92,8 @@ def cases(n: int) -> dict[str, Callable[[int], None]]:
         "next, weighted": block("next(b)", {"b": uneven}),
         "next, smooth": block("next(b)", {"b": smooth}),
         "next, least": block("next(b)", {"b": least}),
-        "pick and finish": block("b.finish(b.pick().token)", {"b": least}),
+        "pick and finish": block("b.pick().finish()", {"b": least}),
+        "by token": block("b.finish(b.pick().token)", {"b": least}),
         "finish and pick": chained,
         "choice": block("choice(hosts)", {"choice": choice, "hosts": hosts}),
         "choices": block("choices(hosts, cum_weights=weights)", {"choices": choices, "hosts": hosts, "weights": cumulative}),
@@ -175,9 +176,10 @@ def main() -> None:
         row(f"next(balancer), random, n={n}: random.choice", "next", "choice", 10)
         row(f"next(balancer), least-request, n={n}: random.choice", "next, least", "choice", None)
         row(f"next(balancer), random, weights 1 to 10, n={n}: random.choices(cum_weights)", "next, weighted", "choices", 50 if n == 100 else None)
-        row(f"next(balancer), round-robin, weights 1 to 10, n={n}: smooth class", "next, smooth", "Smooth", 1)
-        row(f"pick() and finish(), least-request, n={n}: P2C class", "pick and finish", "P2C", round(1 / 0.15, 2))
-        row(f"finish_and_pick(), least-request, n={n}: P2C class", "finish and pick", "P2C", round(1 / 0.15, 2))
+        row(f"next(balancer), round-robin, weights 1 to 10, n={n}: smooth class", "next, smooth", "Smooth", None)
+        row(f"pick() and its finish(), least-request, n={n}: P2C class", "pick and finish", "P2C", 4)
+        row(f"pick() and finish() by token, least-request, n={n}: P2C class", "by token", "P2C", None)
+        row(f"finish_and_pick(), least-request, n={n}: P2C class", "finish and pick", "P2C", None)
 
 
 main()

@@ -4,6 +4,8 @@
 //! `naive` and `sqlite` are what one would write without callboard. The programs are in `bin`; `cargo xtask bench` runs
 //! them and prints what they found.
 
+#[cfg(feature = "pick")]
+pub mod floor;
 #[cfg(feature = "serve")]
 pub mod load;
 pub mod measure;

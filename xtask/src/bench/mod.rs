@@ -22,8 +22,8 @@ const BENCHES: &[Bench] = &[
         &[programs::FORMATS, programs::FORMATS_PYTHON, programs::FORMATS_NODE],
     ),
     ("serve", "registries over loopback in each host, beside etcd", &[programs::SERVE]),
-    ("pick", "one pick, in each language", &[programs::PICK, programs::PYTHON, programs::NODE]),
     ("scale", "one, two and three servers over one etcd, and none", &[programs::SCALE]),
+    ("pick", "one pick, in each language", &[programs::PICK, programs::PYTHON, programs::NODE, programs::DENO]),
 ];
 
 pub fn command(args: &[String]) -> Result {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::setup::{Part, apt, python};
+use crate::setup::{Part, apt, node, python};
 use crate::{Result, sh};
 
 /// Something that prints rows.
@@ -16,6 +16,8 @@ pub const REGISTRY: Program = Program { name: "registry", prepare: || rust("regi
 pub const PICK: Program = Program { name: "pick in Rust", prepare: pick };
 pub const PYTHON: Program = Program { name: "pick in Python", prepare: || in_python("tests/bench/pick.py") };
 pub const NODE: Program = Program { name: "pick in Node", prepare: pick_in_node };
+pub const DENO: Program =
+    Program { name: "pick in Deno", prepare: || pick_in("deno", &["run", "--no-remote", "--no-prompt", "--allow-all"]) };
 pub const FORMATS: Program = Program { name: "formats", prepare: || rust("formats", "formats") };
 pub const FORMATS_PYTHON: Program = Program { name: "formats in Python", prepare: || in_python("tests/bench/formats.py") };
 pub const FORMATS_NODE: Program = Program { name: "formats in Node", prepare: || in_node("tests/bench/formats.mjs") };
@@ -76,6 +78,14 @@ fn in_node(path: &str) -> Result<Command> {
     crate::wasm::command(&[])?;
     let mut script = sh::command("node");
     script.arg(path);
+    Ok(script)
+}
+
+/// In another runtime, which comes from npm; after [`NODE`], which brings what the script needs.
+fn pick_in(runtime: &str, arguments: &[&str]) -> Result<Command> {
+    Part::Node.ensure()?;
+    let mut script = sh::command(node::folder().join("node_modules/.bin").join(runtime));
+    script.args(arguments).arg("tests/bench/pick.mjs");
     Ok(script)
 }
 

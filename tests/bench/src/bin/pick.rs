@@ -18,7 +18,8 @@ use callboard::model::Registration;
 use callboard::query::Query;
 use callboard::registry::{Config, Put, Registry};
 use callboard_bench::Random;
-use callboard_bench::measure::{Figures, Rounds, time};
+use callboard_bench::floor::Floor;
+use callboard_bench::measure::{Figure, Figures, Rounds, time};
 use callboard_bench::report::{alone, compare};
 use poise_core::Policy as _;
 use rand::distr::Distribution as _;
@@ -28,59 +29,79 @@ use rand::{RngExt as _, SeedableRng as _};
 use tower::Service as _;
 use weighted_rs::Weight as _;
 
+/// What the least-request policy costs without its features.
+const FLOOR: &str = "the floor: the same data layout without features";
+
 /// A sample, in milliseconds.
 const SAMPLE: f64 = 4.0;
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let (sizes, rounds): (&[usize], _) = if quick { (&[10, 1_000], 7) } else { (&[10, 100, 1_000, 10_000, 100_000], 21) };
+    let mut found = std::collections::BTreeMap::new();
     for n in sizes {
-        report(*n, &run(*n, rounds));
+        let figures = run(*n, rounds);
+        report(*n, &figures);
+        found.insert(*n, figures);
+    }
+    if let (Some(few), Some(many)) = (found.get(&100), found.get(&100_000)) {
+        report_growth(few, many);
     }
 }
 
-/// What is compared with what, and how many times faster ours is to be: as the limits suggest that were measured
-/// before there was a callboard, by size where they depend on it, and else as fast at least.
+/// What is compared with what, and how many times faster ours is to be, at the sizes for which that was asked.
 fn report(n: usize, figures: &Figures) {
-    let by_size = |goals: [f64; 5]| Some(goals[(n.ilog10() as usize - 1).min(4)]);
+    let at = |sizes: &[(usize, f64)]| sizes.iter().find(|(size, _)| *size == n).map(|(_, goal)| *goal);
     let row = |what: &str, ours: &str, peer: &str, goal: Option<f64>| {
-        if let Some(theirs) = figures.get(peer) {
-            compare(&format!("{what}, n={n}: {peer}"), "ns", figures[ours], *theirs, goal);
+        if let (Some(own), Some(theirs)) = (figures.get(ours), figures.get(peer)) {
+            compare(&format!("{what}, n={n}: {peer}"), "ns", *own, *theirs, goal);
         }
     };
     alone(&format!("first, n={n}"), "ns", figures["first"], "nobody else offers it");
-    let as_fast = Some(1.0);
     let what = "random, equal weights";
-    row(what, "random", "rand slice[random_range]", as_fast);
-    row(what, "random", "poise-core Random", as_fast);
+    row(what, "random", "rand slice[random_range]", Some(1.0));
+    row(what, "random", "poise-core Random", None);
     row(what, "random", "pingora Random", Some(50.0));
     let what = "random, weights 1 to 10";
-    row(what, "random, weighted", "rand WeightedIndex", by_size([1.0, 4.0, 4.0, 9.0, 9.0]));
-    row(what, "random, weighted", "poise-core WeightedRandom", as_fast);
-    row(what, "random, weighted", "pingora Random, weighted", Some(50.0));
+    row(what, "random, weighted", "rand WeightedIndex", at(&[(100, 4.0), (10_000, 9.0)]));
+    row(what, "random, weighted", "poise-core WeightedRandom", None);
+    row(what, "random, weighted", "pingora Random, weighted", None);
     let what = "round-robin, equal weights";
-    row(what, "round-robin", "poise-core RoundRobin", as_fast);
+    row(what, "round-robin", "poise-core RoundRobin", None);
     row(what, "round-robin", "pingora RoundRobin", Some(50.0));
     let what = "round-robin, weights 1 to 10";
-    row(what, "round-robin, weighted", "weighted-rs SmoothWeight", by_size([1.0, 15.0, 15.0, 400.0, 400.0]));
-    row(what, "round-robin, weighted", "poise-core SmoothWeightedRoundRobin", as_fast);
-    row(what, "round-robin, weighted", "pingora RoundRobin, weighted", as_fast);
+    row(what, "round-robin, weighted", "weighted-rs SmoothWeight", at(&[(100, 10.0), (10_000, 400.0)]));
+    row(what, "round-robin, weighted", "poise-core SmoothWeightedRoundRobin", None);
+    row(what, "round-robin, weighted", "pingora RoundRobin, weighted", None);
     let what = "least-request of two";
-    row(what, "least-request", "tower p2c PendingRequests", by_size([40.0, 40.0, 40.0, 300.0, 300.0]));
-    row(what, "least-request", "poise-core PowerOfTwoChoices", as_fast);
+    row(what, "least-request", FLOOR, Some(1.0 / 1.5));
+    row(what, "least-request", "tower p2c PendingRequests", at(&[(1_000, 30.0), (10_000, 300.0)]));
+    row(what, "least-request", "poise-core PowerOfTwoChoices", at(&[(1_000, 10.0)]));
     let what = "peak EWMA of two";
-    row(what, "peak-ewma", "tower p2c PeakEwma", (n == 1_000).then_some(20.0));
+    row(what, "peak-ewma", "tower p2c PeakEwma", at(&[(1_000, 20.0)]));
     let what = "adaptive with outliers, holds, breaker, slow start";
-    row(what, "adaptive", "our least-request", (n == 1_000).then_some(1.0 / 3.0));
-    let what = "ring hash, keys of 20 bytes";
-    row(what, "ring-hash", "hashring HashRing, a point a host", (n == 1_000).then_some(8.0));
-    row(what, "ring-hash", "pingora Consistent (ketama)", (n == 1_000).then_some(30.0));
+    row(what, "adaptive", "our least-request", at(&[(1_000, 1.0 / 3.0)]));
+    let what = "ring hash of 160 points a host, keys of 20 bytes";
+    row(what, "ring-hash", "hashring HashRing, 160 points a host", at(&[(1_000, 8.0)]));
+    row(what, "ring-hash", "pingora Consistent (ketama)", at(&[(1_000, 30.0)]));
     row("maglev, keys of 20 bytes", "maglev", "pingora Consistent (ketama)", None);
     let what = "one host leaves or comes, ring of 160 points a host";
-    row(what, "ring change", "our whole new ring", (n == 1_000).then_some(20.0));
+    row(what, "ring change", "our whole new ring", at(&[(1_000, 20.0)]));
     let what = "rendezvous, keys of 20 bytes";
-    row(what, "rendezvous", "poise-core Rendezvous", as_fast);
+    row(what, "rendezvous", "poise-core Rendezvous", None);
     row(what, "rendezvous", "pingora Consistent (ketama)", None);
+}
+
+/// How much more a pick costs among many than among few, for the policies whose work does not grow: beside the same of the floor, for
+/// which only memory is farther away.
+fn report_growth(few: &Figures, many: &Figures) {
+    let growth = |name: &str| Some(Figure::exact(many.get(name)?.median / few.get(name)?.median));
+    let Some(floor) = growth(FLOOR) else { return };
+    for name in ["random", "random, weighted", "round-robin", "round-robin, weighted", "least-request", "peak-ewma", "maglev"] {
+        if let Some(own) = growth(name) {
+            compare(&format!("growth from n=100 to 100 000, {name}: the floor's own"), "x", own, floor, None);
+        }
+    }
 }
 
 fn run(n: usize, rounds: usize) -> Figures {
@@ -99,6 +120,9 @@ fn run(n: usize, rounds: usize) -> Figures {
     pingora::add(&mut cases, &equal, &weights, &keys);
     cases.run(&format!("pick, n = {n}"), rounds)
 }
+
+/// As many points a host as the peers have.
+const RING: &str = r#"{"preset":"ring-hash","pick":{"kind":"ring-hash","points":160}}"#;
 
 /// A working set of keys.
 fn keys() -> Vec<[u8; 20]> {
@@ -152,8 +176,20 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
             }
         });
     }
-    for name in ["rendezvous", "ring-hash", "maglev"] {
-        let mut balancer = balancer(name, equal);
+    let mut floor = Floor::new(equal.len() as u32, 1);
+    cases.operation(FLOOR, SAMPLE, move |count| {
+        for _ in 0..count {
+            let (handle, token) = floor.pick();
+            black_box(handle);
+            black_box(floor.finish(token));
+        }
+    });
+    for (name, policy) in [("rendezvous", "rendezvous"), ("ring-hash", RING), ("maglev", "maglev")] {
+        // The points of the largest are more than a ring may have.
+        if name == "ring-hash" && equal.len() > 10_000 {
+            continue;
+        }
+        let mut balancer = balancer(policy, equal);
         cases.operation(name, SAMPLE, move |count| {
             for at in 0..count as usize {
                 let request = Request { key: Some(&keys[at % keys.len()]), ..Request::default() };
@@ -185,12 +221,11 @@ fn learning(cases: &mut Rounds<'_>, equal: &[u32]) {
 
 /// A ring that one host leaves or comes to, beside one that is made anew.
 fn change(cases: &mut Rounds<'_>, n: usize) {
-    const FIXED: &str = r#"{"preset":"ring-hash","pick":{"kind":"ring-hash","points":160}}"#;
     if n > 1_000 {
         return;
     }
     let mut registry = registry(&vec![1; n]);
-    let balancer = || Balancer::new(Query::service("billing"), policy(FIXED), Options::seeded(1)).unwrap();
+    let balancer = || Balancer::new(Query::service("billing"), policy(RING), Options::seeded(1)).unwrap();
     let mut own = balancer();
     own.follow(&registry);
     let request = Request { key: Some(b"key"), ..Request::default() };
@@ -200,7 +235,7 @@ fn change(cases: &mut Rounds<'_>, n: usize) {
                 Some(_) => drop(registry.deregister("default", "billing", "billing-000000", None, Timestamp::ZERO).unwrap()),
                 None => drop(registry.register(&Registration::new("billing", "billing-000000"), Put::default(), Timestamp::ZERO).unwrap()),
             }
-            let mut settle = |balancer: &mut Balancer| {
+            let settle = |balancer: &mut Balancer| {
                 balancer.follow(&registry);
                 black_box(balancer.pick(&request, Timestamp::ZERO).unwrap());
             };
@@ -215,13 +250,15 @@ fn change(cases: &mut Rounds<'_>, n: usize) {
 
 /// The crates that choose from a list.
 fn plain<'a>(cases: &mut Rounds<'a>, weights: &[u32], keys: &'a [[u8; 20]]) {
-    let mut ring = hashring::HashRing::new();
-    (0..weights.len() as u32).for_each(|at| ring.add(at));
-    cases.operation("hashring HashRing, a point a host", SAMPLE, move |count| {
-        for at in 0..count as usize {
-            black_box(ring.get(&keys[at % keys.len()]));
-        }
-    });
+    if weights.len() <= 10_000 {
+        let mut ring = hashring::HashRing::new();
+        ring.batch_add((0..weights.len() as u32).flat_map(|at| (0..160u32).map(move |point| (at, point))).collect());
+        cases.operation("hashring HashRing, 160 points a host", SAMPLE, move |count| {
+            for at in 0..count as usize {
+                black_box(ring.get(&keys[at % keys.len()]));
+            }
+        });
+    }
     let mut rng = SmallRng::seed_from_u64(1);
     let slots: Vec<u32> = (0..weights.len() as u32).collect();
     cases.operation("rand slice[random_range]", SAMPLE, move |count| {
