@@ -123,6 +123,8 @@ impl<'a> Rounds<'a> {
 
 /// How many operations fill a sample; warms up on the way.
 fn calibrate(sample: f64, run: &mut impl FnMut(u64)) -> u64 {
+    // The first builds what the others read, and is no measure of them.
+    run(1);
     let mut count = 1;
     loop {
         let (elapsed, ()) = time(|| run(count));
