@@ -99,7 +99,7 @@ impl World {
             id: format!("c{number}"),
             server: number % SERVERS,
             // Whoever has none may be there again when an engine has lost that it signed out.
-            leased: wiped || number % 4 > 0,
+            leased: wiped || !number.is_multiple_of(4),
             wants: None,
             told: None,
             asked: None,
