@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyModule, PyTuple, PyType};
 
 use crate::convert;
 use crate::registry::Registry;
+use crate::serve::Wait;
 use crate::view::View;
 
 /// A module of the package, imported once.
@@ -65,9 +66,15 @@ pub fn frame<'py>(py: Python<'py>, replace: bool, bytes: Bound<'py, PyBytes>) ->
 }
 
 /// A response of the HTTP API.
-pub fn response<'py>(py: Python<'py>, status: u16, headers: &[(&str, String)], body: Bound<'py, PyBytes>) -> PyResult<Bound<'py, PyAny>> {
+pub fn response<'py>(
+    py: Python<'py>,
+    status: u16,
+    headers: &[(&str, String)],
+    body: Bound<'py, PyBytes>,
+    more: Option<Bound<'py, Wait>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyTuple::new(py, headers.iter().map(|(name, value)| (*name, value.as_str())))?;
-    class(py, "Response")?.call1((status, headers, body))
+    class(py, "Response")?.call1((status, headers, body, more))
 }
 
 /// A view for asyncio.

@@ -19,7 +19,7 @@ use crate::convert::{self, Document, bytes, document, pairs, payload, text, whol
 use crate::errors::Raise as _;
 use crate::listeners::{self, Listeners};
 use crate::python::{self, result};
-use crate::query::Asked;
+use crate::query::{Asked, Query};
 use crate::serve;
 use crate::view::View;
 
@@ -335,6 +335,27 @@ impl Registry {
         python::answer(py, self.objects(py, found)?, &answer)
     }
 
+    /// Which condition of a query leaves each instance out, as a dict, and as a screen of text under `text`.
+    fn explain<'py>(&self, py: Python<'py>, query: Asked) -> PyResult<Bound<'py, PyAny>> {
+        let explanation = self.lock().explain(&query.0).raise(py)?;
+        convert::object(py, &explanation.to_value())
+    }
+
+    /// The query that is saved under a name; None when there is none.
+    #[pyo3(signature = (name, *, namespace=None), text_signature = "($self, name, *, namespace='default')")]
+    fn saved_query(&self, name: &Bound<'_, PyAny>, namespace: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Query>> {
+        let [namespace, name] = [namespace_of(namespace)?, text(name, "name")?];
+        Ok(self.lock().saved_query(&namespace, &name).map(|own| Query { inner: own.query.clone() }))
+    }
+
+    /// The saved queries by namespace and name, each a dict of `name`, `query` and the `revision` that saved it.
+    #[pyo3(signature = (namespace=None))]
+    fn saved_queries<'py>(&self, py: Python<'py>, namespace: Option<&Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let namespace = namespace.map(|namespace| text(namespace, "namespace")).transpose()?;
+        let saved = self.lock().saved_queries(namespace.as_deref()).map(core::SavedQuery::to_value).collect();
+        convert::object(py, &Value::List(saved))
+    }
+
     /// What happened after a position, in order and without a gap.
     fn changes<'py>(&self, py: Python<'py>, since: Document) -> PyResult<Bound<'py, PyAny>> {
         let since = Position::from_value(&since.0).raise(py)?;
@@ -540,6 +561,38 @@ impl Registry {
     fn watch<'py>(slf: &Bound<'py, Self>, query: Asked) -> PyResult<Bound<'py, PyAny>> {
         let view = View::new(slf, query)?;
         python::watch(slf, Bound::new(slf.py(), view)?)
+    }
+
+    /// Follows the query that is saved under a name, whatever it is at the time; nobody matches while there is none.
+    #[pyo3(signature = (name, *, namespace=None), text_signature = "($self, name, *, namespace='default')")]
+    fn watch_saved<'py>(
+        slf: &Bound<'py, Self>,
+        name: &Bound<'py, PyAny>,
+        namespace: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let [namespace, name] = [namespace_of(namespace)?, text(name, "name")?];
+        let view = core::View::saved(namespace, &name).raise(slf.py())?;
+        python::watch(slf, Bound::new(slf.py(), View::of(slf, view))?)
+    }
+
+    /// Saves a query under a name of its namespace, for `saved_query`, `watch_saved` and the HTTP API; gives the revision.
+    #[pyo3(signature = (name, query, *, now=None))]
+    fn save_query(&self, py: Python<'_>, name: &Bound<'_, PyAny>, query: Asked, now: Option<Time>) -> PyResult<u64> {
+        let name = text(name, "name")?;
+        self.change(py, clock::at(now), |core, now| core.save_query(&name, &query.0, now))
+    }
+
+    /// Removes what is saved under a name; gives the revision.
+    #[pyo3(signature = (name, *, namespace=None, now=None), text_signature = "($self, name, *, namespace='default', now=None)")]
+    fn drop_query(
+        &self,
+        py: Python<'_>,
+        name: &Bound<'_, PyAny>,
+        namespace: Option<&Bound<'_, PyAny>>,
+        now: Option<Time>,
+    ) -> PyResult<u64> {
+        let [namespace, name] = [namespace_of(namespace)?, text(name, "name")?];
+        self.change(py, clock::at(now), |core, now| core.drop_query(&namespace, &name, now))
     }
 
     /// Answers a message of DNS, or gives None where nothing is to be sent. What came over UDP is answered in as many bytes as may be

@@ -7,13 +7,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use crate::clock::{self, Time};
-use crate::convert::{document, payload, text};
+use crate::convert::{document, payload, text, whole};
 use crate::errors::Raise as _;
 use crate::python;
-use crate::registry::Registry;
+use crate::registry::{Registry, handle_of};
 
 /// Under which names the protocols serve, and to whom: `Server(namespace="default", datacenter="dc1", node="callboard", domain="callboard",
-/// dns_ttl=5, policy=None)`.
+/// dns_ttl=5, secret=None, policy=None)`.
 #[pyclass(frozen, module = "callboard")]
 pub struct Server(Arc<serve::Server>);
 
@@ -50,12 +50,11 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now:
     let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), peer, principal };
     let server = meant(given.server);
     let reply = registry.get().change(registry.py(), clock::at(now), |core, now| Ok(server.handle(core, &request, now)))?;
+    let wait = |core| Bound::new(registry.py(), Wait { registry: registry.clone().unbind(), server, core: Mutex::new(core) });
     match reply {
-        Reply::Response(response) => respond(registry.py(), &response),
-        Reply::Wait(core) => {
-            let wait = Wait { registry: registry.clone().unbind(), server, until: core.until.as_micros(), core: Mutex::new(core) };
-            Ok(Bound::new(registry.py(), wait)?.into_any())
-        }
+        Reply::Response(response) => respond(registry.py(), &response, None),
+        Reply::Stream(response, core) => respond(registry.py(), &response, Some(wait(core)?)),
+        Reply::Wait(core) => Ok(wait(core)?.into_any()),
     }
 }
 
@@ -66,6 +65,39 @@ pub fn is_heartbeat(method: &Bound<'_, PyAny>, path: &Bound<'_, PyAny>, query: O
     let (method, path) = (text(method, "method")?, text(path, "path")?);
     let query = query.map_or_else(|| Ok(String::new()), |query| text(query, "query"))?;
     Ok(Request { method: &method, path: &path, query: &query, ..Request::default() }.is_heartbeat())
+}
+
+/// What goes into `x-callboard-proof`: that whoever sends a request holds the token of an instance.
+#[pyfunction]
+#[pyo3(
+    signature = (token, verb, epoch, handle, sequence, *, query=None, body=None),
+    text_signature = "(token, verb, epoch, handle, sequence, *, query='', body=b'')"
+)]
+#[allow(clippy::too_many_arguments)]
+pub fn proof(
+    py: Python<'_>,
+    token: &Bound<'_, PyAny>,
+    verb: &Bound<'_, PyAny>,
+    epoch: &Bound<'_, PyAny>,
+    handle: &Bound<'_, PyAny>,
+    sequence: &Bound<'_, PyAny>,
+    query: Option<&Bound<'_, PyAny>>,
+    body: Option<&Bound<'_, PyAny>>,
+) -> PyResult<String> {
+    let (token, verb) = (text(token, "token")?, text(verb, "verb")?);
+    let query = query.map_or_else(|| Ok(String::new()), |query| text(query, "query"))?;
+    let body = body.map(|body| payload(body, "body")).transpose()?;
+    let body = body.as_ref().map_or(&b""[..], |body| body.as_bytes());
+    serve::token::proof(
+        &token,
+        &verb,
+        whole(Some(epoch), "epoch")?.unwrap_or_default(),
+        handle_of(handle)?,
+        whole(Some(sequence), "sequence")?.unwrap_or_default(),
+        &query,
+        body,
+    )
+    .raise(py)
 }
 
 /// Answers a message of DNS: `Registry.answer_dns`.
@@ -83,33 +115,42 @@ pub fn answer_dns<'py>(
     Ok(answer.map(|answer| PyBytes::new(registry.py(), &answer)))
 }
 
-fn respond<'py>(py: Python<'py>, response: &Response) -> PyResult<Bound<'py, PyAny>> {
-    python::response(py, response.status, &response.headers, PyBytes::new(py, &response.body))
+fn respond<'py>(py: Python<'py>, response: &Response, more: Option<Bound<'py, Wait>>) -> PyResult<Bound<'py, PyAny>> {
+    python::response(py, response.status, &response.headers, PyBytes::new(py, &response.body), more)
 }
 
-/// A request that has no answer yet: a long poll.
+/// A request that has no answer yet, a long poll, or none that is complete, a stream.
 #[pyclass(frozen, module = "callboard")]
 pub struct Wait {
     registry: Py<Registry>,
     server: Arc<serve::Server>,
-    /// When it is answered all the same, in microseconds.
-    #[pyo3(get)]
-    until: u64,
     core: Mutex<serve::Wait>,
 }
 
 #[pymethods]
 impl Wait {
-    /// Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or this
+    /// When to ask again all the same, in microseconds.
+    #[getter]
+    fn until(&self) -> u64 {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner).until.as_micros()
+    }
+
+    /// Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or the next piece of one, or this
     /// object when there is still none.
     #[pyo3(signature = (*, now=None))]
     fn resume<'py>(slf: &Bound<'py, Self>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
         let (wait, py) = (slf.get(), slf.py());
         let waiting = wait.core.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match wait.registry.get().change(py, clock::at(now), |core, now| Ok(wait.server.resume(core, waiting, now)))? {
-            Reply::Response(response) => respond(py, &response),
+        let reply = wait.registry.get().change(py, clock::at(now), |core, now| Ok(wait.server.resume(core, waiting, now)))?;
+        let keep = |core| *wait.core.lock().unwrap_or_else(PoisonError::into_inner) = core;
+        match reply {
+            Reply::Response(response) => respond(py, &response, None),
+            Reply::Stream(response, core) => {
+                keep(core);
+                respond(py, &response, Some(slf.clone()))
+            }
             Reply::Wait(core) => {
-                *wait.core.lock().unwrap_or_else(PoisonError::into_inner) = core;
+                keep(core);
                 Ok(slf.clone().into_any())
             }
         }
@@ -130,7 +171,7 @@ impl Wait {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Wait until={}>", self.until)
+        format!("<Wait until={}>", self.until())
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {

@@ -23,7 +23,12 @@ impl View {
     /// A view that has seen nothing yet.
     pub fn new(registry: &Bound<'_, Registry>, query: Asked) -> PyResult<Self> {
         let view = core::View::new(query.0).raise(registry.py())?;
-        Ok(Self { registry: registry.clone().unbind(), core: Mutex::new(view) })
+        Ok(Self::of(registry, view))
+    }
+
+    /// A view of a registry.
+    pub fn of(registry: &Bound<'_, Registry>, view: core::View) -> Self {
+        Self { registry: registry.clone().unbind(), core: Mutex::new(view) }
     }
 }
 

@@ -9,7 +9,7 @@ export type ErrorCode =
   | "missing-field" | "none-available" | "no-instances" | "not-owner" | "overloaded" | "permission-denied" | "quota-exceeded"
   | "revision-mismatch"
   | "snapshot-corrupt" | "snapshot-version" | "stale-incarnation" | "unknown-field" | "unknown-instance"
-  | "unknown-lease" | "unknown-route" | "unknown-service" | "unknown-watch";
+  | "unknown-lease" | "unknown-query" | "unknown-route" | "unknown-service" | "unknown-watch";
 
 /** What the module throws. @internal */
 export interface Details { readonly kind?: string; readonly code: string; readonly field?: string; readonly limit?: number; readonly message?: string }

@@ -5,15 +5,19 @@ import { bytesOf, expected, frozen, frozenCamel, known, limits, pairsOf, plain, 
 import { call } from "./errors.ts";
 import { at, now } from "./meta.ts";
 import { Owned } from "./owned.ts";
+import { type Query, withQuery } from "./query.ts";
 import { Registry as CoreRegistry, begin, inside, numberOf, pause } from "./registry.ts";
+import type { QueryExplanation, SavedQuery } from "./saved.ts";
 import type { Unread } from "./store.ts";
-import type { AdminState, Config, PickRequest, Reconciled, Registration, Skipped, Timed } from "./types.ts";
+import type { AdminState, Config, PickRequest, QueryDocument, Reconciled, Registration, Skipped, Timed } from "./types.ts";
+import { Watch } from "./watch.ts";
 
 export * from "./index.ts";
 export { Replica } from "./replica.ts";
 export type { Ask, ReplicaOptions, Told } from "./replica.ts";
 export { Store } from "./store.ts";
 export type { Frame, Unread, Writes } from "./store.ts";
+export type { Condition, ExplainedRung, QueryExplanation, SavedQuery } from "./saved.ts";
 
 /** The name of a payload's format. */
 export type Format =
@@ -154,6 +158,8 @@ export interface ServerOptions {
   readonly domain?: string;
   /** How long DNS' answers are good for, in seconds, 0 to 86 400; 5 when none is named. */
   readonly dnsTtl?: number;
+  /** Text of at least 32 bytes that nobody knows: with it whoever signs an instance in by the REST API is given a token of it, for `proof`. */
+  readonly secret?: string;
   /** Who may do what: what no grant allows is denied. Everybody may do everything when there is none. */
   readonly policy?: readonly Principal[];
 }
@@ -168,6 +174,14 @@ export interface HttpResponse {
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly body: Uint8Array<ArrayBuffer>;
+  /** What the body goes on with, where it is a stream: what `resume` gives has the next piece in its body. */
+  readonly more?: Wait;
+}
+
+/** Whose name it is. */
+export interface Within {
+  /** Default `default`. */
+  readonly namespace?: string;
 }
 
 let served: (server: Server | undefined) => raw.Server;
@@ -279,6 +293,31 @@ export function isHeartbeat(method: string, path: string, query = ""): boolean {
   return call(() => raw.is_heartbeat(...texts));
 }
 
+/** What a `proof` is of. */
+export interface Proven {
+  readonly verb: "renew" | "health" | "deregister";
+  /** Of the answer to the registration. */
+  readonly epoch: number;
+  /** Of the answer to the registration. */
+  readonly handle: number;
+  /** Above every one before, such as the time in microseconds. */
+  readonly sequence: number;
+  /** Of the request, without the question mark. */
+  readonly query?: string;
+  /** Of the request. */
+  readonly body?: Uint8Array | string;
+}
+
+/** What goes into `x-callboard-proof`: that whoever sends a request holds the token of an instance. */
+export function proof(token: string, proven: Proven): string {
+  known(proven, ["verb", "epoch", "handle", "sequence", "query", "body"]);
+  const { verb, epoch, handle, sequence, query = "", body = "" } = proven;
+  const texts = [textOf(token, "token"), textOf(verb, "verb")] as const;
+  const numbers = [numberOf(epoch, "epoch"), numberOf(handle, "handle"), numberOf(sequence, "sequence")] as const;
+  const rest = [textOf(query, "query"), bytesOf(body)] as const;
+  return call(() => raw.proof(...texts, ...numbers, ...rest));
+}
+
 /** Under which names the protocols serve. */
 export class Server {
   readonly #owned: Owned<raw.Server>;
@@ -344,6 +383,47 @@ export class Registry extends CoreRegistry {
     return { registry, torn };
   }
 
+  /** Which condition of a query leaves each instance out. */
+  explain(query: string | QueryDocument | Query): QueryExplanation {
+    const registry = inside(this).raw();
+    return frozen(withQuery(query, (asked) => call(() => registry.explain(asked)))) as QueryExplanation;
+  }
+
+  /** The query that is saved under a name. */
+  savedQuery(name: string, options?: Within): QueryDocument | undefined {
+    const [namespace, spelled] = withinOf(name, options, ["namespace"]);
+    const registry = inside(this).raw();
+    return frozen(call(() => registry.saved_query(namespace, spelled))) as QueryDocument | undefined;
+  }
+
+  /** The saved queries by namespace and name; of one namespace, or of all. */
+  savedQueries(namespace?: string): readonly SavedQuery[] {
+    const registry = inside(this).raw();
+    if (namespace !== undefined) textOf(namespace, "namespace");
+    return frozen(call(() => registry.saved_queries(namespace))) as readonly SavedQuery[];
+  }
+
+  /** Saves a query under a name of its namespace, for `savedQuery`, `watchSaved` and the HTTP API; gives the revision. */
+  saveQuery(name: string, query: string | QueryDocument | Query, options?: Timed): number {
+    known(options, ["now"]);
+    textOf(name, "name");
+    return withQuery(query, (asked) => inside(this).change(options, (registry, time) => registry.save_query(name, asked, time)));
+  }
+
+  /** Removes what is saved under a name; gives the revision. */
+  dropQuery(name: string, options?: Within & Timed): number {
+    const [namespace, spelled] = withinOf(name, options, ["namespace", "now"]);
+    const { namespace: _, ...timed } = options ?? {};
+    return inside(this).change(timed, (registry, time) => registry.drop_query(namespace, spelled, time));
+  }
+
+  /** Follows the query that is saved under a name, whatever it is at the time; nobody matches while there is none. */
+  watchSaved(name: string, options?: Within): Watch {
+    const [namespace, spelled] = withinOf(name, options, ["namespace"]);
+    const view = call(() => raw.View.saved(namespace, spelled));
+    return new Watch(this, this.savedQuery(name, options) ?? { namespace }, view);
+  }
+
   /** Takes over a payload of another registry, by the rules of `reconcile`. */
   feed(feed: FeedOptions, body: Uint8Array | string, options?: Timed): Reconciled {
     known(options, ["now"]);
@@ -366,9 +446,12 @@ export class Registry extends CoreRegistry {
     const [bytes, server] = [bytesOf(body), served(given)];
     const reply = inside(this).change(timed, (registry, time) => registry.handle(texts, bytes, server, time));
     const response = responseOf(reply);
-    if (response === undefined) return waiting(this, reply);
+    if (reply.until() !== undefined) {
+      const wait = waiting(this, reply);
+      return response ? { ...response, more: wait } : wait;
+    }
     reply.free();
-    return response;
+    return response as HttpResponse;
   }
 
   /**
@@ -382,20 +465,57 @@ export class Registry extends CoreRegistry {
     return inside(this).change(timed, (registry, time) => registry.answer_dns(message, udp, served(server), time));
   }
 
-  /** `handle` of a standard `Request`, with a standard `Response`; a long poll waits without holding anything up. */
+  /** `handle` of a standard `Request`, with a standard `Response`; a long poll waits, and a stream goes on, without holding anything up. */
   async respond(request: Request, options?: Served & { readonly peer?: string; readonly principal?: string }): Promise<Response> {
     known(options, ["server", "peer", "principal"]);
     const { server, peer = "", principal = "" } = options ?? {};
     const { pathname, search } = new URL(request.url);
     const body = await wholeOf(request);
-    const { method, headers: asked } = request;
-    let reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer, principal }, server && { server });
+    const { method, headers: asked, signal } = request;
+    const reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer, principal }, server && { server });
+    const response = await this.#settled(reply, signal);
+    const { status, headers, body: bytes } = response;
+    const whole = response.more ? this.#streamed(response, signal) : bytes.length === 0 ? null : bytes;
+    return new Response(whole, { status, headers: headers.map(([name, value]): [string, string] => [name, value]) });
+  }
+
+  /** A reply that waits no more. */
+  async #settled(reply: HttpResponse | Wait, signal: AbortSignal): Promise<HttpResponse> {
     while (reply instanceof Wait) {
-      await this.#concerned(reply, request.signal);
+      await this.#concerned(reply, signal);
       reply = reply.resume();
     }
-    const { status, headers, body: bytes } = reply;
-    return new Response(bytes.length === 0 ? null : bytes, { status, headers: headers.map(([name, value]): [string, string] => [name, value]) });
+    return reply;
+  }
+
+  /** The body of a stream: the next piece is made when the one before it was taken. */
+  #streamed({ body, more }: HttpResponse, asked: AbortSignal): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const over = new AbortController();
+    const end = (): void => over.abort();
+    asked.addEventListener("abort", end);
+    const close = (): void => {
+      asked.removeEventListener("abort", end);
+      more?.dispose();
+    };
+    return new ReadableStream({
+      start: (controller) => controller.enqueue(body),
+      pull: async (controller) => {
+        try {
+          const piece = await this.#settled((more as Wait).resume(), over.signal);
+          controller.enqueue(piece.body);
+          more = piece.more;
+          if (more) return;
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        close();
+      },
+      cancel: () => {
+        end();
+        close();
+      },
+    });
   }
 
   /** Resolves when something has changed that a long poll is about, or when it is over. Meanwhile it does the timed work that is due. */
@@ -483,7 +603,7 @@ function feedOf(feed: unknown): unknown {
   return given !== null && typeof given === "object" && !Array.isArray(given) ? { format: "consul-health", ...given } : given;
 }
 
-/** A request that has no answer yet: a long poll. */
+/** A request that has no answer yet, a long poll, or none that is complete, a stream. */
 export class Wait {
   readonly #registry: Registry;
   readonly #reply: Owned<raw.Reply>;
@@ -494,19 +614,20 @@ export class Wait {
     this.#reply = new Owned("Wait", reply);
   }
 
-  /** When it is answered all the same. */
+  /** When to ask again all the same. */
   get until(): number {
-    return this.#reply.get().until();
+    return this.#reply.get().until() ?? 0;
   }
 
-  /** Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or this. */
+  /** Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, the next piece of one, or this. */
   resume(options?: Timed): HttpResponse | Wait {
     known(options, ["now"]);
     const reply = this.#reply.get();
     inside(this.#registry).change(options, (registry, time) => registry.resume(reply, time));
     const response = responseOf(reply);
-    if (response) this.dispose();
-    return response ?? this;
+    if (reply.until() !== undefined) return response ? { ...response, more: this } : this;
+    this.dispose();
+    return response as HttpResponse;
   }
 
   /** Frees its memory, as an answer does. */
@@ -543,6 +664,11 @@ async function wholeOf(request: Request): Promise<Uint8Array> {
   }
   if (size > most) await reader?.cancel();
   return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+function withinOf(name: unknown, options: Within | undefined, fields: readonly string[]): [namespace: string, name: string] {
+  known(options, fields);
+  return [textOf(options?.namespace ?? "default", "namespace"), textOf(name, "name")];
 }
 
 function responseOf(reply: raw.Reply): HttpResponse | undefined {

@@ -18,17 +18,17 @@ type RawDelta = Omit<Delta, "added" | "updated"> & { readonly added: readonly nu
  * `poll` never waits; `for await (const change of watch)` does, and ends when the watch is disposed of.
  */
 export class Watch implements AsyncIterable<Change> {
-  /** Who is asked for. */
+  /** Who is asked for; of a saved query, who was when this was made. */
   readonly query: Query;
   readonly #registry: Registry;
   readonly #view: Owned<raw.View>;
   #done = false;
 
   /** @internal */
-  constructor(registry: Registry, query: string | QueryDocument | Query) {
+  constructor(registry: Registry, query: string | QueryDocument | Query, view?: raw.View) {
     this.query = new Query(query);
     this.#registry = registry;
-    this.#view = new Owned("Watch", withQuery(this.query, (asked) => call(() => new raw.View(asked))));
+    this.#view = new Owned("Watch", view ?? withQuery(this.query, (asked) => call(() => new raw.View(asked))));
   }
 
   /** What is different since the last call; undefined when nothing is. */

@@ -14,6 +14,8 @@ mod registry;
 #[cfg(feature = "store")]
 mod replica;
 #[cfg(feature = "serve")]
+mod saved;
+#[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "store")]
 mod store;

@@ -161,7 +161,7 @@ impl Registry {
 /// What follows a query, change by change.
 #[wasm_bindgen]
 pub struct View {
-    inner: core::View,
+    pub(crate) inner: core::View,
 }
 
 #[wasm_bindgen]

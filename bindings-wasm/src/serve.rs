@@ -6,7 +6,7 @@ use callboard::serve::{self, Request, Response};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
-use crate::errors::{Result, time};
+use crate::errors::{Result, number, time};
 use crate::registry::Registry;
 
 /// Under which names the protocols serve.
@@ -29,6 +29,13 @@ pub fn is_heartbeat(method: &str, path: &str, query: &str) -> bool {
     Request { method, path, query, ..Request::default() }.is_heartbeat()
 }
 
+/// What goes into `x-callboard-proof`.
+#[wasm_bindgen]
+pub fn proof(token: &str, verb: &str, epoch: f64, handle: f64, sequence: f64, query: &str, body: &[u8]) -> Result<String> {
+    let [epoch, sequence] = [number("epoch", epoch)?, number("sequence", sequence)?];
+    Ok(serve::token::proof(token, verb, epoch, crate::registry::handle(handle)?, sequence, query, body)?)
+}
+
 /// A response, or a request that waits.
 #[wasm_bindgen]
 pub struct Reply {
@@ -40,8 +47,15 @@ pub struct Reply {
 impl Reply {
     fn response(&self) -> Option<&Response> {
         match &self.inner {
-            serve::Reply::Response(response) => Some(response),
+            serve::Reply::Response(response) | serve::Reply::Stream(response, _) => Some(response),
             serve::Reply::Wait(_) => None,
+        }
+    }
+
+    fn wait(&self) -> Option<&serve::Wait> {
+        match &self.inner {
+            serve::Reply::Response(_) => None,
+            serve::Reply::Stream(_, wait) | serve::Reply::Wait(wait) => Some(wait),
         }
     }
 
@@ -60,12 +74,9 @@ impl Reply {
         self.response().map_or(Vec::new(), |response| response.body.clone())
     }
 
-    /// When a request that waits is answered all the same.
-    pub fn until(&self) -> f64 {
-        match &self.inner {
-            serve::Reply::Response(_) => 0.0,
-            serve::Reply::Wait(wait) => wait.until.as_micros() as f64,
-        }
+    /// When to ask again all the same; nothing when the reply is complete.
+    pub fn until(&self) -> Option<f64> {
+        self.wait().map(|wait| wait.until.as_micros() as f64)
     }
 }
 
@@ -86,10 +97,10 @@ impl Registry {
         Ok(server.inner.answer_dns(&mut self.inner, message, udp, time(now)?))
     }
 
-    /// Asks again about a request that waits; one that was answered stays so.
+    /// Asks again about a reply that is not complete; one that is stays so.
     pub fn resume(&mut self, reply: &mut Reply, now: f64) -> Result {
         let now = time(now)?;
-        if let serve::Reply::Wait(wait) = &reply.inner {
+        if let Some(wait) = reply.wait() {
             reply.inner = reply.server.resume(&mut self.inner, wait.clone(), now);
         }
         Ok(())
@@ -112,10 +123,7 @@ impl Waits {
 
     /// The number that takes it out again; nothing when what the request waits for has come already.
     pub fn add(&mut self, registry: &Registry, reply: &Reply, own: f64) -> Option<f64> {
-        match &reply.inner {
-            serve::Reply::Response(_) => None,
-            serve::Reply::Wait(wait) => self.inner.add(&registry.inner, wait, own).map(|number| number as f64),
-        }
+        self.inner.add(&registry.inner, reply.wait()?, own).map(|number| number as f64)
     }
 
     pub fn remove(&mut self, number: f64) {

@@ -236,6 +236,8 @@ codes! {
     UnknownInstance = "unknown-instance" in NotFound,
     /// A renewal for a record that is gone: register again. State is unchanged.
     UnknownLease = "unknown-lease" in NotFound,
+    /// No query is saved under that name. State is unchanged.
+    UnknownQuery = "unknown-query" in NotFound,
     /// A URL path or method the protocol does not have. State is unchanged.
     UnknownRoute = "unknown-route" in NotFound,
     /// No such service. State is unchanged.

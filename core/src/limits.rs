@@ -44,6 +44,8 @@ pub const SELECTOR_NODES: usize = 256;
 pub const SELECTOR_DEPTH: usize = 32;
 /// Fallbacks of a query.
 pub const FALLBACKS: usize = 8;
+/// Saved queries of one namespace.
+pub const SAVED_QUERIES: usize = 1_024;
 /// Distinct sources of a registry, `local` included.
 pub const SOURCES: usize = 32;
 /// Operations of one atomic `apply`.
@@ -126,6 +128,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("selector-nodes", SELECTOR_NODES as u64),
     ("selector-depth", SELECTOR_DEPTH as u64),
     ("fallbacks", FALLBACKS as u64),
+    ("saved-queries", SAVED_QUERIES as u64),
     ("sources", SOURCES as u64),
     ("batch-ops", BATCH_OPS as u64),
     ("payload-bytes", PAYLOAD_BYTES as u64),

@@ -1,9 +1,10 @@
 """A registry in an ASGI app: callboard's HTTP API and those of Consul, Eureka and Nacos.
 
     pip install callboard uvicorn
-    uvicorn registry:app --port 7400
+    uvicorn registry:app --port 7400 --timeout-graceful-shutdown 5
 
-Or inside the app you already have, below a path of its own (Starlette, FastAPI):
+uvicorn waits for streams that are open when it stops, and they have no end of their own: hence the time it may wait. Or inside the app you already
+have, below a path of its own (Starlette, FastAPI):
 
     app.mount("/registry", Board())
 
@@ -23,7 +24,7 @@ import os
 import sys
 from urllib.parse import quote
 
-from callboard import Registry, Server, is_heartbeat, now, respond
+from callboard import Registry, Server, is_heartbeat, now, pieces, respond
 
 
 class Board:
@@ -48,33 +49,33 @@ class Board:
         # As it was sent: an escaped slash is no slash. What it is mounted below is not ours.
         path = scope.get("raw_path") or quote(scope["path"]).encode()
         path = path.decode("ascii", "replace").removeprefix(quote(scope.get("root_path", "")))
-        reply = asyncio.ensure_future(
-            respond(
-                self.registry,
-                scope["method"],
-                path,
-                scope["query_string"].decode("ascii", "replace"),
-                body,
-                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]],
-                peer=scope["client"][0] if scope.get("client") else None,
-                server=self.server,
-            )
-        )
+        reply = asyncio.ensure_future(self.serve(scope, path, body, send))
         gone = asyncio.ensure_future(hung_up(receive))
-        # A long poll ends with the connection of whoever asked.
+        # A long poll, and a stream, end with the connection of whoever asked.
         await asyncio.wait({reply, gone}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
         if not reply.done():
             reply.cancel()
             return
-        response = reply.result()
-        if scope["method"] != "GET":
-            if is_heartbeat(scope["method"], path, scope["query_string"].decode("ascii", "replace")):
+        reply.result()
+
+    async def serve(self, scope, path: str, body: bytes, send) -> None:
+        method, query = scope["method"], scope["query_string"].decode("ascii", "replace")
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        peer = scope["client"][0] if scope.get("client") else None
+        response = await respond(self.registry, method, path, query, body, headers=headers, peer=peer, server=self.server)
+        if method != "GET":
+            if is_heartbeat(method, path, query):
                 # It may be news to other servers, but waits for nobody.
                 self.wake()
             elif response.status < 400 and (problem := await self.keep()):
                 return await answer(send, 503, [("content-type", "text/plain")], f"{problem}\n".encode())
-        await answer(send, response.status, response.headers, response.body)
+        if response.more is None:
+            return await answer(send, response.status, response.headers, response.body)
+        await start(send, response.status, response.headers)
+        async for piece in pieces(self.registry, response):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body"})
 
     def start(self) -> None:
         self.timer = asyncio.create_task(self.keep_time())
@@ -144,9 +145,13 @@ async def hung_up(receive) -> None:
         pass
 
 
-async def answer(send, status, headers, body) -> None:
+async def start(send, status, headers) -> None:
     pairs = [(name.encode(), value.encode()) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": [*pairs, (b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+
+
+async def answer(send, status, headers, body) -> None:
+    await start(send, status, [*headers, ("content-length", str(len(body)))])
     await send({"type": "http.response.body", "body": body})
 
 

@@ -7,6 +7,7 @@
 // Everything that is decided is decided by callboard; this file brings the socket and the clock. The registry is in memory; with JOURNAL=FILE a change is
 // acknowledged when it is in that file. While the disk fails, changes are answered 503 and stay in memory until it is back; reads and heartbeats go on.
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Registry, Server, isHeartbeat } from "callboard/full";
 import { Journal } from "./journal.mjs";
 
@@ -59,7 +60,8 @@ if (globalThis.Deno) {
     try {
       const response = await answer(requestOf(incoming, hungUp.signal), incoming.socket.remoteAddress?.replace(/^::ffff:/, ""));
       outgoing.writeHead(response.status, Object.fromEntries(response.headers));
-      outgoing.end(new Uint8Array(await response.arrayBuffer()));
+      // Piece by piece: a watch that is told as events goes on until whoever asked hangs up.
+      await pipeline(Readable.fromWeb(response.body ?? new Blob().stream()), outgoing);
     } catch (error) {
       if (hungUp.signal.aborted) return;
       console.error(`registry-fetch: ${error.message}`);

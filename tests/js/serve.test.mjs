@@ -1,7 +1,7 @@
 // The larger module: other registries' payloads in, callboard's HTTP API out.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { InvalidError, Registry, UsageError, Wait, decode, encode, now } from "../../bindings-wasm/dist/full/index.js";
+import { InvalidError, Registry, UsageError, Wait, decode, encode, now, proof } from "../../bindings-wasm/dist/full/index.js";
 
 const consul = (id, address) => ({
   Node: { Node: "n1", Address: address, Datacenter: "dc1" },
@@ -120,4 +120,42 @@ test("a registry of the larger module is restored as one", () => {
   const again = Registry.restore(registry.snapshot());
   assert.ok(again instanceof Registry);
   assert.equal(again.handle({ method: "GET", path: "/v1/health" }).status, 200);
+});
+
+test("a stream goes on piece by piece, and ends with its reader", async () => {
+  const registry = new Registry();
+  const stop = new AbortController();
+  const request = new Request("http://callboard.internal/v1/instances/default/web", { headers: { accept: "text/event-stream" }, signal: stop.signal });
+  const response = await registry.respond(request);
+  assert.equal(response.headers.get("content-type"), "text/event-stream");
+  const reader = response.body.getReader();
+  const next = async () => new TextDecoder().decode((await reader.read()).value);
+  assert.match(await next(), /^retry: 1000\nevent: delta\n/);
+  const soon = next();
+  registry.register({ service: "other", id: "o" });
+  registry.register({ service: "web", id: "a" });
+  assert.match(await soon, /"id":"a"/);
+  const later = next();
+  registry.deregister("web", "a");
+  assert.match(await later, /"removed":\[\{/);
+  const never = assert.rejects(reader.read());
+  stop.abort();
+  await never;
+  const other = await registry.respond(new Request(request, { signal: null }));
+  await other.body.cancel();
+});
+
+test("a saved query is asked and watched", () => {
+  const registry = new Registry();
+  registry.saveQuery("q", { service: "web", fallbacks: [{ service: "spare" }] }, { now: 0 });
+  registry.register({ service: "spare", id: "s" }, { now: 0 });
+  assert.deepEqual(registry.query(registry.savedQuery("q")).instances.map(({ id }) => id), ["s"]);
+  const watch = registry.watchSaved("q");
+  assert.deepEqual(watch.poll().added.map(({ id }) => id), ["s"]);
+  registry.saveQuery("q", "other", { now: 0 });
+  assert.deepEqual(watch.poll().removed.map(({ id }) => id), ["s"]);
+  assert.throws(() => registry.dropQuery("none"), (error) => error.code === "unknown-query");
+  assert.throws(() => registry.saveQuery(1, "web"), (error) => error.code === "invalid-argument" && error.field === "name");
+  assert.throws(() => proof("0123456789abcdef", { verb: "register", epoch: 1, handle: 0, sequence: 1 }), (error) => error.field === "verb");
+  assert.equal(registry.explain("nobody").rungs[0].code, "unknown-service");
 });

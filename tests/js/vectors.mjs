@@ -22,7 +22,7 @@ export function runVectors(callboard, files) {
 const DEFAULTS = { seed: 0, epoch: 1 };
 /** Verbs of what only "callboard/full" has. */
 export const FULL_ONLY = new Set(["decode", "encode", "feed", "follow", "push", "lost", "dns", "request", "resume", "explain", "explained", "store", "put_entries", "entries", "let_go", "load", "journal", "recover",
-  "replicate", "ask", "answer", "no_answer", "follow_engine", "tell", "stream_lost", "fate"]);
+  "explain_query", "save_query", "drop_query", "saved_query", "saved_queries", "watch_saved", "replicate", "ask", "answer", "no_answer", "follow_engine", "tell", "stream_lost", "fate"]);
 
 /** Runs one case; returns what is wrong, or undefined. */
 export function runCase(callboard, scripted) {
@@ -147,6 +147,25 @@ const VERBS = {
   },
   query({ query }) {
     return this.registry.query(query);
+  },
+  explain_query({ query }) {
+    return this.registry.explain(query);
+  },
+  save_query({ name, query }, now) {
+    return { revision: this.registry.saveQuery(name, query, { now }) };
+  },
+  drop_query({ name, ...within }, now) {
+    return { revision: this.registry.dropQuery(name, { ...within, now }) };
+  },
+  saved_query({ name, ...within }) {
+    return { query: this.registry.savedQuery(name, within) ?? null };
+  },
+  saved_queries({ namespace }) {
+    return { queries: this.registry.savedQueries(namespace) };
+  },
+  watch_saved({ name, watch = "watch", ...within }) {
+    this.watches.set(watch, this.registry.watchSaved(name, within));
+    return {};
   },
   services({ namespace }) {
     return { services: this.registry.services(namespace) };
@@ -369,8 +388,8 @@ const VERBS = {
     const request = { method, path, query, headers: Object.entries(headers), body: bytesOf(body, hex), peer, principal };
     return this.reply(this.registry.handle(request, { server, now }), keep);
   },
-  resume({ from = "request" }, now, keep = "request") {
-    return this.reply(named(this.waits, from).resume({ now }), keep);
+  resume({ from = "request" }, now) {
+    return this.reply(named(this.waits, from).resume({ now }), from);
   },
 };
 
@@ -383,7 +402,9 @@ Host.prototype.reply = function (reply, keep) {
   for (const [name, value] of reply.headers) headers[name.toLowerCase()] = value;
   const json = headers["content-type"]?.includes("json");
   const text = new TextDecoder().decode(reply.body);
-  return { status: reply.status, headers, body: json ? JSON.parse(text) : text };
+  if (reply.more) this.waits.set(keep, reply.more);
+  const more = reply.more && { until: reply.more.until };
+  return { status: reply.status, headers, body: json ? JSON.parse(text) : text, more };
 };
 
 const bytesOf = (body, hex) => hex !== undefined ? unhex(hex) : new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));

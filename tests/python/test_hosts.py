@@ -5,12 +5,14 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 from urllib.parse import quote
 
+import callboard
 import consul
 import httpx
 import pytest
@@ -98,7 +100,7 @@ app.mount("/registry", Board())
 def started(name, scripts, **env):
     server = str(scripts / "registry-fetch/server.mjs")
     deno = {"DENO_DIR": str(scripts / "deno"), "DENO_NO_UPDATE_CHECK": "1"}
-    uvicorn = [sys.executable, "-m", "uvicorn", "--port", "0"]
+    uvicorn = [sys.executable, "-m", "uvicorn", "--port", "0", "--timeout-graceful-shutdown", "5"]
     match name:
         case "axum":
             binary = str(ROOT / "target/demo/registry-server")
@@ -160,8 +162,152 @@ def test_callboards_own_api(host):
     assert told["instances"] == [] or told["instances"][0]["lease"] == "suspect"
     until(lambda: host.request("GET", path).status_code == 404, "the end of a lease", 10)
     assert 1.5 < time.monotonic() - start < 10
-    assert host.request("POST", f"{path}/renew").json()["error"]["code"] == "unknown-lease"
+    assert host.request("POST", f"{path}/renew").json()["code"] == "unknown-lease"
     assert host.request("PUT", path, content=b"{").status_code == 400
+
+
+class Events:
+    """A stream that is read in a thread: type, id and data of its events, and how many comments there were."""
+
+    def __init__(self, host, path, last=None):
+        self.told, self.comments, self.over = [], 0, threading.Event()
+        headers = {"accept": "text/event-stream"} | ({"last-event-id": last} if last else {})
+        self.client = httpx.Client(timeout=PATIENCE, trust_env=False)
+        self.response = self.client.send(self.client.build_request("GET", host.url(path), headers=headers), stream=True)
+        assert self.response.headers["content-type"] == "text/event-stream" and "content-length" not in self.response.headers
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        event = {}
+        try:
+            for line in self.response.iter_lines():
+                name, _, value = line.partition(": ")
+                if line and name:
+                    event[name] = value
+                elif line:
+                    self.comments += 1
+                elif "data" in event:
+                    self.told.append((event["event"], event["id"], json.loads(event["data"])))
+                    event = {}
+        except httpx.TransportError:
+            pass
+        self.over.set()
+
+    def wait(self, number):
+        return until(lambda: self.told[number - 1 :], f"event {number}")[0]
+
+    def close(self):
+        self.client.close()
+
+
+def test_a_watch_is_told_as_events(host):
+    path = "/v1/instances/default/told"
+    host.request("PUT", f"{path}/a", json={"metadata": {"env": "prod"}})
+    stream = Events(host, f"{path}?selector=env%3Dprod&wait=1")
+    kind, _, first = stream.wait(1)
+    assert (kind, first["reset"], [one["id"] for one in first["added"]]) == ("delta", True, ["a"])
+    host.request("PUT", f"{path}/x", json={"metadata": {"env": "test"}})
+    host.request("PUT", f"{path}/b", json={"metadata": {"env": "prod"}, "ttl": 1, "grace": 0})
+    _, last, second = stream.wait(2)
+    assert [one["id"] for one in second["added"]] == ["b"] and not second["reset"]
+    # A lease that ends is told though nobody asks, and what is quiet says so.
+    _, _, third = stream.wait(3)
+    assert [one["id"] for one in third["removed"]] == ["b"]
+    until(lambda: stream.comments, "a comment")
+    stream.close()
+    host.request("PUT", f"{path}/c", json={"metadata": {"env": "prod"}})
+    again = Events(host, f"{path}?selector=env%3Dprod", last)
+    _, _, missed = again.wait(1)
+    assert [[one["id"] for one in missed[list]] for list in ("added", "updated", "removed")] == [[], ["c"], ["b"]]
+    again.close()
+    log = Events(host, "/v1/changes", last)
+    kind, _, changes = log.wait(1)
+    assert kind == "changes" and [(one["kind"], one["id"]) for one in changes["events"]] == [("removed", "b"), ("added", "c")]
+    log.close()
+    assert host.request("GET", path, headers={"accept": "text/event-stream", "last-event-id": "?"}).status_code == 400
+
+
+def test_who_reads_slowly_gets_the_difference(host):
+    """Nobody takes from the socket: what has been sent fills its buffers, and the rest is folded until there is room."""
+    path = "/v1/instances/default/slow"
+    with socket.create_connection(("127.0.0.1", host.port)) as reader:
+        reader.sendall(f"GET {host.base}{path} HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n".encode())
+        with httpx.Client(timeout=PATIENCE, trust_env=False) as client:
+            for round in range(400):
+                ops = [
+                    {"op": "register", "instance": {"service": "slow", "id": f"i{n}", "weight": round, "metadata": {"x": "x" * 500}}}
+                    for n in range(40)
+                ]
+                assert client.post(host.url("/v1/batch"), json={"ops": ops}).status_code == 200
+        reader.settimeout(PATIENCE)
+        text = b""
+
+        def is_told():
+            nonlocal text
+            text += reader.recv(1 << 20)
+            last = text.rpartition(b"event: delta")[2]
+            return b'"weight":399' in last and b"\n\n" in last
+
+        until(is_told, "the last weight")
+    # All that happened is 400 events of 40 instances; what was told is what fits into the buffers, and one more.
+    assert text.count(b"event: delta") < 390, text.count(b"event: delta")
+    host.request("POST", "/v1/batch", json={"ops": [{"op": "deregister", "service": "slow", "id": f"i{n}"} for n in range(40)]})
+
+
+def test_a_saved_query_fails_over_and_explains_itself(host):
+    saved = {"service": "front", "selector": "env=prod", "fallbacks": [{"service": "spare"}]}
+    assert host.request("PUT", "/v1/queries/default/shop", json=saved).status_code == 201
+    stream = Events(host, "/v1/queries/default/shop/instances")
+    stream.wait(1)
+    host.request("PUT", "/v1/instances/default/spare/s", json={})
+    assert [one["id"] for one in stream.wait(2)[2]["added"]] == ["s"]
+    host.request("PUT", "/v1/instances/default/front/f", json={"metadata": {"env": "test"}})
+    why = host.request("GET", "/v1/queries/default/shop/explain").json()
+    assert (why["rung"], why["rungs"][0]["failed"][0]["conditions"]) == (1, [{"part": "selector", "text": "env=prod"}])
+    assert host.request("GET", "/v1/explain/default/front", headers={"accept": "text/plain"}).text.startswith("front in default: found 1 of 1\n")
+    assert host.request("DELETE", "/v1/queries/default/shop").status_code == 200
+    assert stream.wait(3)[2]["removed"][0]["id"] == "s"
+    stream.close()
+    gone = host.request("GET", "/v1/queries/default/shop/instances")
+    assert (gone.status_code, gone.headers["content-type"], gone.json()["code"]) == (404, "application/problem+json", "unknown-query")
+
+
+def test_a_proof_is_good_once(host):
+    path, token = "/v1/instances/default/mine/m", "a token that nobody guesses".replace(" ", "-")
+    made = host.request("PUT", path, json={"ttl": 60}, headers={"x-callboard-token": token}).json()
+    proofs = [callboard.proof(token, verb, made["epoch"], made["handle"], n) for n, verb in enumerate(["renew", "deregister"], 1)]
+    assert host.request("POST", f"{path}/renew").status_code == 403
+    assert [host.request("POST", f"{path}/renew", headers={"x-callboard-proof": proofs[0]}).status_code for _ in range(2)] == [200, 403]
+    assert host.request("PUT", path, json={"ttl": 60}).status_code == 403
+    assert host.request("DELETE", path).status_code == 403
+    assert token not in host.request("GET", "/v1/snapshot").content.decode("latin-1")
+    assert host.request("DELETE", path, headers={"x-callboard-proof": proofs[1]}).status_code == 200
+
+
+def test_no_log_tells_what_it_should_not(host):
+    """Metadata, tokens and line ends stay out of what a host prints, whatever it is asked."""
+    secret = {"x-callboard-token": "sesame-sesame-sesame", "authorization": "Bearer sesame-open"}
+    instance = {"metadata": {"key": "sesame-value"}, "endpoints": ["http://10.0.0.1:80"], "ttl": 60}
+    made = host.request("PUT", "/v1/instances/default/logs/a", json=instance, headers=secret).json()
+    for method, path, content in [
+        ("PUT", "/v1/instances/default/logs/a", b'{"metadata":{"key":"sesame-value\x00"}}'),
+        ("PUT", "/v1/instances/default/logs/b", b'{"metadata":{"key":"sesame-' + b"x" * 600 + b'"}}'),
+        ("PUT", "/v1/instances/default/logs/b", b'{"metadata":{"key":["sesame-list"]}}'),
+        ("PUT", "/v1/agent/service/register", b'{"Name":"logs","Meta":{"k":"sesame-' + b"x" * 600 + b'"}}'),
+        ("POST", "/eureka/apps/LOGS", b'{"instance":{"metadata":{"k":"sesame-eureka"}}}'),
+        ("POST", "/v1/batch", b'{"ops":[{"op":"register","instance":{"service":"logs","id":"c","metadata":{"a":"sesame","a":"sesame"}}}]}'),
+        ("GET", "/v1/instances/default/a%0d%0aFORGED%20LINE", None),
+        ("GET", "/v1/instances/default/logs?health=%0aFORGED%20LINE", None),
+    ]:
+        answer = host.request(method, path, content=content, headers=secret)
+        assert "\r" not in answer.text and "sesame" not in answer.text, answer.text
+        assert not any("FORGED" in value for value in answer.headers.values())
+    host.request("POST", "/v1/batch", json={"ops": [{"op": "set_admin", "service": "logs", "id": "a", "admin": {"state": "disabled", "reason": "x"}}]})
+    proof = callboard.proof(secret["x-callboard-token"], "deregister", made["epoch"], made["handle"], 1)
+    assert host.request("DELETE", "/v1/instances/default/logs/a", headers={"x-callboard-proof": proof}).status_code == 200
+    time.sleep(0.3)
+    printed = "".join(host.said)
+    assert "sesame" not in printed and not re.search(r"^FORGED", printed, re.MULTILINE)
 
 
 @unmounted

@@ -5,7 +5,7 @@ import json
 
 import callboard
 import pytest
-from callboard import Registry, Response, Wait, _watch, respond
+from callboard import Registry, Response, Wait, _watch, pieces, respond
 
 SECOND = 1_000_000
 PATH = "/v1/instances/default/billing"
@@ -110,6 +110,51 @@ def test_leases_end_while_only_polls_wait():
         return await asyncio.wait_for(asyncio.gather(*polls), 10)
 
     assert all(json.loads(found.body)["instances"] == [] for found in asyncio.run(main()))
+
+
+def test_a_stream_goes_on_piece_by_piece():
+    registry = Registry()
+    events = [("accept", "text/event-stream")]
+    first = registry.handle("GET", PATH, headers=events, now=0)
+    assert first.status == 200 and first.more.until == 15 * SECOND
+    assert first.more.resume(now=SECOND) is first.more
+    registry.register("billing", id="b1", now=SECOND)
+    second = first.more.resume(now=SECOND)
+    assert second.body.startswith(b"event: delta") and second.more is first.more and second.more.until == 16 * SECOND
+
+    async def main():
+        told = []
+        response = await respond(registry, "GET", PATH, headers=events)
+        async for piece in pieces(registry, response):
+            told.append(piece)
+            if len(told) == 3:
+                return told
+            registry.register("other", id=f"o{len(told)}")
+            asyncio.get_running_loop().call_later(0.01, lambda: registry.register("billing", id=f"c{len(told)}"))
+
+    told = asyncio.run(asyncio.wait_for(main(), 10))
+    assert [text.count(b"event: delta") for text in told] == [1, 1, 1] and b'"c2"' in told[2]
+
+    async def whole():
+        return [piece async for piece in pieces(registry, await respond(registry, "GET", "/v1/health"))]
+
+    assert len(asyncio.run(whole())) == 1
+
+
+def test_a_saved_query_is_asked_and_watched():
+    registry = Registry()
+    registry.save_query("q", callboard.Query("billing", fallbacks=[{"service": "spare"}]), now=0)
+    registry.register("spare", id="s", now=0)
+    assert [one.id for one in registry.query(registry.saved_query("q")).instances] == ["s"]
+    watch = registry.watch_saved("q")
+    assert [one.id for one in watch.poll().added] == ["s"] and watch.query.service == "billing"
+    registry.save_query("q", "other", now=0)
+    assert [one.id for one in watch.poll().removed] == ["s"]
+    raises("unknown-query", "name", registry.drop_query, "none")
+    raises("invalid-argument", "name", registry.save_query, 1, "billing")
+    raises("invalid-name", "name", registry.watch_saved, "a b")
+    raises("invalid-argument", "verb", callboard.proof, "0123456789abcdef", "register", 1, 0, 1)
+    raises("invalid-argument", "epoch", callboard.proof, "0123456789abcdef", "renew", -1, 0, 1)
 
 
 def test_hostile_requests():

@@ -161,6 +161,26 @@ class Host:
     def do_query(self, args, keep, now):
         return self.registry.query(Query.from_dict(args["query"])).to_dict()
 
+    def do_explain_query(self, args, keep, now):
+        return self.registry.explain(args["query"])
+
+    def do_save_query(self, args, keep, now):
+        return {"revision": self.registry.save_query(args["name"], args["query"], now=now)}
+
+    def do_drop_query(self, args, keep, now):
+        return {"revision": self.registry.drop_query(**args, now=now)}
+
+    def do_saved_query(self, args, keep, now):
+        query = self.registry.saved_query(**args)
+        return {"query": query and query.to_dict()}
+
+    def do_saved_queries(self, args, keep, now):
+        return {"queries": self.registry.saved_queries(**args)}
+
+    def do_watch_saved(self, args, keep, now):
+        self.watches[args.pop("watch", "watch")] = self.registry.watch_saved(**args)
+        return {}
+
     def do_services(self, args, keep, now):
         return {"services": self.registry.services(**args)}
 
@@ -410,7 +430,7 @@ class Host:
 
     def do_resume(self, args, keep, now):
         name = args.get("from", "request")
-        return self.replied(self.waits[name].resume(now=now), keep or name)
+        return self.replied(self.waits[name].resume(now=now), name)
 
     def replied(self, reply, name):
         if isinstance(reply, callboard.Wait):
@@ -418,10 +438,13 @@ class Host:
             return {"wait": {"until": reply.until}}
         headers = dict(reply.headers)
         kind = headers.get("content-type", "")
-        body = json.loads(reply.body) if kind == "application/json" else reply.body
+        body = json.loads(reply.body) if kind.endswith("json") else reply.body
         if isinstance(body, bytes) and kind != "application/octet-stream":
             body = body.decode()
-        return {"status": reply.status, "headers": headers, "body": body}
+        if reply.more is None:
+            return {"status": reply.status, "headers": headers, "body": body}
+        self.waits[name] = reply.more
+        return {"status": reply.status, "headers": headers, "body": body, "more": {"until": reply.more.until}}
 
 
 def asked(ask):

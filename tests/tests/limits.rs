@@ -55,6 +55,10 @@ const PROBES: &[(&str, Probe)] = &[
         query.fallbacks = vec![Query::service("t"); n as usize];
         query.validate()
     }),
+    ("saved-queries", |n| {
+        let mut registry = registry();
+        (0..n).try_for_each(|at| registry.save_query(&format!("q{at}"), &Query::service("s"), Timestamp::ZERO).map(drop))
+    }),
     // The registry's own source is one of them.
     ("sources", |n| {
         let mut registry = registry();

@@ -13,7 +13,7 @@ from ._errors import (
     UsageError,
 )
 from ._native import __VERSION__ as __version__
-from ._native import Balancer, Feed, Pick, Query, Registry, Replica, Server, Store, Wait, codes, decode, encode, is_heartbeat, is_repeatable, now
+from ._native import Balancer, Feed, Pick, Query, Registry, Replica, Server, Store, Wait, codes, decode, encode, is_heartbeat, is_repeatable, now, proof
 from ._types import (
     Admin,
     Advanced,
@@ -39,7 +39,7 @@ from ._types import (
     Unread,
     Writes,
 )
-from ._watch import Watch, respond
+from ._watch import Watch, pieces, respond
 
 __all__ = [
     "Admin",
@@ -90,5 +90,7 @@ __all__ = [
     "is_heartbeat",
     "is_repeatable",
     "now",
+    "pieces",
+    "proof",
     "respond",
 ]

@@ -9,7 +9,7 @@ from ._types import Advanced, AdminState, Answer, Ask, Changes, Delta, Endpoint,
 from ._watch import Watch
 from .policy import Policy
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Replica", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now"]
+__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Replica", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now", "proof"]
 
 __VERSION__: Final[str]
 
@@ -33,6 +33,12 @@ def is_repeatable(method: str, *, kind: _OutcomeKind | None = None, status: int 
 
 def decode(body: bytes | str, format: _Format, *, namespace: str = "default", service: str | None = None) -> dict[str, Any]:
     """Reads a payload of another registry: the registrations, and what was not taken and why, as dicts."""
+
+def proof(
+    token: str, verb: Literal["renew", "health", "deregister"], epoch: int, handle: int, sequence: int, *, query: str = "", body: bytes | str = b""
+) -> str:
+    """What goes into `x-callboard-proof`: that whoever sends a request holds the token of an instance. Epoch and handle are those of the answer to its
+    registration, `query` and `body` those of the request, and `sequence` is above every one before, such as the time in microseconds."""
 
 def encode(format: _Format, instances: Sequence[_Document]) -> bytes:
     """Writes registrations, as `decode` has them, as another registry says them, as far as it can. Who is not `enabled` is written as unhealthy."""
@@ -384,6 +390,26 @@ class Registry:
         response, or a `Wait` for a long poll. `path` and `query` are as they were sent, not decoded; `peer` is the IP address of who
         asks, `principal` who it is, as the host has found out: it counts where the server has a policy."""
 
+    def explain(self, query: _Asked) -> dict[str, Any]:
+        """Which condition of a query leaves each instance out: `{"namespace", "revision", "epoch", "rung", "stale", "protected", "rungs", "text"}`. Of each
+        rung `{"service", "known", "found", "code", "conditions": [{"part", "text", "fails"}], "failed": [{"service", "id", "handle",
+        "conditions"}], "more"}`; `text` is all of it as a screen of text."""
+
+    def saved_query(self, name: str, *, namespace: str = "default") -> Query | None:
+        """The query that is saved under a name; None when there is none."""
+
+    def saved_queries(self, namespace: str | None = None) -> list[dict[str, Any]]:
+        """The saved queries by namespace and name, each a dict of `name`, `query` and the `revision` that saved it."""
+
+    def save_query(self, name: str, query: _Asked, *, now: int | None = None) -> int:
+        """Saves a query under a name of its namespace, for `saved_query`, `watch_saved` and the HTTP API; gives the revision."""
+
+    def drop_query(self, name: str, *, namespace: str = "default", now: int | None = None) -> int:
+        """Removes what is saved under a name; gives the revision."""
+
+    def watch_saved(self, name: str, *, namespace: str = "default") -> Watch:
+        """Follows the query that is saved under a name, whatever it is at the time; nobody matches while there is none."""
+
     def answer_dns(self, message: bytes, *, udp: bool = True, server: Server | None = None, now: int | None = None) -> bytes | None:
         """Answers a message of DNS, or gives None where nothing is to be sent. What came over UDP is answered in as many bytes as may be
         sent back so."""
@@ -648,7 +674,8 @@ class Server:
 
     `policy` is a list of principals, `{"name", "tokens", "grants": [{"namespace", "service", "may"}]}`: tokens are SHA-256 digests in
     hexadecimal, namespaces and services globs (`default` and everything when absent), `may` is `read`, `register`, `operate` or
-    `administer`, each with those before it. Without a policy everybody may do everything; with one, what no grant allows is denied."""
+    `administer`, each with those before it. With a `secret`, text of at least 32 bytes that nobody knows, whoever signs an instance in by the REST API
+    is given a token of it, for `proof`. Without a policy everybody may do everything; with one, what no grant allows is denied."""
 
     def __new__(
         cls,
@@ -658,6 +685,7 @@ class Server:
         node: str = "callboard",
         domain: str = "callboard",
         dns_ttl: int = 5,
+        secret: str | None = None,
         policy: Sequence[_Document] | None = None,
     ) -> Self: ...
 
@@ -686,15 +714,15 @@ class Store:
 
 @final
 class Wait:
-    """A request that has no answer yet: a long poll."""
+    """A request that has no answer yet, a long poll, or none that is complete, a stream."""
 
     @property
     def until(self) -> int:
-        """When it is answered all the same, in microseconds."""
+        """When to ask again all the same, in microseconds."""
 
     def resume(self, *, now: int | None = None) -> Response | Wait:
-        """Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or this
-        object when there is still none."""
+        """Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or the next
+        piece of one, or this object when there is still none."""
 
     def _listen(self, callable: Callable[[], object]) -> int | None: ...
     def _unlisten(self, number: int) -> None: ...

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+
+if TYPE_CHECKING:
+    from ._native import Wait
 
 _T = TypeVar("_T", bound="Document")
 
@@ -454,3 +457,5 @@ class Response:
     headers: tuple[tuple[str, str], ...]
     """Names in lower case, and values."""
     body: bytes
+    more: Wait | None = None
+    """What the body goes on with, where it is a stream: what `resume` gives has the next piece in its body."""

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from ._native import Wait, now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Sequence
 
     from typing_extensions import Self
 
@@ -64,8 +64,20 @@ async def respond(
     principal: str | None = None,
     server: Server | None = None,
 ) -> Response:
-    """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up."""
+    """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up. `pieces` has the whole body of a stream."""
     reply = registry.handle(method, path, query, body, headers=headers, peer=peer, principal=principal, server=server)
+    return await _settled(registry, reply)
+
+
+async def pieces(registry: Registry, response: Response) -> AsyncIterator[bytes]:
+    """The body of a response, piece by piece: one, or of a stream as many as there are until whoever reads them has enough."""
+    yield response.body
+    while response.more is not None:
+        response = await _settled(registry, response.more.resume())
+        yield response.body
+
+
+async def _settled(registry: Registry, reply: Response | Wait) -> Response:
     while isinstance(reply, Wait):
         with _keeping_time(registry):
             await _concerned(reply)

@@ -297,22 +297,27 @@ impl Conjunct {
         Self { reads: check.reads(), steps: alloc::vec![Step { check, yes: YES, no: NO }], entry: 0 }
     }
 
-    /// Splits a tree into what must hold: the operands of `and`, and of `or` under `not`.
-    pub(super) fn split(nodes: &[Node], out: &mut Vec<Self>) {
+    /// The parts of a tree of which each must hold, or must not: the operands of `and`, and of `or` under `not`.
+    pub(super) fn places(nodes: &[Node]) -> Vec<(usize, bool)> {
+        let mut places = Vec::new();
         let mut open: Vec<(usize, bool)> = nodes.len().checked_sub(1).map(|root| (root, true)).into_iter().collect();
         while let Some((at, wanted)) = open.pop() {
             match (nodes.get(at).map(|node| &node.kind), wanted) {
                 (Some(Kind::Not), _) => open.extend(operands(nodes, at).map(|operand| (operand, !wanted))),
                 // Operands come from the last to the first, and so are taken from the stack in order.
                 (Some(Kind::All), true) | (Some(Kind::Any), false) => open.extend(operands(nodes, at).map(|operand| (operand, wanted))),
-                _ => {
-                    let mut conjunct = Self { reads: Reads::NONE, steps: Vec::new(), entry: NO };
-                    let (yes, no) = if wanted { (YES, NO) } else { (NO, YES) };
-                    conjunct.entry = conjunct.emit(nodes, at, yes, no);
-                    out.push(conjunct);
-                }
+                _ => places.push((at, wanted)),
             }
         }
+        places
+    }
+
+    /// That a part of a tree holds, or does not.
+    pub(super) fn at(nodes: &[Node], at: usize, wanted: bool) -> Self {
+        let mut conjunct = Self { reads: Reads::NONE, steps: Vec::new(), entry: NO };
+        let (yes, no) = if wanted { (YES, NO) } else { (NO, YES) };
+        conjunct.entry = conjunct.emit(nodes, at, yes, no);
+        conjunct
     }
 
     /// Writes the steps that decide the subtree at `at` and go on to `yes` or `no`; returns where to enter them.

@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::compiled::{Compiled, Conjunct};
+use super::condition::Condition;
+use super::print;
 use super::range::VersionRange;
 use super::selector::{Attribute, Check, Selector};
 use crate::error::{Code, Error};
@@ -86,8 +88,11 @@ pub struct Query {
     pub fallbacks: Vec<Query>,
 }
 
+/// Takes a condition: its part of the query, its text for whoever asks, and itself.
+type Take<'a> = dyn FnMut(&'static str, &dyn Fn() -> String, Conjunct) + 'a;
+
 /// The keys of a query document.
-const FIELDS: &[&str] = &["namespace", "service", "health", "version", "selector", "locality", "tags", "limit", "fallbacks"];
+pub(crate) const FIELDS: &[&str] = &["namespace", "service", "health", "version", "selector", "locality", "tags", "limit", "fallbacks"];
 
 impl Query {
     /// Every serving instance of a service of the default namespace.
@@ -227,23 +232,43 @@ impl Query {
 
     fn compile_alone(&self) -> Compiled {
         let mut conjuncts = Vec::new();
-        let mut demand = |check| conjuncts.push(Conjunct::of(check));
-        if self.health != HealthFilter::Any {
-            demand(Check::Health(self.health));
-        }
-        if let Some(range) = &self.version {
-            demand(Check::Version(alloc::vec![range.clone()]));
-        }
-        let places = [Attribute::Region, Attribute::Zone, Attribute::Subzone, Attribute::Node];
-        for (attribute, (_, part)) in places.into_iter().zip(self.locality.parts()).filter(|(_, (_, part))| !part.is_empty()) {
-            demand(Check::OneOf(attribute, alloc::vec![part.into()]));
-        }
-        for tag in self.tags.iter() {
-            demand(Check::OneOf(Attribute::Tags, alloc::vec![tag.into()]));
-        }
-        Conjunct::split(&self.selector.nodes, &mut conjuncts);
+        self.each_condition(&mut |_, _, conjunct| conjuncts.push(conjunct));
         let fallbacks = Vec::new();
         Compiled { namespace: self.namespace.clone(), service: self.service.clone(), limit: self.limit, conjuncts, fallbacks }
+    }
+
+    /// What must hold of an instance in scope, each with what it is; the health first.
+    pub(crate) fn conditions(&self) -> Vec<(Condition, Conjunct)> {
+        let mut all = Vec::new();
+        self.each_condition(&mut |part, text, conjunct| all.push((Condition::new(part, text()), conjunct)));
+        all
+    }
+
+    /// The same without a text where nobody reads it.
+    fn each_condition(&self, take: &mut Take<'_>) {
+        if self.health != HealthFilter::Any {
+            take("health", &|| self.health.as_str().into(), Conjunct::of(Check::Health(self.health)));
+        }
+        if let Some(range) = &self.version {
+            take("version", &|| range.text(), Conjunct::of(Check::Version(alloc::vec![range.clone()])));
+        }
+        let places = [Attribute::Region, Attribute::Zone, Attribute::Subzone, Attribute::Node];
+        for (attribute, (name, part)) in places.into_iter().zip(self.locality.parts()).filter(|(_, (_, part))| !part.is_empty()) {
+            let check = Check::OneOf(attribute, alloc::vec![part.into()]);
+            take("locality", &|| alloc::format!("{name}={part}"), Conjunct::of(check));
+        }
+        for tag in self.tags.iter() {
+            take("tags", &|| tag.into(), Conjunct::of(Check::OneOf(Attribute::Tags, alloc::vec![tag.into()])));
+        }
+        let nodes = &self.selector.nodes;
+        for (at, wanted) in Conjunct::places(nodes) {
+            take("selector", &|| print::part(nodes, at, wanted), Conjunct::at(nodes, at, wanted));
+        }
+    }
+
+    /// The least availability, if that is what a condition of this query asks for.
+    pub(crate) fn health_of(&self, condition: &Condition) -> Option<HealthFilter> {
+        (condition.part() == "health").then_some(self.health)
     }
 
     /// Reads the document `{namespace?, service?, health?, version?, selector?, locality?, tags?, limit?, fallbacks?}`;

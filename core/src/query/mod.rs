@@ -58,6 +58,7 @@
 //! proportion to its text; a verdict looks at each requirement at most once.
 
 mod compiled;
+mod condition;
 mod decimal;
 mod document;
 mod glob;
@@ -70,6 +71,9 @@ mod selector;
 mod tests;
 
 pub use compiled::{Compiled, Conjunct, Reads, Subject};
+pub use condition::Condition;
+#[cfg(test)]
+pub(crate) use document::FIELDS as QUERY_FIELDS;
 pub use document::{HealthFilter, Query};
 #[cfg(feature = "serve")]
 pub(crate) use glob::Glob;

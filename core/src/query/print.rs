@@ -19,6 +19,14 @@ pub(super) fn print(nodes: &[Node]) -> String {
     out
 }
 
+/// Prints a part of the tree, or its negation.
+pub(super) fn part(nodes: &[Node], at: usize, wanted: bool) -> String {
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = if wanted { expression(&mut out, nodes, at, Context::List) } else { negated(&mut out, nodes, at) };
+    out
+}
+
 /// What stands around an expression, from what allows most to what allows least.
 #[derive(Clone, Copy)]
 enum Context {
@@ -56,7 +64,10 @@ fn expression(out: &mut String, nodes: &[Node], at: usize, context: Context) -> 
 
 /// A negation: in the operator where there is one for it, so that no text prints deeper than it was read.
 fn negation(out: &mut String, nodes: &[Node], at: usize) -> fmt::Result {
-    let operand = operands(nodes, at).next().unwrap_or_default();
+    negated(out, nodes, operands(nodes, at).next().unwrap_or_default())
+}
+
+fn negated(out: &mut String, nodes: &[Node], operand: usize) -> fmt::Result {
     match nodes.get(operand).map(|node| &node.kind) {
         Some(Kind::Check(Check::Exists(attribute))) => write!(out, "!{attribute}"),
         Some(Kind::Check(Check::OneOf(attribute, values))) => match values.as_slice() {

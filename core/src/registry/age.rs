@@ -1,6 +1,6 @@
 //! Where the registry stood some time ago: for readers that say when they last asked, and not at which revision.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use core::time::Duration;
 
 use super::{Position, Registry};
@@ -38,6 +38,14 @@ impl Ages {
 }
 
 impl Registry {
+    /// The namespaces and services that changes since a position are about; none when that cannot be told.
+    pub(crate) fn changed_services(&self, since: Position) -> Option<BTreeSet<(&str, &str)>> {
+        if since.epoch != self.epoch || since.revision > self.revision {
+            return None;
+        }
+        Some(self.log.since(since.revision)?.map(|change| (&*change.namespace, &*change.service)).collect())
+    }
+
     /// A position at least as old as `age`, at most 600 s; none when this life of the registry is shorter.
     pub(crate) fn position_before(&mut self, age: Duration) -> Option<Position> {
         let then = self.now.as_micros().saturating_sub(age.min(REACH).as_micros() as u64);

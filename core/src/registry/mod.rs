@@ -26,7 +26,9 @@ mod arena;
 mod blob;
 mod columns;
 mod config;
+mod explain;
 mod facet;
+mod guard;
 mod index;
 mod intern;
 mod lease;
@@ -38,6 +40,7 @@ mod protect;
 mod record;
 mod restore;
 mod results;
+mod saved;
 mod select;
 mod service;
 mod snapshot;
@@ -56,11 +59,17 @@ use alloc::vec::Vec;
 use sha2::{Digest as _, Sha256};
 
 pub use config::Config;
+pub use explain::{ExplainedRung, QueryExplanation, Unmatched};
+#[cfg(any(feature = "serve", feature = "store"))]
+pub(crate) use guard::{Guard, TokenDigest};
 pub use log::{Cause, Change, ChangeKind, Changes, Position};
 pub use ops::{Key, Mode, Op, Put};
 #[cfg(feature = "store")]
 pub(crate) use record::Touch;
 pub use results::{Advanced, Answer, Registered, ServiceSummary, Stats};
+#[cfg(feature = "store")]
+pub(crate) use saved::SavedName;
+pub use saved::SavedQuery;
 pub use source::{Extent, Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
@@ -96,11 +105,11 @@ const LOCAL: u8 = 0;
 ///
 /// - **Getters** change nothing, not even a counter: [`epoch`](Self::epoch), [`revision`](Self::revision), [`edition`](Self::edition),
 ///   [`position`](Self::position), [`now`](Self::now), [`clamp`](Self::clamp), [`len`](Self::len), [`deadline`](Self::deadline), [`stats`](Self::stats),
-///   [`lookup`](Self::lookup), [`instance`](Self::instance), [`services`](Self::services), [`query`](Self::query),
-///   [`changes`](Self::changes), [`digest`](Self::digest).
+///   [`lookup`](Self::lookup), [`instance`](Self::instance), [`services`](Self::services), [`query`](Self::query), [`explain`](Self::explain),
+///   [`saved_query`](Self::saved_query), [`saved_queries`](Self::saved_queries), [`changes`](Self::changes), [`digest`](Self::digest).
 /// - **Mutators that take `now`**: [`register`](Self::register), [`renew`](Self::renew), [`renew_handle`](Self::renew_handle),
 ///   [`deregister`](Self::deregister), [`set_health`](Self::set_health), [`set_admin`](Self::set_admin), [`apply`](Self::apply),
-///   [`reconcile`](Self::reconcile), [`acknowledge`](Self::acknowledge). One that returns an error has changed nothing but
+///   [`reconcile`](Self::reconcile), [`acknowledge`](Self::acknowledge), [`save_query`](Self::save_query), [`drop_query`](Self::drop_query). One that returns an error has changed nothing but
 ///   what time had made due.
 /// - **Polling**: [`advance`](Self::advance); a [`View`] follows a query.
 /// - **Persistence**: [`snapshot`](Self::snapshot), [`restore`](Self::restore).
@@ -110,6 +119,8 @@ pub struct Registry {
     store: Store,
     sources: Sources,
     overrides: Overrides,
+    guards: guard::Guards,
+    saved: saved::Saved,
     log: Log,
     #[cfg(feature = "serve")]
     ages: age::Ages,
@@ -142,6 +153,8 @@ impl Registry {
             store: Store::new(config.seed),
             sources: Sources::default(),
             overrides: Overrides::default(),
+            guards: guard::Guards::new(),
+            saved: saved::Saved::default(),
             log: Log::new(config.log_capacity, 0),
             #[cfg(feature = "serve")]
             ages: age::Ages::default(),
@@ -347,15 +360,6 @@ impl Registry {
             Some(events) if since.revision <= self.revision => Changes::Events { events: events.cloned().collect(), position },
             _ => Changes::Compacted { oldest: self.log.oldest(), position },
         }
-    }
-
-    /// The namespaces and services that changes since a position are about; none when that cannot be told.
-    #[cfg(feature = "serve")]
-    pub(crate) fn changed_services(&self, since: Position) -> Option<BTreeSet<(&str, &str)>> {
-        if since.epoch != self.epoch || since.revision > self.revision {
-            return None;
-        }
-        Some(self.log.since(since.revision)?.map(|change| (&*change.namespace, &*change.service)).collect())
     }
 
     /// Signs a provider in, or takes what it says anew. Saying the same again renews its lease and makes no revision.

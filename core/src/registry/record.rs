@@ -146,6 +146,7 @@ impl Registry {
         {
             self.passes.remove(&(due, number));
         }
+        self.guards.remove(&slot);
         self.store.remove(slot);
     }
 

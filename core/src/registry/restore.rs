@@ -7,11 +7,15 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::blob::{self, Reader};
+use super::guard::{Guard, TokenDigest};
 use super::intern::{Pools, Shared};
 use super::log::Log;
 use super::ops::{Check, Key};
 use super::pool::Pool;
-use super::snapshot::{FORMAT, HEADER, LEAST_RECORD, MAGIC, OverrideImage, ProfileImage, RecordImage, ServiceImage, Sets, Tables};
+use super::saved::{SavedName, SavedQuery};
+use super::snapshot::{
+    FORMAT, HEADER, LEAST_RECORD, MAGIC, OverrideImage, ProfileImage, QueryImage, RecordImage, ServiceImage, Sets, Tables, Tail,
+};
 use super::store::Image;
 use super::{Config, Registry};
 use crate::error::{Code, Error};
@@ -69,7 +73,36 @@ impl Registry {
         }
         known.settle(&mut self.store.pools);
         self.store.mark_all();
-        if rest.is_empty() && self.store.len() == tables.records as usize { Ok(()) } else { Err(corrupt()) }
+        if !rest.is_empty() {
+            let (tail, after): (Tail<'_>, _) = next(rest)?;
+            if tail.queries.is_empty() && tail.guards.is_empty() || !after.is_empty() {
+                return Err(corrupt());
+            }
+            self.fill_queries(&tail.queries)?;
+            for ([namespace, service, id], digest) in tail.guards {
+                let slot = self.slot(namespace, service, id).ok_or_else(corrupt)?;
+                if self.guards.insert(slot, Guard { digest: TokenDigest(digest), sequence: 0 }).is_some() {
+                    return Err(corrupt());
+                }
+            }
+        }
+        if self.store.len() == tables.records as usize { Ok(()) } else { Err(corrupt()) }
+    }
+
+    fn fill_queries(&mut self, images: &[QueryImage<'_>]) -> Result<(), Error> {
+        let mut last = SavedName::default();
+        for image in images {
+            let QueryImage { name, revision, .. } = image;
+            let query = image.query().ok_or_else(corrupt)?;
+            self.saved.check(name, &query).map_err(|_| corrupt())?;
+            let own = (query.namespace.clone(), String::from(*name));
+            if *revision > self.revision || own <= last {
+                return Err(corrupt());
+            }
+            last = own;
+            self.saved.put(SavedQuery { name: (*name).into(), query, revision: *revision });
+        }
+        Ok(())
     }
 
     fn fill_overrides(&mut self, images: &[OverrideImage<'_>]) -> Result<(), Error> {

@@ -37,16 +37,19 @@ impl Registry {
         if answer.handles.is_empty() {
             answer.rung = 0;
         }
-        answer.stale = self.sources.holds(compiled.namespace(), compiled.rungs().map(Compiled::service));
-        #[cfg(feature = "store")]
-        {
-            answer.stale |= self.touched.stale;
-        }
-        answer.protected = compiled.rungs().any(|rung| self.is_protected(rung.namespace(), rung.service()));
+        (answer.stale, answer.protected) = self.standing(compiled);
         answer
     }
 
-    fn nobody(&self) -> Answer {
+    /// Whether a source in scope is held at its last good listing, and whether protection holds an instance.
+    pub(super) fn standing(&self, compiled: &Compiled) -> (bool, bool) {
+        let stale = self.sources.holds(compiled.namespace(), compiled.rungs().map(Compiled::service));
+        #[cfg(feature = "store")]
+        let stale = stale || self.touched.stale;
+        (stale, compiled.rungs().any(|rung| self.is_protected(rung.namespace(), rung.service())))
+    }
+
+    pub(super) fn nobody(&self) -> Answer {
         Answer { handles: Vec::new(), revision: self.revision, epoch: self.epoch, rung: 0, stale: false, protected: false }
     }
 
@@ -58,6 +61,11 @@ impl Registry {
             // A service with something to hold has a pass ahead.
             None => self.passes.iter().filter_map(|(_, number)| services.get(*number)).any(|own| *own.namespace == *namespace && held(own)),
         }
+    }
+
+    /// A record as a condition sees it.
+    pub(super) fn subject(&self, slot: u32) -> impl Subject {
+        Record::new(&self.store, slot)
     }
 
     /// Whether a record is in scope of one rung and all its conditions hold.

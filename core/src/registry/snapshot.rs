@@ -13,11 +13,12 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::Registry;
 use super::blob::{self, Reader};
 use super::facet::Facet;
 use super::intern::Shared;
-use crate::model::{Override, Version};
+use super::{Registry, SavedQuery};
+use crate::model::{Locality, Override, Tags, Version};
+use crate::query::{HealthFilter, Query, Selector, VersionRange};
 use crate::time::micros;
 
 pub(super) const MAGIC: [u8; 4] = *b"CBRD";
@@ -151,8 +152,80 @@ pub(super) struct OverrideImage<'a> {
     pub(super) reason: &'a str,
 }
 
+/// What stands after the services, if there is any of it.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Tail<'a> {
+    #[serde(borrow)]
+    pub(super) queries: Vec<QueryImage<'a>>,
+    /// Namespace, service and id of a record, and the digest of its token.
+    #[serde(borrow)]
+    pub(super) guards: Vec<([&'a str; 3], [u8; 32])>,
+}
+
+/// A saved query.
+#[derive(Serialize, Deserialize)]
+pub(super) struct QueryImage<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    pub(super) revision: u64,
+    /// The query itself, then its fallbacks.
+    #[serde(borrow)]
+    pub(super) rungs: Vec<RungImage<'a>>,
+}
+
+/// One rung of a saved query.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RungImage<'a> {
+    pub(super) service: Option<&'a str>,
+    pub(super) health: u8,
+    pub(super) version: Option<String>,
+    pub(super) selector: &'a str,
+    pub(super) locality: [&'a str; 4],
+    #[serde(borrow)]
+    pub(super) tags: Vec<&'a str>,
+    pub(super) limit: Option<u32>,
+}
+
+impl<'a> QueryImage<'a> {
+    fn of(own: &'a SavedQuery) -> Self {
+        let rung = |query: &'a Query| RungImage {
+            service: query.service.as_deref(),
+            health: query.health as u8,
+            version: query.version.as_ref().map(VersionRange::text),
+            selector: query.selector.text(),
+            locality: query.locality.parts().map(|(_, part)| part),
+            tags: query.tags.iter().collect(),
+            limit: query.limit,
+        };
+        let rungs = core::iter::once(&own.query).chain(&own.query.fallbacks).map(rung).collect();
+        Self { namespace: &own.query.namespace, name: &own.name, revision: own.revision, rungs }
+    }
+
+    /// The query, if every part of it is good.
+    pub(super) fn query(&self) -> Option<Query> {
+        let rung = |image: &RungImage<'_>| {
+            let [region, zone, subzone, node] = image.locality.map(String::from);
+            Some(Query {
+                namespace: self.namespace.into(),
+                service: image.service.map(String::from),
+                health: *HealthFilter::ALL.get(usize::from(image.health))?,
+                version: image.version.as_deref().map(VersionRange::parse).transpose().ok()?,
+                selector: Selector::parse(image.selector).ok()?,
+                locality: Locality { region, zone, subzone, node },
+                tags: Tags::new(image.tags.iter().copied()).ok()?,
+                limit: image.limit,
+                fallbacks: Vec::new(),
+            })
+        };
+        let mut rungs = self.rungs.iter().map(rung);
+        let mut query = rungs.next()??;
+        query.fallbacks = rungs.collect::<Option<_>>()?;
+        Some(query)
+    }
+}
+
 impl Registry {
-    /// The whole registry as bytes: records, overrides, sources, revisions. Leases are not: they begin anew. What an override with an end
+    /// The whole registry as bytes: records, overrides, saved queries, sources, revisions. Leases are not: they begin anew. What an override with an end
     /// has left is left of it after a restore.
     pub fn snapshot(&self) -> Vec<u8> {
         let (store, pools) = (&self.store, &self.store.pools);
@@ -192,6 +265,16 @@ impl Registry {
                 let state = store.health(*slot) as u8 | store.source(*slot) << 3;
                 RecordImage { own, metadata, locality, profile, revision, state }.write(&mut bytes);
             }
+        }
+        let names: Vec<_> = self.guards.iter().map(|(slot, own)| (store.owner(*slot), store.id(*slot), own.digest.0)).collect();
+        let guards = names.iter().filter_map(|(owner, id, digest)| {
+            let owner = owner.as_ref()?;
+            Some(([&*owner.namespace, &*owner.name, id.as_str()], *digest))
+        });
+        let mut tail = Tail { queries: self.saved.all().map(QueryImage::of).collect(), guards: guards.collect() };
+        tail.guards.sort_unstable();
+        if !tail.queries.is_empty() || !tail.guards.is_empty() {
+            bytes = append(&tail, bytes);
         }
         let (length, print) = bytes.split_at_checked(HEADER).map_or((0, 0), |(_, body)| (body.len() as u64, xxh3_64(body)));
         let header = MAGIC.into_iter().chain(FORMAT.to_le_bytes()).chain(length.to_le_bytes()).chain(print.to_le_bytes());

@@ -2,11 +2,12 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Position, Registry};
 use crate::error::Error;
-use crate::model::Handle;
+use crate::model::{Handle, check_name};
 use crate::order;
 use crate::query::{Compiled, Query};
 use crate::value::Value;
@@ -23,6 +24,14 @@ pub struct View {
     position: Option<Position>,
     members: BTreeMap<Name, (Handle, u64)>,
     rung: u32,
+    saved: Option<Saved>,
+}
+
+/// The name of the query that is followed, and the revision that saved it; none while nothing is saved.
+#[derive(Clone, Debug)]
+struct Saved {
+    name: Box<str>,
+    defined: Option<u64>,
 }
 
 type Name = (Box<str>, Box<str>);
@@ -88,7 +97,17 @@ impl View {
     /// As [`Query::validate`].
     pub fn new(query: Query) -> Result<Self, Error> {
         let compiled = query.compile()?;
-        Ok(Self { query, compiled, position: None, members: BTreeMap::new(), rung: 0 })
+        Ok(Self { query, compiled, position: None, members: BTreeMap::new(), rung: 0, saved: None })
+    }
+
+    /// A view of the query that is [saved](Registry::save_query) under a name, whatever it is at the time of a poll; while there is none, nobody matches.
+    ///
+    /// # Errors
+    /// [`Code::InvalidName`](crate::Code::InvalidName).
+    pub fn saved(namespace: impl Into<String>, name: &str) -> Result<Self, Error> {
+        check_name("name", name)?;
+        let saved = Some(Saved { name: name.into(), defined: None });
+        Ok(Self { saved, ..Self::new(Query::everything().namespace(namespace))? })
     }
 
     /// Who is asked for.
@@ -129,13 +148,50 @@ impl View {
         if self.position == Some(registry.position()) { None } else { self.catch_up(registry) }
     }
 
+    /// The first poll for a reader that knows what was true at a position, such as one whose connection broke: what is different since then, if the
+    /// log tells, and all of it as by [`poll`](Self::poll) if not. Nobody remembers what it was told: who is there is `updated`, also when new, and who is not
+    /// is `removed`, also when it never was.
+    #[cfg(feature = "serve")]
+    pub(crate) fn poll_from(&mut self, registry: &Registry, known: Position) -> Option<Delta> {
+        let all = self.poll(registry)?;
+        let here = all.position;
+        let since = || registry.log.since(known.revision).filter(|_| known.epoch == here.epoch && known.revision <= here.revision);
+        let is_same = self.saved.as_ref().is_none_or(|saved| saved.defined.is_some_and(|defined| defined <= known.revision));
+        let Some(changes) = since().filter(|_| is_same) else { return Some(all) };
+        let mut names = BTreeMap::new();
+        for change in changes.filter(|change| self.compiled.rungs().any(|rung| is_about(rung, change))) {
+            names.insert((&*change.service, &*change.id), change.handle);
+        }
+        // Who takes the place of whom when a limit or a fallback decides is not in the log.
+        if !names.is_empty() && (!self.query.fallbacks.is_empty() || self.query.limit.is_some()) {
+            return Some(all);
+        }
+        let mut delta = Delta { position: here, rung: all.rung, ..Delta::default() };
+        for ((service, id), handle) in names {
+            match self.members.get(&(service.into(), id.into())) {
+                Some((handle, _)) => delta.updated.push(*handle),
+                None => delta.removed.push(Departed { handle, service: service.into(), id: id.into() }),
+            }
+        }
+        (!delta.is_empty()).then_some(delta)
+    }
+
+    /// Whether a source in scope is held at its last good listing, and whether protection holds an instance.
+    #[cfg(feature = "serve")]
+    pub(crate) fn standing(&self, registry: &Registry) -> (bool, bool) {
+        registry.standing(&self.compiled)
+    }
+
     #[cold]
     fn catch_up(&mut self, registry: &Registry) -> Option<Delta> {
         let position = registry.position();
         let before = self.position.replace(position);
         let known = before.filter(|before| before.epoch == position.epoch && before.revision <= position.revision);
+        let redefined = self.redefine(registry, known.is_none());
         let simple = self.query.fallbacks.is_empty() && self.query.limit.is_none();
         let touched = match known {
+            _ if redefined => None,
+            Some(_) if self.is_absent() => return None,
             Some(known) if self.is_untouched(registry, known.revision) => return None,
             Some(known) if simple => registry.log.since(known.revision).map(|changes| self.touched(changes)),
             _ => None,
@@ -148,6 +204,29 @@ impl View {
         // After a new epoch nothing that the reader knows by revision or handle is good any more.
         delta.reset = known.is_none() || (simple && known.is_some_and(|known| registry.log.since(known.revision).is_none()));
         (delta.reset || !delta.is_empty()).then_some(delta)
+    }
+
+    /// Takes the query that is saved now, if it is not the one that was; whether it is not. In a new epoch a revision alone does not tell.
+    fn redefine(&mut self, registry: &Registry, anew: bool) -> bool {
+        let Some(saved) = &mut self.saved else { return false };
+        let own = registry.saved_query(&self.query.namespace, &saved.name);
+        let before = core::mem::replace(&mut saved.defined, own.map(|own| own.revision));
+        let changed = anew || before != saved.defined;
+        if let Some((own, compiled)) = own.filter(|_| changed).and_then(|own| Some((own, own.query.compile().ok()?))) {
+            (self.query, self.compiled) = (own.query.clone(), compiled);
+        }
+        changed
+    }
+
+    /// The name of the saved query that it follows, if it follows one.
+    #[cfg(feature = "serve")]
+    pub(crate) fn saved_name(&self) -> Option<&str> {
+        self.saved.as_ref().map(|saved| &*saved.name)
+    }
+
+    /// Whether there is no query to follow.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.saved.as_ref().is_some_and(|saved| saved.defined.is_none())
     }
 
     /// Whether no service that the query names has changed since.
@@ -165,12 +244,9 @@ impl View {
 
     /// The names in scope that changes are about.
     fn touched<'a>(&self, changes: impl Iterator<Item = &'a super::Change>) -> BTreeSet<(&'a str, &'a str)> {
-        let (namespace, service) = (self.compiled.namespace(), self.compiled.service());
-        let in_scope =
-            |change: &&super::Change| *change.namespace == *namespace && service.is_none_or(|service| service == &*change.service);
         // One by one: to collect them would bring a sort of its own.
         let mut names = BTreeSet::new();
-        for change in changes.filter(in_scope) {
+        for change in changes.filter(|change| is_about(&self.compiled, change)) {
             names.insert((&*change.service, &*change.id));
         }
         names
@@ -200,7 +276,7 @@ impl View {
 
     /// Asks the whole query again.
     fn reread(&mut self, registry: &Registry) -> Delta {
-        let answer = registry.select(&self.compiled);
+        let answer = if self.is_absent() { registry.nobody() } else { registry.select(&self.compiled) };
         self.rung = answer.rung;
         let mut before = core::mem::take(&mut self.members);
         let mut delta = Delta::default();
@@ -218,6 +294,11 @@ impl View {
         order::sort_few(&mut delta.removed, &mut |one, other| (&one.service, &one.id).cmp(&(&other.service, &other.id)));
         delta
     }
+}
+
+/// Whether a change is about a record in scope of a rung.
+fn is_about(rung: &Compiled, change: &super::Change) -> bool {
+    *change.namespace == *rung.namespace() && rung.service().is_none_or(|service| service == &*change.service)
 }
 
 impl Delta {

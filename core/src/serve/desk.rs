@@ -6,10 +6,13 @@ use core::time::Duration;
 
 use super::policy::{Capability, Grant, denied};
 use super::server::Server;
-use crate::error::Error;
+use super::token::{self, Shown};
+use crate::error::{Code, Error};
 use crate::model::{Handle, Health, Instance, Metadata, Registration};
 use crate::query::{HealthFilter, Query};
-use crate::registry::{Answer, Changes, Key, Op, Position, Put, Registered, Registry, ServiceSummary, Stats, View};
+use crate::registry::{
+    Answer, Changes, Delta, Key, Op, Position, Put, QueryExplanation, Registered, Registry, SavedQuery, ServiceSummary, Stats, View,
+};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -23,6 +26,8 @@ pub(super) struct Desk<'a> {
     grants: Option<&'a [Grant]>,
     /// Who asks; empty where there is no policy.
     pub(super) who: String,
+    /// What the request shows of an instance's token.
+    pub(super) shown: Shown,
     /// When it is asked, as the host says; the registry's [`clock`](Self::clock) may be ahead.
     pub(super) now: Timestamp,
 }
@@ -32,15 +37,20 @@ pub(super) fn everybody(namespace: &str, service: Option<&str>) -> Query {
     Query { service: service.map(String::from), ..Query::everything() }.namespace(namespace).health(HealthFilter::Any)
 }
 
+/// An error about one of several operations names it.
+fn place(ops: &[Op], at: usize, error: Error) -> Error {
+    if ops.len() > 1 { error.within(&alloc::format!("ops[{at}]")) } else { error }
+}
+
 impl<'a> Desk<'a> {
     pub(super) fn new(server: &'a Server, registry: &'a mut Registry, who: String, now: Timestamp) -> Self {
         let grants = server.policy.as_ref().map(|policy| policy.grants(&who));
-        Self { registry, grants, who, now }
+        Self { registry, grants, who, shown: Shown::Nothing, now }
     }
 
     /// The same for a shorter time.
     pub(super) fn lend(&mut self) -> Desk<'_> {
-        Desk { registry: self.registry, grants: self.grants, who: self.who.clone(), now: self.now }
+        Desk { registry: self.registry, grants: self.grants, who: self.who.clone(), shown: self.shown.clone(), now: self.now }
     }
 
     fn may(&self, capability: Capability, namespace: &str, service: &str) -> bool {
@@ -164,6 +174,76 @@ impl<'a> Desk<'a> {
         view.poll(self.registry).is_some()
     }
 
+    /// What has changed in the answer that a view follows, of what may be read of it.
+    pub(super) fn delta(&self, view: &mut View) -> Option<Delta> {
+        view.poll(self.registry).and_then(|delta| self.readable(delta, &view.query().namespace))
+    }
+
+    /// The same of a view that is new, for a reader that knows what was true at a position.
+    pub(super) fn delta_from(&self, view: &mut View, known: Position) -> Option<Delta> {
+        view.poll_from(self.registry, known).and_then(|delta| self.readable(delta, &view.query().namespace))
+    }
+
+    fn readable(&self, mut delta: Delta, namespace: &str) -> Option<Delta> {
+        if self.grants.is_some() {
+            delta.added.retain(|handle| self.is_readable(*handle));
+            delta.updated.retain(|handle| self.is_readable(*handle));
+            delta.removed.retain(|gone| self.may_read(namespace, &gone.service));
+        }
+        (delta.reset || !delta.is_empty()).then_some(delta)
+    }
+
+    pub(super) fn delta_value(&self, delta: &Delta) -> Value {
+        delta.to_value(self.registry)
+    }
+
+    /// Whether the answer that a view follows is stale, and whether it is protected.
+    pub(super) fn standing(&self, view: &View) -> (bool, bool) {
+        view.standing(self.registry)
+    }
+
+    /// Why a query finds whom it finds, of what may be read.
+    pub(super) fn explain(&self, query: &Query) -> Result<QueryExplanation, Error> {
+        self.registry.explain_to(query, &|service| self.may_read(&query.namespace, service))
+    }
+
+    // Saved queries: there for whoever may read every service that they name, and saved by whoever may operate it.
+
+    /// Refuses what may not be done to every service that a query names, or to those of the whole namespace where it names none.
+    fn check_query(&self, capability: Capability, query: &Query) -> Result<(), Error> {
+        let may = |rung: &Query| match &rung.service {
+            Some(service) => self.may(capability, &rung.namespace, service),
+            None => self.grants.is_none_or(|grants| grants.iter().any(|grant| grant.allows_all(capability, &rung.namespace))),
+        };
+        let all = core::iter::once(query).chain(&query.fallbacks).all(may);
+        if all { Ok(()) } else { Err(denied(capability)) }
+    }
+
+    pub(super) fn saved_query(&self, namespace: &str, name: &str) -> Option<&SavedQuery> {
+        self.registry.saved_query(namespace, name).filter(|own| self.check_query(Capability::Read, &own.query).is_ok())
+    }
+
+    pub(super) fn saved_queries(&self, namespace: &str) -> impl Iterator<Item = &SavedQuery> {
+        self.registry.saved_queries(Some(namespace)).filter(move |own| self.check_query(Capability::Read, &own.query).is_ok())
+    }
+
+    /// Saves a query; whether there was none of that name.
+    pub(super) fn save_query(&mut self, name: &str, query: &Query) -> Result<bool, Error> {
+        self.check_query(Capability::Operate, query)?;
+        let before = self.registry.saved_query(&query.namespace, name);
+        before.map_or(Ok(()), |own| self.check_query(Capability::Operate, &own.query))?;
+        let is_new = before.is_none();
+        self.registry.save_query(name, query, self.now).map(|_| is_new)
+    }
+
+    pub(super) fn drop_query(&mut self, namespace: &str, name: &str) -> Result<u64, Error> {
+        self.saved_query(namespace, name).map_or(Ok(()), |own| self.check_query(Capability::Operate, &own.query))?;
+        if self.saved_query(namespace, name).is_none() {
+            return Err(Error::new(Code::UnknownQuery, "name"));
+        }
+        self.registry.drop_query(namespace, name, self.now)
+    }
+
     // The registry as a whole.
 
     pub(super) fn snapshot(&self) -> Result<Vec<u8>, Error> {
@@ -176,14 +256,43 @@ impl<'a> Desk<'a> {
 
     // Changing.
 
-    pub(super) fn apply(&mut self, ops: &[Op]) -> Result<u64, Error> {
-        if self.grants.is_none() {
-            return self.registry.apply(ops, self.now);
+    /// Refuses what only whoever holds an instance's token may do, and takes the proof of it: an operator whom a policy names needs none.
+    fn check_token(&mut self, namespace: &str, service: &str, id: &str) -> Result<(), Error> {
+        let Some(handle) = self.registry.lookup(namespace, service, id) else { return Ok(()) };
+        let Some(guard) = self.registry.guard(handle) else { return Ok(()) };
+        if self.grants.is_some() && self.may(Capability::Operate, namespace, service) {
+            return Ok(());
         }
-        let place = |at: usize, error: Error| if ops.len() > 1 { error.within(&alloc::format!("ops[{at}]")) } else { error };
-        let checked = ops.iter().enumerate().map(|(at, op)| self.checked(op).map_err(|error| place(at, error)));
-        let checked = checked.collect::<Result<Vec<_>, _>>()?;
-        self.registry.apply(&checked, self.now)
+        if let Some(sequence) = self.shown.opens(guard, self.registry.epoch(), handle)? {
+            self.registry.take_sequence(handle, sequence);
+        }
+        Ok(())
+    }
+
+    fn check_tokens(&mut self, ops: &[Op]) -> Result<(), Error> {
+        for (at, op) in ops.iter().enumerate() {
+            let checked = match op {
+                Op::Register { registration: own, .. } => self.check_token(&own.namespace, &own.service, &own.id),
+                Op::Renew { key, .. } | Op::Deregister { key, .. } | Op::SetHealth { key, .. } => {
+                    self.check_token(&key.namespace, &key.service, &key.id)
+                }
+                Op::SetAdmin { .. } => Ok(()),
+            };
+            checked.map_err(|error| place(ops, at, error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, ops: &[Op]) -> Result<u64, Error> {
+        let checked = match self.grants {
+            None => None,
+            Some(_) => {
+                let checked = ops.iter().enumerate().map(|(at, op)| self.checked(op).map_err(|error| place(ops, at, error)));
+                Some(checked.collect::<Result<Vec<_>, _>>()?)
+            }
+        };
+        self.check_tokens(ops)?;
+        self.registry.apply(checked.as_deref().unwrap_or(ops), self.now)
     }
 
     /// An operation that may be done, with whose it is.
@@ -220,17 +329,25 @@ impl<'a> Desk<'a> {
     }
 
     pub(super) fn register(&mut self, registration: &Registration, put: Put) -> Result<Registered, Error> {
-        if self.grants.is_none() {
-            return self.registry.register(registration, put, self.now);
+        let owned = if self.grants.is_some() { Some(self.owned(registration)?) } else { None };
+        self.check_token(&registration.namespace, &registration.service, &registration.id)?;
+        let registered = self.registry.register(owned.as_ref().unwrap_or(registration), put, self.now)?;
+        if let Shown::Token(digest) = self.shown {
+            self.registry.set_guard(&Key::of(registration), digest);
         }
-        let owned = self.owned(registration)?;
-        self.registry.register(&owned, put, self.now)
+        Ok(registered)
+    }
+
+    /// Gives a record that is new a token.
+    pub(super) fn guard(&mut self, registration: &Registration, token: &str) {
+        self.registry.set_guard(&Key::of(registration), token::digest(token));
     }
 
     pub(super) fn renew(&mut self, key: &Key, incarnation: u64) -> Result<(), Error> {
         if self.grants.is_some() {
             self.owner(&key.namespace, &key.service, &key.id)?;
         }
+        self.check_token(&key.namespace, &key.service, &key.id)?;
         self.registry.renew(&key.namespace, &key.service, &key.id, incarnation, self.now).map(|_| ())
     }
 
@@ -246,6 +363,7 @@ impl<'a> Desk<'a> {
         if self.grants.is_some() {
             self.owner(&registration.namespace, &registration.service, &registration.id)?;
         }
+        self.check_token(&registration.namespace, &registration.service, &registration.id)?;
         self.registry.renew_handle(*handle, incarnation, self.now)
     }
 }

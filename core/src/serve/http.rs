@@ -53,6 +53,10 @@ pub enum Reply {
     /// Nothing to say yet: ask again with [`Server::resume`](super::Server::resume) when something has changed that it is about, which
     /// [`Waits`](super::Waits) tell, and at the latest at `until`.
     Wait(Wait),
+    /// Send this and leave the body open. What [`resume`](super::Server::resume) gives, asked as of any wait, goes on with it: the body of a `Stream` is the
+    /// next piece, that of a `Response` the last. A host asks when the piece before is sent, so that a slow reader costs no more than what it follows; it may
+    /// end the body at any time, and does when whoever asked hangs up.
+    Stream(Response, Wait),
 }
 
 impl Response {
@@ -72,18 +76,13 @@ impl Response {
         Self::bytes(status, "text/plain; charset=utf-8", text.into_bytes()).header("x-content-type-options", "nosniff")
     }
 
-    /// The response that tells an error: `{"error": {code, kind, field, limit?, message}}`. For hosts that refuse a request themselves.
+    /// The response that tells an error, as problem details (RFC 9457). For hosts that refuse a request themselves.
     pub fn error(error: &Error) -> Self {
-        let mut pairs = alloc::vec![
-            ("code", Value::from(error.code().as_str())),
-            ("kind", Value::from(error.code().kind().class())),
-            ("field", Value::from(error.field())),
-        ];
-        if let Some(limit) = error.limit_value() {
-            pairs.push(("limit", limit.into()));
-        }
-        pairs.push(("message", Value::from(error.text())));
-        Self::json(status(error.code()), &Value::map([("error", Value::map(pairs))]))
+        Self::refusal(status(error.code()), error)
+    }
+
+    pub(super) fn refusal(status: u16, error: &Error) -> Self {
+        Self::bytes(status, "application/problem+json", problem(status, error).to_json())
     }
 
     /// For hosts that have no room for one more, of what `field` names: 503, and that one may come again in a second.
@@ -95,6 +94,24 @@ impl Response {
         self.headers.push((name, value.into()));
         self
     }
+}
+
+/// Problem details, `{type, title, status, detail?, code, kind, field, limit?}`: what RFC 9457 has, and then the error as every language has it.
+pub(super) fn problem(status: u16, error: &Error) -> Value {
+    let code = error.code().as_str();
+    let mut pairs = alloc::vec![
+        ("type", Value::from(alloc::format!("urn:callboard:error:{code}"))),
+        ("title", Value::from(code.replace('-', " "))),
+        ("status", u64::from(status).into()),
+    ];
+    if !error.text().is_empty() {
+        pairs.push(("detail", error.text().into()));
+    }
+    pairs.extend([("code", code.into()), ("kind", error.code().kind().class().into()), ("field", error.field().into())]);
+    if let Some(limit) = error.limit_value() {
+        pairs.push(("limit", limit.into()));
+    }
+    Value::map(pairs)
 }
 
 /// The status that tells a code.

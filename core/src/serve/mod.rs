@@ -27,6 +27,9 @@ mod policy_tests;
 mod poll;
 pub mod rest;
 mod server;
+pub mod token;
+#[cfg(test)]
+mod token_tests;
 pub mod ui;
 mod waits;
 
@@ -40,10 +43,10 @@ pub use waits::Waits;
 use crate::registry::{Position, Registry};
 use crate::time::Timestamp;
 
-/// A request that has no answer yet: a long poll.
+/// A request that has no answer yet, a long poll, or none that is complete, a stream.
 #[derive(Clone, Debug)]
 pub struct Wait {
-    /// When to answer all the same.
+    /// When to ask again all the same.
     pub until: Timestamp,
     watched: Watched,
     /// Up to where there is nothing to say.
@@ -52,7 +55,7 @@ pub struct Wait {
     who: String,
 }
 
-/// What a long poll waits for, by protocol.
+/// What is waited for, by protocol.
 #[derive(Clone, Debug)]
 enum Watched {
     Rest(rest::Watched),

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::http::Request;
 use crate::error::{Code, Error};
+use crate::hex::unhex;
 use crate::limits;
 use crate::query::Glob;
 use crate::value::{Fields, Value};
@@ -139,7 +140,7 @@ impl Principal {
             list => Ok(list),
         };
         let wrong = || Error::new(Code::InvalidArgument, "tokens").message("the SHA-256 of a token, 64 hexadecimal digits");
-        let tokens = few("tokens")?.iter().map(|token| token.as_str().and_then(digest).ok_or_else(wrong)).collect::<Result<_, _>>()?;
+        let tokens = few("tokens")?.iter().map(|token| token.as_str().and_then(unhex).ok_or_else(wrong)).collect::<Result<_, _>>()?;
         let read = |(at, grant)| Grant::from_value(grant).map_err(|error| error.within(&alloc::format!("grants[{at}]")));
         let grants = few("grants")?.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(Self { name: name.into(), tokens, grants })
@@ -154,6 +155,11 @@ impl Grant {
         self.may >= capability && names(&self.namespace, namespace) && names(&self.service, service)
     }
 
+    /// Whether it allows something to be done to every service of a namespace.
+    pub(super) fn allows_all(&self, capability: Capability, namespace: &str) -> bool {
+        self.service.pattern() == "*" && self.allows(capability, namespace, "")
+    }
+
     fn from_value(value: &Value) -> Result<Self, Error> {
         let fields = Fields::new(value, "", &["namespace", "service", "may"])?;
         let glob = |name: &str, usual: &str| {
@@ -166,17 +172,4 @@ impl Grant {
         let (namespace, service) = (glob("namespace", crate::model::DEFAULT_NAMESPACE)?, glob("service", "*")?);
         Ok(Self { namespace, service, may: Capability::parse(fields.required_text("may")?)? })
     }
-}
-
-/// Bytes from 64 hexadecimal digits.
-fn digest(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
-    if digits.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair.iter().fold(0u8, |byte, digit| byte << 4 | *digit as u8);
-    }
-    Some(bytes)
 }

@@ -33,7 +33,7 @@ fn tenants(may: [&str; 2]) -> Server {
 
 fn status(server: &Server, registry: &mut Registry, request: Request<'_>) -> u16 {
     match server.handle(registry, &request, Timestamp::from_secs(1)) {
-        Reply::Response(response) => response.status,
+        Reply::Response(response) | Reply::Stream(response, _) => response.status,
         Reply::Wait(_) => 0,
     }
 }
@@ -118,6 +118,15 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
         "",
         r#"{"ops":[{"op":"deregister","service":"S","id":"I"},{"op":"set_admin","service":"S","id":"I","admin":{"state":"draining"}}]}"#,
     ),
+    ("PUT", "/v1/queries/default/S", "", r#"{"service":"S","fallbacks":[{"service":"S"}]}"#),
+    ("PUT", "/v1/queries/default/S", "", r#"{"health":"any"}"#),
+    ("GET", "/v1/queries/default/S", "", ""),
+    ("DELETE", "/v1/queries/default/S", "", ""),
+    ("GET", "/v1/queries/default", "", ""),
+    ("GET", "/v1/queries/default/S/instances", "", ""),
+    ("GET", "/v1/queries/default/S/explain", "", ""),
+    ("GET", "/v1/explain/default/S", "selector=secret%3Dx", ""),
+    ("GET", "/v1/explain/default", "health=any&selector=secret%3Dx", ""),
     ("GET", "/v1/snapshot", "", ""),
     ("GET", "/v1/health", "", ""),
     ("PUT", "/v1/agent/service/register", "", r#"{"Name":"S","ID":"I","Address":"10.0.0.1","Check":{"TTL":"60s"}}"#),
@@ -180,6 +189,8 @@ fn no_request_of_a_tenant_reaches_another() {
                     .unwrap();
                 registry.register(&own, Put::default(), Timestamp::ZERO).unwrap();
             }
+            let secret = Query::service(format!("{tenant}-web")).selector(&format!("secret=secret-of-{tenant}")).unwrap();
+            registry.save_query(&format!("{tenant}-web"), &secret, Timestamp::ZERO).unwrap();
         }
         for _ in 0..60 {
             let (method, path, query, body) = REQUESTS[rng.below(REQUESTS.len() as u32) as usize];
@@ -202,16 +213,22 @@ fn no_request_of_a_tenant_reaches_another() {
                 fill(body),
             );
             let (who, other) = [("ann", "bob"), ("bob", "ann")][rng.below(2) as usize];
-            let headers = [("authorization", format!("Bearer {who}"))];
-            let headers = [(headers[0].0, headers[0].1.as_str())];
-            let before = state(&registry, &format!("{other}-web"));
+            let bearer = format!("Bearer {who}");
+            let accept = ["*/*", "text/event-stream", "text/plain"][rng.below(3) as usize];
+            let headers = [("authorization", bearer.as_str()), ("accept", accept), ("x-callboard-token", "0123456789abcdef")];
+            let theirs = |registry: &Registry| {
+                let saved = registry.saved_query("default", &format!("{other}-web")).cloned();
+                (state(registry, &format!("{other}-web")), saved)
+            };
+            let before = theirs(&registry);
             let request = Request { method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), ..Request::default() };
-            if let Reply::Response(response) = server.handle(&mut registry, &request, Timestamp::from_secs(1)) {
+            let reply = server.handle(&mut registry, &request, Timestamp::from_secs(1));
+            if let Reply::Response(response) | Reply::Stream(response, _) = reply {
                 let text = String::from_utf8_lossy(&response.body);
                 escapes += u32::from(text.contains(&format!("secret-of-{other}")));
                 if response.status < 400 { done += 1 } else { refused += 1 }
             }
-            let after = state(&registry, &format!("{other}-web"));
+            let after = theirs(&registry);
             assert_eq!(before, after, "{who} ({may:?}) changed what is {other}'s: {method} {path} {query} {body} in round {round}");
             let rights = may[usize::from(who == "bob")];
             let own = state(&registry, &format!("{who}-web")).len();
@@ -220,4 +237,141 @@ fn no_request_of_a_tenant_reaches_another() {
     }
     assert_eq!(escapes, 0);
     assert!(done > 5_000 && refused > 5_000, "{done} {refused}");
+}
+
+/// However a namespace or a service is spelled, it is the one that is meant, or none.
+#[test]
+fn no_spelling_leads_out_of_a_namespace() {
+    let policy = r#"[{"name":"ann","grants":[{"namespace":"ann","may":"operate"}]}]"#;
+    let server = server(policy);
+    let mut registry = Registry::new(Config { epoch: 1, ..Config::default() }).unwrap();
+    for namespace in ["bob", "default", "ann"] {
+        let own =
+            Registration::new("web", "i").namespace(namespace).metadata([("secret", format!("secret-of-{namespace}").as_str())]).unwrap();
+        registry.register(&own, Put::default(), Timestamp::ZERO).unwrap();
+        registry.save_query("q", &Query::service("web").namespace(namespace), Timestamp::ZERO).unwrap();
+    }
+    let before = registry.snapshot();
+    let spellings = [
+        "bob",
+        "%62ob",
+        "%62%6F%62",
+        "b%6fb",
+        "Bob",
+        "BOB",
+        "bob%20",
+        "%20bob",
+        "+bob",
+        "bob+",
+        "bob%09",
+        "bob%00",
+        "%00bob",
+        "bob%0d%0a",
+        "bob%0A",
+        "bob.",
+        ".bob",
+        "bob%2e",
+        "bob/",
+        "/bob",
+        "//bob",
+        "bob%2f",
+        "%2fbob",
+        "ann/../bob",
+        "ann%2f..%2fbob",
+        "ann%2F%2E%2E%2Fbob",
+        "ann/%2e%2e/bob",
+        "..%2fbob",
+        "..;/bob",
+        "./bob",
+        "ann%5c..%5cbob",
+        "ann\\..\\bob",
+        "ann%252f..%252fbob",
+        "%2562ob",
+        "b%c3%b6b",
+        "bo%e2%80%8bb",
+        "bob%ef%bb%bf",
+        "%ef%bd%82%ef%bd%8f%ef%bd%82",
+        "%c0%af..%c0%afbob",
+        "%e0%80%afbob",
+        "b%c0%aeb",
+        "bob%u0062",
+        "%u0062ob",
+        "bob;ann",
+        "ann;bob",
+        "ann,bob",
+        "bob,ann",
+        "ann@bob",
+        "ann%40bob",
+        "@@bob",
+        "ann@@bob",
+        "ann%00bob",
+        "ann#bob",
+        "ann%23bob",
+        "ann%3fbob",
+        "bob?",
+        "*",
+        "%2a",
+        "b*",
+        "b?b",
+        "b%3fb",
+        "",
+        "%",
+        "%zz",
+        "bob%",
+        "__proto__",
+        "constructor",
+        "xn--bob",
+        "bob\u{0}",
+        "b\u{f6}b",
+        "\u{ff42}ob",
+        "bob\u{202e}",
+        "null",
+        "undefined",
+        "default",
+        "de%66ault",
+        "DEFAULT",
+        "public",
+        "-",
+        "_",
+        "all",
+        "any",
+        "%2525",
+    ];
+    let templates = [
+        ("GET", "/v1/instances/N/web", "health=any", ""),
+        ("GET", "/v1/instances/N", "health=any", ""),
+        ("GET", "/v1/instances/N/web/i", "", ""),
+        ("DELETE", "/v1/instances/N/web/i", "", ""),
+        ("POST", "/v1/instances/N/web/i/renew", "", ""),
+        ("PUT", "/v1/instances/N/web/i/admin", "", r#"{"state":"disabled"}"#),
+        ("PUT", "/v1/instances/ann/web/j", "", r#"{"namespace":"N"}"#),
+        ("GET", "/v1/services/N", "", ""),
+        ("GET", "/v1/explain/N/web", "health=any", ""),
+        ("GET", "/v1/queries/N", "", ""),
+        ("GET", "/v1/queries/N/q/instances", "", ""),
+        ("PUT", "/v1/queries/ann/r", "", r#"{"service":"web","namespace":"N"}"#),
+        ("PUT", "/v1/queries/ann/r", "", r#"{"service":"none","fallbacks":[{"service":"web","namespace":"N"}]}"#),
+        ("DELETE", "/v1/queries/N/q", "", ""),
+        ("POST", "/v1/batch", "", r#"{"ops":[{"op":"deregister","namespace":"N","service":"web","id":"i"}]}"#),
+        ("GET", "/v1/instances/ann/N", "health=any", ""),
+        ("GET", "/v1/instances/ann/web/N", "", ""),
+        ("GET", "/v1/health/service/web", "ns=N&namespace=N&dc=dc1", ""),
+        ("GET", "/v1/catalog/services", "ns=N", ""),
+        ("GET", "/nacos/v1/ns/instance/list", "serviceName=web&namespaceId=N", ""),
+        ("GET", "/nacos/v1/ns/instance/list", "serviceName=N@@web", ""),
+        ("DELETE", "/nacos/v1/ns/instance", "serviceName=web&namespaceId=N&ip=10.0.0.1&port=1", ""),
+        ("GET", "/eureka/apps/N", "", ""),
+        ("GET", "/eureka/apps/WEB/N", "", ""),
+    ];
+    for spelling in spellings {
+        for (method, path, query, body) in templates {
+            let (path, query, body) = (path.replace('N', spelling), query.replace('N', spelling), body.replace('N', spelling));
+            let request = Request { method, path: &path, query: &query, body: body.as_bytes(), principal: "ann", ..Request::default() };
+            if let Reply::Response(response) | Reply::Stream(response, _) = server.handle(&mut registry, &request, Timestamp::ZERO) {
+                let text = String::from_utf8_lossy(&response.body);
+                assert!(!text.contains("secret-of-bob") && !text.contains("secret-of-default"), "{method} {path}?{query} {body}: {text}");
+            }
+            assert!(registry.snapshot() == before, "{method} {path}?{query} {body} changed something");
+        }
+    }
 }

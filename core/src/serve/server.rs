@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::policy::Policy;
+use super::token::Secret;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::{DEFAULT_NAMESPACE, check_name};
@@ -26,6 +27,8 @@ pub struct Server {
     pub(super) domain: String,
     /// How long DNS' answers are good for, in seconds, 0 to 86 400; 5 when none is named.
     pub(super) dns_ttl: u32,
+    /// What tokens of instances are drawn from; none are drawn when there is none.
+    pub(super) secret: Option<Secret>,
     /// Who may do what; everybody may do everything when there is none.
     pub(super) policy: Option<Policy>,
 }
@@ -38,13 +41,15 @@ impl Default for Server {
             node: "callboard".into(),
             domain: "callboard".into(),
             dns_ttl: 5,
+            secret: None,
             policy: None,
         }
     }
 }
 
 impl Server {
-    /// Reads `{namespace?, datacenter?, node?, domain?, dns_ttl?, policy?}`. The policy is a list of principals, `[{name, tokens?, grants: [{namespace?, service?, may}]}]`: tokens
+    /// Reads `{namespace?, datacenter?, node?, domain?, dns_ttl?, secret?, policy?}`. With a secret, text of at least 32 bytes that nobody knows, whoever signs
+    /// an instance in by [`rest`](super::rest) is given a token of it ([`token`](super::token)). The policy is a list of principals, `[{name, tokens?, grants: [{namespace?, service?, may}]}]`: tokens
     /// are SHA-256 digests in hexadecimal, namespaces and services globs (`default` and everything when absent), and `may` is `read`, `register`,
     /// `operate` or `administer`, each with those before it. What no grant allows is denied.
     ///
@@ -52,7 +57,7 @@ impl Server {
     /// [`Code::InvalidName`](crate::Code::InvalidName), [`Code::LimitExceeded`](crate::Code::LimitExceeded),
     /// [`Code::UnknownField`](crate::Code::UnknownField), [`Code::InvalidArgument`](crate::Code::InvalidArgument).
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["namespace", "datacenter", "node", "domain", "dns_ttl", "policy"])?;
+        let fields = Fields::new(value, "", &["namespace", "datacenter", "node", "domain", "dns_ttl", "secret", "policy"])?;
         let base = Self::default();
         let name = |field: &str, base: String| match fields.text(field)? {
             Some(name) => check_name(field, name).map(|()| name.into()),
@@ -65,6 +70,7 @@ impl Server {
         }
         let ttl = fields.u64("dns_ttl")?.unwrap_or(base.dns_ttl.into());
         Ok(Self {
+            secret: fields.value("secret").map(Secret::from_value).transpose()?,
             policy: fields.value("policy").map(Policy::from_value).transpose()?,
             domain,
             dns_ttl: u32::try_from(ttl).ok().filter(|ttl| *ttl <= DAY).ok_or_else(|| Error::too_large("dns_ttl", DAY.into()))?,

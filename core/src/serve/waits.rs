@@ -51,8 +51,7 @@ impl<T> Waits<T> {
             self.told = registry.position();
         }
         let topics = wait.topics();
-        let (about, is_about) = (registry.changed_services(wait.since)?, |topic: &Topic| topics.contains(topic));
-        if about.iter().any(|service| topics_of(*service).iter().any(is_about)) {
+        if topics_since(registry, wait.since)?.any(|topic| topics.contains(&topic)) {
             return None;
         }
         self.last = self.last.saturating_add(1);
@@ -85,9 +84,9 @@ impl<T> Waits<T> {
             return Vec::new();
         }
         let mut numbers = BTreeSet::new();
-        match registry.changed_services(told) {
-            Some(services) => {
-                for topic in services.into_iter().flat_map(topics_of) {
+        match topics_since(registry, told) {
+            Some(topics) => {
+                for topic in topics {
                     numbers.extend(self.about.get(&topic).into_iter().flatten());
                 }
             }
@@ -103,15 +102,30 @@ fn topics_of((namespace, service): (&str, &str)) -> [Topic; 3] {
     [(namespace.into(), service.into()), (namespace.into(), Box::default()), Topic::default()]
 }
 
+/// What a change of a saved query is about: no service has such a name.
+fn topic_of(namespace: &str, name: &str) -> Topic {
+    (namespace.into(), alloc::format!("?{name}").into())
+}
+
+/// The topics of all that has changed since a position; none when that cannot be told.
+fn topics_since(registry: &Registry, since: Position) -> Option<impl Iterator<Item = Topic>> {
+    let services = registry.changed_services(since)?.into_iter().flat_map(topics_of);
+    let saved = registry.saved_since(since.revision)?.into_iter().map(|(namespace, name)| topic_of(namespace, name));
+    Some(services.chain(saved))
+}
+
 impl Wait {
     fn topics(&self) -> Vec<Topic> {
         let view = match &self.watched {
-            Watched::Rest(rest::Watched::Changes(_)) => return alloc::vec![Topic::default()],
-            Watched::Rest(rest::Watched::Answer(view)) => view,
-            Watched::Consul(consul::Watched { view, .. }) => view,
+            Watched::Rest(rest::Watched::Changes(_)) => None,
+            Watched::Rest(rest::Watched::Answer(view)) => Some(&**view),
+            Watched::Rest(rest::Watched::Stream(stream)) => stream.view(),
+            Watched::Consul(consul::Watched { view, .. }) => Some(&**view),
         };
-        let topics: BTreeSet<Topic> =
-            view.scopes().map(|(namespace, service)| (namespace.into(), service.unwrap_or_default().into())).collect();
+        let Some(view) = view else { return alloc::vec![Topic::default()] };
+        let scopes = view.scopes().map(|(namespace, service)| (namespace.into(), service.unwrap_or_default().into()));
+        let saved = view.saved_name().map(|name| topic_of(&view.query().namespace, name));
+        let topics: BTreeSet<Topic> = scopes.chain(saved).collect();
         topics.into_iter().collect()
     }
 }
@@ -121,6 +135,7 @@ mod tests {
     use std::string::String;
 
     use super::*;
+    use crate::query::Query;
     use crate::registry::Config;
     use crate::serve::{Reply, Request, handle, resume};
     use crate::time::Timestamp;
@@ -144,8 +159,43 @@ mod tests {
         };
         match send(registry, &std::format!("GET {path}?{since}")) {
             Reply::Wait(wait) => wait,
-            Reply::Response(response) => panic!("{path}: {}", String::from_utf8_lossy(&response.body)),
+            Reply::Response(response) | Reply::Stream(response, _) => panic!("{path}: {}", String::from_utf8_lossy(&response.body)),
         }
+    }
+
+    /// A stream with nothing to say for now.
+    fn follows(registry: &mut Registry, path: &str) -> Wait {
+        let headers = [("accept", "text/event-stream")];
+        let request = Request { method: "GET", path, headers: &headers, ..Request::default() };
+        let Reply::Stream(_, wait) = handle(registry, &request, Timestamp::from_secs(1)) else { panic!("{path} is no stream") };
+        let Reply::Wait(wait) = resume(registry, wait, Timestamp::from_secs(1)) else { panic!("{path} has more to say") };
+        wait
+    }
+
+    #[test]
+    fn streams_and_saved_queries_wake_for_what_they_are_about() {
+        let mut r = registry(100);
+        r.save_query("q", &Query::service("a"), Timestamp::ZERO).unwrap();
+        let paths = ["/v1/instances/default/a", "/v1/instances/default/b", "/v1/changes", "/v1/queries/default/q/instances"];
+        let mut all = Waits::default();
+        for path in paths {
+            let wait = follows(&mut r, path);
+            all.add(&r, &wait, path).unwrap();
+        }
+        let late = follows(&mut r, paths[3]);
+        r.save_query("other", &Query::service("a"), Timestamp::ZERO).unwrap();
+        assert!(all.woken(&r).is_empty());
+        r.save_query("q", &Query::service("b"), Timestamp::ZERO).unwrap();
+        assert_eq!(all.woken(&r), [paths[3]]);
+        assert_eq!(all.add(&r, &late, paths[3]), None);
+        let wait = follows(&mut r, paths[3]);
+        all.add(&r, &wait, paths[3]).unwrap();
+        send(&mut r, "PUT /v1/instances/default/b/1");
+        assert_eq!(all.woken(&r), [paths[1], paths[2], paths[3]]);
+        let wait = follows(&mut r, paths[3]);
+        all.add(&r, &wait, paths[3]).unwrap();
+        r.drop_query("default", "q", Timestamp::ZERO).unwrap();
+        assert_eq!(all.woken(&r), [paths[3]]);
     }
 
     const PATHS: [&str; 8] = [

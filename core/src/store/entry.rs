@@ -9,9 +9,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Changed, Write};
 use crate::error::{Code, Error, escape};
+use crate::hex::{hex, unhex};
 use crate::limits;
 use crate::model::{Lease, Override, Registration};
-use crate::registry::{Config, Key, Op, Put, Registry};
+use crate::query::Query;
+use crate::registry::{Config, Key, Op, Put, Registry, TokenDigest};
 use crate::time::{Timestamp, micros, secs};
 use crate::value::{Fields, Value};
 
@@ -20,26 +22,37 @@ const FORMAT: u64 = 1;
 pub(super) const REGISTRY: &str = "registry";
 const INSTANCES: &str = "instances";
 const OVERRIDES: &str = "overrides";
+const QUERIES: &str = "queries";
+/// The field of an instance's entry that a registration has not.
+const TOKEN: &str = "token_digest";
 
 /// The entries of what changed, or of everything.
 pub(super) fn writes(registry: &Registry, changed: Option<&Changed>) -> Vec<Write> {
     let mut writes = Vec::new();
     match changed {
-        Some(Changed { records, overrides }) => {
+        Some(Changed { records, overrides, queries }) => {
             for key in records {
                 let own = registry.lookup(&key.namespace, &key.service, &key.id).and_then(|handle| registry.local(handle));
-                writes.push(instance(key, own.as_ref()));
+                writes.push(instance(registry, key, own.as_ref()));
             }
             for key in overrides {
                 writes.push(admin(key, registry.admin(key), registry.now()));
             }
+            for (namespace, name) in queries {
+                let value = registry.saved_query(namespace, name).map(|own| text(&own.query.to_value()));
+                writes.push(Write { key: spell_names(QUERIES, [namespace, name]), value, ttl: None });
+            }
         }
         None => {
             for own in registry.locals() {
-                writes.push(instance(&Key::of(&own), Some(&own)));
+                writes.push(instance(registry, &Key::of(&own), Some(&own)));
             }
             for ([namespace, service, id], own) in registry.admins() {
                 writes.push(admin(&Key::new(namespace, service, id), Some(own), registry.now()));
+            }
+            for own in registry.saved_queries(None) {
+                let key = spell_names(QUERIES, [&own.query.namespace, &own.name]);
+                writes.push(Write { key, value: Some(text(&own.query.to_value())), ttl: None });
             }
         }
     }
@@ -48,9 +61,17 @@ pub(super) fn writes(registry: &Registry, changed: Option<&Changed>) -> Vec<Writ
     writes
 }
 
-fn instance(key: &Key, own: Option<&Registration>) -> Write {
+fn instance(registry: &Registry, key: &Key, own: Option<&Registration>) -> Write {
     let ttl = own.and_then(|own| own.lease).map(lasting);
-    Write { key: spell(INSTANCES, key), value: own.map(|own| text(&own.to_value())), ttl }
+    Write { key: spell(INSTANCES, key), value: own.map(|own| registration(registry, key, own)), ttl }
+}
+
+/// The document of a registration, with the digest of its token if it has one.
+fn registration(registry: &Registry, key: &Key, own: &Registration) -> String {
+    let guard = registry.lookup(&key.namespace, &key.service, &key.id).and_then(|handle| registry.guard(handle));
+    let Value::Map(mut pairs) = own.to_value() else { return String::new() };
+    pairs.extend(guard.map(|guard| (TOKEN.into(), hex(&guard.digest.0).into())));
+    text(&Value::Map(pairs))
 }
 
 /// How long an engine keeps what has a lease, in seconds. The third beyond the lease is for saying so again: at no time less than a whole lease is left.
@@ -110,8 +131,12 @@ pub(super) fn print_of_admin(own: &Override) -> u64 {
 }
 
 fn spell(kind: &str, key: &Key) -> String {
+    spell_names(kind, [&key.namespace, &key.service, &key.id])
+}
+
+fn spell_names<const COUNT: usize>(kind: &str, names: [&String; COUNT]) -> String {
     let mut spelled = String::from(kind);
-    for name in [&key.namespace, &key.service, &key.id] {
+    for name in names {
         spelled.push('/');
         for byte in name.bytes() {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
@@ -183,10 +208,24 @@ pub fn load<K: AsRef<str>, V: AsRef<[u8]>>(
             loaded.skip(REGISTRY, corrupt(REGISTRY));
         }
     }
-    let (mut keys, mut ops) = (Vec::new(), Vec::new());
+    let (mut keys, mut ops, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in &sorted {
+        match read_query(key, value.as_ref()) {
+            Ok(None) => {}
+            Ok(Some((name, query))) => {
+                if let Err(error) = loaded.registry.save_query(&name, &query, now) {
+                    loaded.skip(key, error);
+                }
+                continue;
+            }
+            Err(error) => {
+                loaded.skip(key, error);
+                continue;
+            }
+        }
         match read(key, value.as_ref(), now) {
             Ok(op) => {
+                guards.extend(token_of(&op, value.as_ref()));
                 keys.push(key.as_str());
                 ops.push(op);
             }
@@ -197,6 +236,9 @@ pub fn load<K: AsRef<str>, V: AsRef<[u8]>>(
         }
     }
     loaded.apply(&mut keys, &mut ops, now)?;
+    for (key, digest) in guards {
+        loaded.registry.set_guard(&key, digest);
+    }
     loaded.skipped.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(loaded)
 }
@@ -228,12 +270,17 @@ impl Loaded {
 /// Of the entries that an engine holds, the keys that go with a [whole](super::Writes::whole) answer: what they say is no longer so. A key that is not ours, or
 /// whose value cannot be read, is not among them.
 pub fn leftovers<K: AsRef<str>, V: AsRef<[u8]>>(registry: &Registry, entries: impl IntoIterator<Item = (K, V)>) -> Vec<String> {
-    let is_over = |key: &str, value: &[u8]| match read(key, value, registry.now()) {
+    let is_gone = |key: &str, value: &[u8]| match read(key, value, registry.now()) {
         Ok(Op::Register { registration: Registration { namespace, service, id, .. }, .. }) => {
             registry.lookup(&namespace, &service, &id).and_then(|handle| registry.local(handle)).is_none()
         }
         Ok(Op::SetAdmin { key, .. }) => registry.admin(&key).is_none(),
         _ => false,
+    };
+    let is_over = |key: &str, value: &[u8]| match read_query(key, value) {
+        Ok(Some((name, query))) => registry.saved_query(&query.namespace, &name).is_none(),
+        Ok(None) => is_gone(key, value),
+        Err(_) => false,
     };
     entries.into_iter().filter(|(key, value)| is_over(key.as_ref(), value.as_ref())).map(|(key, _)| key.as_ref().into()).collect()
 }
@@ -252,10 +299,11 @@ fn read_head(bytes: &[u8]) -> Result<(u64, u64), Error> {
 
 /// What an entry says, if its key is the one it belongs under.
 pub(super) fn read(key: &str, bytes: &[u8], now: Timestamp) -> Result<Op, Error> {
-    let value = Value::from_json(bytes).map_err(|_| corrupt(key))?;
+    let mut value = Value::from_json(bytes).map_err(|_| corrupt(key))?;
     let (kind, names) = key.split_once('/').ok_or_else(|| corrupt(key))?;
     let (own, op) = match kind {
         INSTANCES => {
+            take_token(&mut value).map_err(|()| corrupt(key))?;
             let registration = Registration::from_value(&value).map_err(|_| corrupt(key))?;
             (Key::of(&registration), Op::Register { registration, put: Put::default() })
         }
@@ -269,8 +317,37 @@ pub(super) fn read(key: &str, bytes: &[u8], now: Timestamp) -> Result<Op, Error>
     if spell(kind, &own) == key { Ok(op) } else { Err(corrupt(key)) }
 }
 
+/// Whose token the entry of an instance has.
+fn token_of(op: &Op, bytes: &[u8]) -> Option<(Key, TokenDigest)> {
+    let Op::Register { registration, .. } = op else { return None };
+    let digest = take_token(&mut Value::from_json(bytes).ok()?).ok()??;
+    Some((Key::of(registration), digest))
+}
+
+/// Takes the digest of a token out of an entry.
+fn take_token(value: &mut Value) -> Result<Option<TokenDigest>, ()> {
+    let Value::Map(pairs) = value else { return Ok(None) };
+    let Some(at) = pairs.iter().position(|(name, _)| name == TOKEN) else { return Ok(None) };
+    let (_, digest) = pairs.remove(at);
+    digest.as_str().and_then(unhex).map(|digest| Some(TokenDigest(digest))).ok_or(())
+}
+
+/// The name and the query of an entry that is one.
+fn read_query(key: &str, bytes: &[u8]) -> Result<Option<(String, Query)>, Error> {
+    let Some(names) = key.strip_prefix(QUERIES).and_then(|rest| rest.strip_prefix('/')) else { return Ok(None) };
+    let query = Value::from_json(bytes).and_then(|value| Query::from_value(&value)).map_err(|_| corrupt(key))?;
+    let [namespace, name] = unspell_names(names).ok_or_else(|| corrupt(key))?;
+    let is_own = namespace == query.namespace && spell_names(QUERIES, [&namespace, &name]) == key;
+    if is_own { Ok(Some((name, query))) } else { Err(corrupt(key)) }
+}
+
 fn unspell(names: &str) -> Option<Key> {
-    let mut parts = names.split('/').map(|part| {
+    let [namespace, service, id] = unspell_names(names)?;
+    Some(Key { namespace, service, id })
+}
+
+fn unspell_names<const COUNT: usize>(names: &str) -> Option<[String; COUNT]> {
+    let parts = names.split('/').map(|part| {
         let (mut bytes, mut rest) = (Vec::new(), part.as_bytes());
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
@@ -285,8 +362,7 @@ fn unspell(names: &str) -> Option<Key> {
         }
         String::from_utf8(bytes).ok()
     });
-    let key = Key::new(parts.next()??, parts.next()??, parts.next()??);
-    parts.next().is_none().then_some(key)
+    parts.collect::<Option<Vec<String>>>()?.try_into().ok()
 }
 
 fn corrupt(key: &str) -> Error {

@@ -8,6 +8,7 @@
 //! | `registry` | `{format, epoch, revision}` |
 //! | `instances/NAMESPACE/SERVICE/ID` | the registration's document |
 //! | `overrides/NAMESPACE/SERVICE/ID` | `{state, reason?, ttl?}`; the ttl is what was left in seconds when it was written |
+//! | `queries/NAMESPACE/NAME` | the document of a saved query |
 //!
 //! A name in a key is spelled in letters, digits, `-` and `_`; any other byte is `=` and two digits (NATS allows no more). Leases are not written: after a
 //! load each begins anew. But an engine that lets go of keys by itself is told how long to keep those of instances with a lease ([`Write::ttl`]), and again and
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use entry::{Loaded, Unread, leftovers, load};
 
-use crate::registry::{Cause, Changes, Key, Position, Registry, Touch};
+use crate::registry::{Cause, Changes, Key, Position, Registry, SavedName, Touch};
 use crate::time::Timestamp;
 use crate::value::Value;
 
@@ -176,6 +177,7 @@ impl Store {
 struct Changed {
     records: BTreeSet<Key>,
     overrides: BTreeSet<Key>,
+    queries: BTreeSet<SavedName>,
 }
 
 /// What changed since then; none when that cannot be told.
@@ -193,5 +195,6 @@ fn changed(registry: &Registry, held: Mark) -> Option<Changed> {
     // What a lease does is not written, nor what another source says.
     let ours = events.into_iter().filter(|change| !matches!(change.cause, Cause::Lease | Cause::Reconcile));
     records.extend(ours.map(|change| Key::new(&*change.namespace, &*change.service, change.id)));
-    Some(Changed { records, overrides })
+    let queries = registry.saved_since(held.revision)?.into_iter().cloned().collect();
+    Some(Changed { records, overrides, queries })
 }

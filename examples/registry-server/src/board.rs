@@ -46,7 +46,8 @@ struct Held {
 
 /// What became of a request.
 enum Asked<'a> {
-    Response(Response),
+    /// And what its body goes on with, if it does.
+    Response(Response, Option<Wait>),
     Wait(Wait, Place<'a>),
 }
 
@@ -120,19 +121,27 @@ impl Board {
         let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
-    /// Answers a request when there is something to say and, if it changed anything, when that is on the disk.
-    pub async fn answer(&self, request: &Request<'_>) -> Result<Response, Error> {
+    /// Answers a request when there is something to say and, if it changed anything, when that is on the disk. With what the body goes on with, if it does.
+    pub async fn answer(&self, request: &Request<'_>) -> Result<(Response, Option<Wait>), Error> {
+        let answer = self.said(self.ask(|registry, now| self.server.handle(registry, request, now))).await;
+        // A renewal must not fail with the disk: what it writes at most, a newer incarnation, is written soon after.
+        if request.method != "GET" && !request.is_heartbeat() {
+            self.is_stored().await?;
+        }
+        Ok(answer)
+    }
+
+    /// The next piece of a body that goes on.
+    pub async fn next(&self, wait: Wait) -> (Response, Option<Wait>) {
+        self.said(self.ask(|registry, now| self.server.resume(registry, wait, now))).await
+    }
+
+    /// What there is to say, when there is something. A body that goes on ends with the board.
+    async fn said<'a>(&'a self, mut asked: Asked<'a>) -> (Response, Option<Wait>) {
         let mut stopping = self.stopping.subscribe();
-        let mut asked = self.ask(|registry, now| self.server.handle(registry, request, now));
         loop {
             match asked {
-                Asked::Response(response) => {
-                    // A renewal must not fail with the disk: what it writes at most, a newer incarnation, is written soon after.
-                    if request.method != "GET" && !request.is_heartbeat() {
-                        self.is_stored().await?;
-                    }
-                    return Ok(response);
-                }
+                Asked::Response(response, more) => return (response, more.filter(|_| !*stopping.borrow())),
                 Asked::Wait(mut wait, mut place) => {
                     let left = wait.until.saturating_since(self.now());
                     tokio::select! {
@@ -149,8 +158,9 @@ impl Board {
     /// A response, or a place among those who wait for one. Under the lock of the question, so that no change comes between.
     fn ask(&self, act: impl FnOnce(&mut Registry, Timestamp) -> Reply) -> Asked<'_> {
         self.with(|Held { registry, waits }, now| match act(registry, now) {
-            Reply::Response(response) => Asked::Response(response),
-            Reply::Wait(_) if waits.len() >= self.most_waits => Asked::Response(Response::overloaded("wait")),
+            Reply::Response(response) => Asked::Response(response, None),
+            Reply::Stream(response, wait) => Asked::Response(response, Some(wait)),
+            Reply::Wait(_) if waits.len() >= self.most_waits => Asked::Response(Response::overloaded("wait"), None),
             Reply::Wait(wait) => {
                 let (wake, woken) = oneshot::channel();
                 let number = waits.add(registry, &wait, wake);

@@ -1,5 +1,6 @@
 //! HTTP: connections with their bounds, requests as the core takes them, and its responses as axum sends them.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use callboard::serve::Wait;
 use callboard::{Code, Error, limits};
+use futures_util::stream::{self, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -111,9 +114,25 @@ async fn answer(State(desk): State<Desk>, ConnectInfo(peer): ConnectInfo<SocketA
         ..Default::default()
     };
     match desk.board.answer(&request).await {
-        Ok(response) => send(response),
+        Ok((response, None)) => send(response),
+        Ok((mut response, Some(wait))) => {
+            let first = std::mem::take(&mut response.body);
+            let (head, _) = send(response).into_parts();
+            Response::from_parts(head, pieces(desk.board, first, wait))
+        }
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
+}
+
+/// A body that goes on until the board stops or whoever asked hangs up: each piece is made when the one before it is sent.
+fn pieces(board: Arc<Board>, first: Vec<u8>, wait: Wait) -> Body {
+    let next = async |(board, next): (Arc<Board>, Option<Wait>)| {
+        let (piece, rest) = board.next(next?).await;
+        // One that is refused in the middle, for want of room, ends.
+        (piece.status == 200).then_some((piece.body, (board, rest)))
+    };
+    let rest = stream::unfold((board, Some(wait)), next);
+    Body::from_stream(stream::once(async { first }).chain(rest).map(Ok::<_, Infallible>))
 }
 
 /// The whole body, or why it was not taken.

@@ -54,6 +54,17 @@ impl Host {
                 let instance = registry.lookup(namespace, service, id).and_then(|handle| registry.instance(handle));
                 Ok(one("instance", instance.map(|instance| instance.to_value())))
             }
+            "explain_query" => Ok(registry.explain(&Query::from_value(part(args, "query")?)?)?.to_value()),
+            "save_query" => Ok(one("revision", registry.save_query(text(args, "name")?, &Query::from_value(part(args, "query")?)?, now)?)),
+            "drop_query" => Ok(one("revision", registry.drop_query(text_or(args, "namespace", "default")?, text(args, "name")?, now)?)),
+            "saved_query" => {
+                let own = registry.saved_query(text_or(args, "namespace", "default")?, text(args, "name")?);
+                Ok(one("query", own.map(|own| own.query.to_value())))
+            }
+            "saved_queries" => {
+                let namespace = args.get("namespace").and_then(Value::as_str);
+                Ok(one("queries", registry.saved_queries(namespace).map(|own| own.to_value()).collect::<Vec<_>>()))
+            }
             "query" => {
                 let answer = registry.query(&Query::from_value(part(args, "query")?)?);
                 Ok(registry.answer_value(&answer))
@@ -79,6 +90,11 @@ impl Host {
             }
             "watch" => {
                 let view = View::new(Query::from_value(part(args, "query")?)?)?;
+                self.views.insert(text_or(args, "watch", "watch")?.to_owned(), view);
+                Ok(Value::Map(Vec::new()))
+            }
+            "watch_saved" => {
+                let view = View::saved(text_or(args, "namespace", "default")?, text(args, "name")?)?;
                 self.views.insert(text_or(args, "watch", "watch")?.to_owned(), view);
                 Ok(Value::Map(Vec::new()))
             }

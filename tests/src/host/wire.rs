@@ -2,7 +2,7 @@
 
 use callboard::formats::{Context, Feed, FeedConfig, Format, Transport, decode, encode_value};
 use callboard::model::DEFAULT_NAMESPACE;
-use callboard::serve::{Reply, Request, Server};
+use callboard::serve::{Reply, Request, Response, Server};
 use callboard::{Error, Timestamp, Value};
 
 use super::{Host, part, text, text_or};
@@ -85,18 +85,28 @@ impl Host {
                 self.waits.insert(name.to_owned(), (server, wait));
                 Value::map([("wait", Value::map([("until", until)]))])
             }
-            Reply::Response(response) => {
-                let kind = response.headers.iter().find(|(name, _)| *name == "content-type").map_or("", |(_, value)| value);
-                let body = match kind {
-                    "application/json" => Value::from_json(&response.body).expect("JSON"),
-                    "application/octet-stream" => Value::Null,
-                    _ => Value::from(String::from_utf8(response.body).expect("UTF-8")),
-                };
-                let headers = response.headers.into_iter().map(|(name, value)| (name, Value::from(value)));
-                Value::map([("status", Value::from(u64::from(response.status))), ("headers", Value::map(headers)), ("body", body)])
+            Reply::Stream(response, wait) => {
+                let until = Value::from(wait.until.as_micros());
+                self.waits.insert(name.to_owned(), (server, wait));
+                let Value::Map(mut pairs) = document(response) else { unreachable!() };
+                pairs.push(("more".into(), Value::map([("until", until)])));
+                Value::Map(pairs)
             }
+            Reply::Response(response) => document(response),
         }
     }
+}
+
+/// What a response says.
+fn document(response: Response) -> Value {
+    let kind = response.headers.iter().find(|(name, _)| *name == "content-type").map_or("", |(_, value)| value);
+    let body = match kind {
+        "application/json" | "application/problem+json" => Value::from_json(&response.body).expect("JSON"),
+        "application/octet-stream" => Value::Null,
+        _ => Value::from(String::from_utf8(response.body).expect("UTF-8")),
+    };
+    let headers = response.headers.into_iter().map(|(name, value)| (name, Value::from(value)));
+    Value::map([("status", Value::from(u64::from(response.status))), ("headers", Value::map(headers)), ("body", body)])
 }
 
 /// The arguments save these.

@@ -2,46 +2,56 @@
 
 use alloc::boxed::Box;
 
-use super::{Call, Reply, Response, Watched, waits};
+use super::{Call, Reply, Response, Watched, events, waits};
 use crate::error::{Code, Error};
 use crate::model::{Health, Override, Registration};
 use crate::query::Query;
 use crate::registry::{Key, Mode, Op, Put, View};
 use crate::serve::desk::Desk;
 use crate::serve::http::body;
-use crate::serve::policy::Capability;
 use crate::serve::poll::is_unchanged;
+use crate::serve::token::Shown;
 use crate::value::{Fields, Value};
 
 pub(super) const CONDITIONS: &[&str] = &["mode", "if_revision"];
+/// What a query is made of, and after it where a long poll stands.
 pub(super) const QUERY: &[&str] =
     &["selector", "version", "region", "zone", "subzone", "node", "tag", "health", "limit", "epoch", "revision", "wait"];
+const CONDITIONS_OF_QUERY: &[&str] = QUERY.split_at(9).0;
 
 pub(super) fn register(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(CONDITIONS)?;
     let mode = call.parameters.text("mode").map_or(Ok(Mode::Upsert), Mode::parse)?;
     let put = Put { mode, if_revision: call.parameters.number("if_revision")? };
-    let registration = Registration::from_value(&keyed(call, body(call.request)?)?)?;
+    let document = with_names(call, body(call.request)?, &["namespace", "service", "id"])?;
+    let registration = Registration::from_value(&document)?;
+    call.registry.shown = Shown::token(call.request)?;
     let registered = call.registry.register(&registration, put)?;
+    let Value::Map(mut pairs) = registered.to_value() else { return Err(Error::new(Code::Malformed, "")) };
+    if let Some(secret) = call.server.secret.as_ref().filter(|_| registered.created && matches!(call.registry.shown, Shown::Nothing)) {
+        let token = secret.token(call.registry.epoch(), registered.handle);
+        call.registry.guard(&registration, &token);
+        pairs.push(("token".into(), token.into()));
+    }
     let status = if registered.created { 201 } else { 200 };
-    Ok(response(status, with_epoch(registered.to_value(), &call.registry)))
+    Ok(response(status, with_epoch(Value::Map(pairs), &call.registry)))
 }
 
-/// The body with the key of the path. What the body says of the key must agree.
-fn keyed(call: &Call<'_>, document: Value) -> Result<Value, Error> {
+/// The body with the names of the path. What the body says of them must agree.
+pub(super) fn with_names(call: &Call<'_>, document: Value, names: &[&str]) -> Result<Value, Error> {
     let Value::Map(mut pairs) = document else {
         return Err(Error::new(Code::InvalidArgument, "body").message("expected a map"));
     };
-    for (at, key) in ["namespace", "service", "id"].into_iter().enumerate() {
+    for (at, key) in names.iter().enumerate() {
         let own = call.name(at);
         match pairs.iter().find(|(name, _)| name == key) {
             Some((_, Value::Text(text))) if text == own => {}
             Some((_, Value::Null)) => pairs.retain(|(name, _)| name != key),
-            Some(_) => return Err(Error::new(Code::InvalidArgument, key).message("not the one of the path")),
+            Some(_) => return Err(Error::new(Code::InvalidArgument, *key).message("not the one of the path")),
             None => {}
         }
         if !pairs.iter().any(|(name, _)| name == key) {
-            pairs.push((key.into(), own.into()));
+            pairs.push(((*key).into(), own.into()));
         }
     }
     Ok(Value::Map(pairs))
@@ -59,6 +69,7 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["incarnation"])?;
     let incarnation = call.parameters.number("incarnation")?;
     let key = key(call);
+    call.registry.shown = Shown::proof(call.request, "deregister")?;
     let revision = call.registry.apply(&[Op::Deregister { key, incarnation }])?;
     Ok(revised(call, revision))
 }
@@ -66,6 +77,7 @@ pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Error> {
 pub(super) fn renew(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["incarnation"])?;
     let incarnation = call.parameters.number("incarnation")?.unwrap_or(0);
+    call.registry.shown = Shown::proof(call.request, "renew")?;
     call.registry.renew(&key(call), incarnation)?;
     let revision = call.registry.revision();
     Ok(revised(call, revision))
@@ -78,6 +90,7 @@ pub(super) fn set_health(call: &mut Call<'_>) -> Result<Reply, Error> {
     let health = Health::parse(fields.required_text("health")?)?;
     let incarnation = fields.u64("incarnation")?;
     let key = key(call);
+    call.registry.shown = Shown::proof(call.request, "health")?;
     let revision = call.registry.apply(&[Op::SetHealth { key, health, incarnation }])?;
     Ok(revised(call, revision))
 }
@@ -102,10 +115,11 @@ fn admin(call: &mut Call<'_>, own: Option<Override>) -> Result<Reply, Error> {
 
 pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(QUERY)?;
-    if let Some(service) = call.names.get(1) {
-        call.registry.check(Capability::Read, call.name(0), service)?;
-    }
     let query = query(call)?;
+    events::may_follow(&call.registry, &query)?;
+    if events::are_asked(call.request) {
+        return events::answer(call, Box::new(View::new(query)?));
+    }
     let wait = call.wait()?;
     if let Some((since, until)) = wait
         && until > call.registry.now
@@ -115,9 +129,7 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
         call.registry.is_new_to(&mut view);
         return Ok(waits(&call.registry, until, Watched::Answer(Box::new(view))));
     }
-    let here = call.registry.position();
-    let continued = wait.is_some_and(|(since, _)| since.epoch == here.epoch && since.revision <= here.revision);
-    Ok(Reply::Response(answer(&call.registry, &query, continued)))
+    Ok(Reply::Response(answer(&call.registry, &query, call.is_continued(wait))))
 }
 
 /// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left, unless a
@@ -126,6 +138,30 @@ pub(super) fn answer(registry: &Desk<'_>, query: &Query, continued: bool) -> Res
     let Value::Map(mut pairs) = registry.answer_value(&registry.query(query)) else { return Response::json(200, &Value::Null) };
     pairs.push(("continued".into(), (continued && query.limit.is_none()).into()));
     Response::json(200, &Value::Map(pairs))
+}
+
+/// Why these match: as text for whoever accepts only that.
+pub(super) fn explain(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(CONDITIONS_OF_QUERY)?;
+    explanation(call, &query(call)?)
+}
+
+pub(super) fn explanation(call: &Call<'_>, query: &Query) -> Result<Reply, Error> {
+    events::may_follow(&call.registry, query)?;
+    let explanation = call.registry.explain(query)?;
+    if call.request.header("accept").trim_ascii().eq_ignore_ascii_case("text/plain") {
+        let text = Response::bytes(200, "text/plain; charset=utf-8", explanation.text().into_bytes());
+        return Ok(Reply::Response(text.header("x-content-type-options", "nosniff")));
+    }
+    Ok(response(200, explanation.to_value()))
+}
+
+/// Who matches the query that a view follows; its end when it is no longer saved.
+pub(super) fn followed(registry: &Desk<'_>, view: &View) -> Response {
+    if view.is_absent() {
+        return Response::error(&Error::new(Code::UnknownQuery, "name"));
+    }
+    answer(registry, view.query(), true)
 }
 
 fn query(call: &Call<'_>) -> Result<Query, Error> {
@@ -150,16 +186,16 @@ fn key(call: &Call<'_>) -> Key {
     Key::new(call.name(0), call.name(1), call.name(2))
 }
 
-fn revised(call: &Call<'_>, revision: u64) -> Reply {
+pub(super) fn revised(call: &Call<'_>, revision: u64) -> Reply {
     response(200, with_epoch(Value::map([("revision", revision.into())]), &call.registry))
 }
 
-fn with_epoch(document: Value, registry: &Desk<'_>) -> Value {
+pub(super) fn with_epoch(document: Value, registry: &Desk<'_>) -> Value {
     let Value::Map(mut pairs) = document else { return document };
     pairs.push(("epoch".into(), registry.epoch().into()));
     Value::Map(pairs)
 }
 
-fn response(status: u16, document: Value) -> Reply {
+pub(super) fn response(status: u16, document: Value) -> Reply {
     Reply::Response(Response::json(status, &document))
 }

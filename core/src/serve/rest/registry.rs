@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Call, OPENAPI, Reply, Response, Watched, waits};
+use super::{Call, OPENAPI, Reply, Response, Watched, events, waits};
 use crate::error::{Code, Error};
 use crate::registry::{Op, Position, ServiceSummary};
 use crate::serve::desk::Desk;
@@ -21,6 +21,9 @@ pub(super) fn services(call: &mut Call<'_>) -> Result<Reply, Error> {
 
 pub(super) fn changes(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&["epoch", "revision", "wait"])?;
+    if events::are_asked(call.request) {
+        return events::changes(call);
+    }
     let missing = || Error::new(Code::MissingField, "epoch").message("changes since which epoch and revision");
     let (since, until) = call.wait()?.ok_or_else(missing)?;
     if since == call.registry.position() && until > call.registry.now {

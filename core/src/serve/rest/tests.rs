@@ -11,7 +11,7 @@ use crate::rng::Rng;
 use crate::serve::{handle, resume};
 use crate::value::Value;
 
-fn at(secs: u64) -> Timestamp {
+pub(super) fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
@@ -21,17 +21,17 @@ fn send(registry: &mut Registry, line: &str, body: &str, now: u64) -> Reply {
     handle(registry, &Request { method, path, query, body: body.as_bytes(), ..Request::default() }, at(now))
 }
 
-fn ask(registry: &mut Registry, line: &str, body: &str, now: u64) -> (u16, Value) {
+pub(super) fn ask(registry: &mut Registry, line: &str, body: &str, now: u64) -> (u16, Value) {
     let Reply::Response(response) = send(registry, line, body, now) else { panic!("{line} waits") };
     (response.status, Value::from_json(&response.body).unwrap_or_default())
 }
 
-fn code(reply: &(u16, Value)) -> (u16, &str, &str) {
-    let error = reply.1.get("error").unwrap();
+pub(super) fn code(reply: &(u16, Value)) -> (u16, &str, &str) {
+    let error = &reply.1;
     (reply.0, error.get("code").unwrap().as_str().unwrap(), error.get("field").unwrap().as_str().unwrap())
 }
 
-fn registry() -> Registry {
+pub(super) fn registry() -> Registry {
     Registry::new(Config::default()).unwrap()
 }
 
@@ -189,7 +189,7 @@ fn the_description_is_true() {
     let schema = |name: &str| api.get("components").unwrap().get("schemas").unwrap().get(name).unwrap();
     let words =
         |value: &Value| -> BTreeSet<String> { value.as_list().unwrap().iter().map(|word| word.as_str().unwrap().to_string()).collect() };
-    let error = schema("Error").get("properties").unwrap().get("error").unwrap().get("properties").unwrap();
+    let error = schema("Error").get("properties").unwrap();
     let codes: BTreeSet<String> = Code::ALL.iter().map(|code| code.as_str().to_string()).collect();
     assert_eq!(words(error.get("code").unwrap().get("enum").unwrap()), codes);
     let fields = |name: &str| -> BTreeSet<String> {
@@ -200,13 +200,25 @@ fn the_description_is_true() {
     let mut r = registry();
     let body = r#"{"endpoints":["a:1"],"ttl":10,"version":"1.0.0","metadata":{"a":"b"},"tags":["t"],"locality":{"zone":"z"}}"#;
     let keys = |value: &Value| -> BTreeSet<String> { value.as_map().unwrap().iter().map(|(key, _)| key.clone()).collect() };
-    assert_eq!(keys(&ask(&mut r, "PUT /v1/instances/default/web/a", body, 0).1), fields("Registered"));
+    let secret = Server::from_value(&Value::map([("secret", Value::from("x".repeat(32)))])).unwrap();
+    let request = Request { method: "PUT", path: "/v1/instances/default/web/a", body: body.as_bytes(), ..Request::default() };
+    let Reply::Response(registered) = secret.handle(&mut registry(), &request, at(0)) else { panic!("a registration waits") };
+    assert_eq!(keys(&Value::from_json(&registered.body).unwrap()), fields("Registered"));
+    ask(&mut r, "PUT /v1/instances/default/web/a", body, 0);
     assert_eq!(keys(&ask(&mut r, "GET /v1/instances/default/web/a", "", 0).1), fields("Instance"));
     assert_eq!(keys(&ask(&mut r, "GET /v1/instances/default/web", "", 0).1), fields("Answer"));
     let services = ask(&mut r, "GET /v1/services/default", "", 0).1;
     assert_eq!(keys(&services.get("services").unwrap().as_list().unwrap()[0]), fields("Service"));
     let changes = ask(&mut r, "GET /v1/changes?epoch=1&revision=0", "", 0).1;
     assert_eq!(keys(&changes.get("events").unwrap().as_list().unwrap()[0]), fields("Change"));
+    let Reply::Stream(response, _) = events_tests::stream(&mut r, "/v1/instances/default/web", "") else { panic!("no stream") };
+    assert_eq!(keys(&events_tests::events(&response)[0].2), fields("Delta"));
+    let problem = keys(&ask(&mut r, &format!("PUT /v1/instances/default/web/{}", "x".repeat(254)), "{}", 0).1);
+    assert_eq!(problem, fields("Error"));
+    ask(&mut r, "PUT /v1/queries/default/q", r#"{"service":"web","selector":"z"}"#, 0);
+    assert_eq!(keys(&ask(&mut r, "GET /v1/queries/default/q", "", 0).1), fields("SavedQuery"));
+    assert_eq!(keys(&ask(&mut r, "GET /v1/queries/default/q/explain", "", 0).1), fields("Explanation"));
+    assert_eq!(fields("Query"), crate::query::QUERY_FIELDS.iter().map(|name| name.to_string()).collect());
 }
 
 /// Every parameter that is described is taken, no other is, and every reference leads somewhere.
@@ -229,7 +241,7 @@ fn the_description_is_whole() {
             let unknown = |name: &str, r: &mut Registry| {
                 let Reply::Response(response) = send(r, &format!("{line}?{name}=1"), "", 0) else { return false };
                 let document = Value::from_json(&response.body).unwrap_or_default();
-                let code = document.get("error").and_then(|error| error.get("code")?.as_str().map(String::from));
+                let code = document.get("code").and_then(|code| code.as_str().map(String::from));
                 code.as_deref() == Some("unknown-field")
             };
             let described = operation.get("parameters").and_then(Value::as_list).unwrap_or_default();

@@ -36,13 +36,13 @@ pub(super) fn has(path: &str) -> bool {
 
 /// `HEAD` is answered as `GET`: the host's server leaves the body out.
 pub(super) fn handle(request: &Request<'_>) -> Response {
-    let unknown = || Response::error(&Error::new(Code::UnknownRoute, "path"));
+    let unknown = |status| Response::refusal(status, &Error::new(Code::UnknownRoute, "path"));
     let below = request.path.strip_prefix(PLACE).unwrap_or_default();
     // The files of the page are named from where it is: one more slash would lead astray.
     let target = if below == "/" { "" } else { below };
-    let Some((_, kind, text)) = FILES.iter().find(|(path, ..)| *path == target) else { return unknown() };
+    let Some((_, kind, text)) = FILES.iter().find(|(path, ..)| *path == target) else { return unknown(404) };
     if !matches!(request.method, "GET" | "HEAD") {
-        return Response { status: 405, ..unknown() }.header("allow", "GET, HEAD");
+        return unknown(405).header("allow", "GET, HEAD");
     }
     if below == "/" {
         return Response { status: 308, headers: alloc::vec![("location", "../ui".into())], body: alloc::vec![] };

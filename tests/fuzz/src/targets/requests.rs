@@ -23,9 +23,9 @@ pub fn run(bytes: &[u8]) {
         // What takes long is tried again, and then on a registry that has been changed.
         let reply = bounds::within(bounds::HEAP, || Server::default().handle(&mut registry, &request, now));
         let response = match reply {
-            Reply::Response(response) => response,
+            Reply::Response(response) | Reply::Stream(response, _) => response,
             Reply::Wait(wait) => match Server::default().resume(&mut registry, wait.clone(), wait.until) {
-                Reply::Response(response) => response,
+                Reply::Response(response) | Reply::Stream(response, _) => response,
                 Reply::Wait(_) => panic!("it waits for longer than it said"),
             },
         };
