@@ -79,6 +79,8 @@ for (let number = 0; number < count; number++) {
   if (number % 1_000 === 0) {
     for (const thing of objects) thing.dispose?.();
     objects = world();
+    // What was let go without `dispose` is given back between two turns only.
+    await new Promise((resolve) => setImmediate(resolve));
   }
   if (number % Math.max(Math.floor(count / 20), 1) === 0) {
     levels.push(memory());
