@@ -16,7 +16,7 @@ fn twins(policy: &Policy, seed: u64) -> [(Balancer, Stage); 2] {
 #[test]
 fn the_short_way_leads_where_the_long_one_does() {
     let everything = Policy::from_value(&Value::from_json(EVERYTHING.as_bytes()).unwrap()).unwrap();
-    let presets = Policy::presets().into_iter().map(|name| Policy::named(name).unwrap());
+    let presets = Policy::presets().map(|name| Policy::named(name).unwrap());
     let (mut short_ways, mut steps) = (0, 0);
     for (seed, policy) in (0u64..).zip(presets.chain([everything])) {
         let mut rng = Rng::new(seed);
