@@ -12,7 +12,8 @@
 //!   which nobody could be told in time whether it is kept.
 //! - **An engine that is away.** All that is known is served, flagged stale; renewals are taken. Changes are refused, or taken and written later, up to
 //!   [`queue`](Settings::queue) of them. If etcd has ended a lease that its server kept alive, the server writes again whom it has heard since it was last
-//!   frozen or paused; if etcd comes back knowing less than before, every server writes again what it knows, and watches it for a lease.
+//!   frozen or paused; if etcd comes back knowing less than before, every server writes again what it knows, and watches it for a lease. An etcd that was
+//!   frozen itself for longer than a lease ends it before it hears better: the other servers miss the instance until it is written again.
 //! - **Compaction, a watch that ends, a server that was away**: everything is listed again, and what is not in the listing is gone.
 //! - **What is not ours or is damaged** is told and left alone; a record stays as it was.
 //!
