@@ -136,7 +136,7 @@ test("a stream goes on piece by piece, and ends with its reader", async () => {
   registry.register({ service: "web", id: "a" });
   assert.match(await soon, /"id":"a"/);
   const later = next();
-  registry.deregister("web", "a");
+  registry.deregister({ service: "web", id: "a" });
   assert.match(await later, /"removed":\[\{/);
   const never = assert.rejects(reader.read());
   stop.abort();
