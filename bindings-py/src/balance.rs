@@ -82,14 +82,18 @@ impl Balancer {
             let mut state = self.current();
             state.now = now.unwrap_or(state.now);
             let at = state.now;
-            let chosen = choose(&mut state.core, at);
-            let found = chosen.as_ref().ok().and_then(|pick| state.objects.get(py, pick.handle));
-            let generation = state.objects.generation();
-            drop(state);
-            let pick = chosen.raise(py)?;
-            if let Some(object) = found {
+            let pick = match choose(&mut state.core, at) {
+                Ok(pick) => pick,
+                Err(error) => {
+                    drop(state);
+                    return Err(error).raise(py);
+                }
+            };
+            if let Some(object) = state.objects.get(py, pick.handle) {
                 return Ok((object, pick.token));
             }
+            let generation = state.objects.generation();
+            drop(state);
             if let Some(object) = registry.object(py, pick.handle)? {
                 let _refused = self.lock().objects.put(pick.handle, object.clone_ref(py), generation);
                 return Ok((object, pick.token));
@@ -308,12 +312,9 @@ impl Balancer {
 
     /// The instance of a pick that counts as finished at once, well: the fastest way, without feedback.
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let pick = |core: &mut core::Balancer, now| {
-            let pick = core.pick(&Request::default(), now)?;
-            core.finish(pick.token, Outcome::default(), now);
-            Ok(pick)
-        };
-        self.choose(py, None, pick).map(|(instance, _)| instance)
+        // No token is 0, so there is nothing to give back if the instance is gone.
+        let next = |core: &mut core::Balancer, now| core.next(now).map(|handle| core::Pick { handle, token: 0 });
+        self.choose(py, None, next).map(|(instance, _)| instance)
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {

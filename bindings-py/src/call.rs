@@ -25,6 +25,14 @@ impl Call<'_, '_> {
     /// Answers the request.
     #[inline]
     pub fn answer<T>(self, py: Python<'_>, answer: impl FnOnce(&Request<'_>) -> PyResult<T>) -> PyResult<T> {
+        if let Self { key: None, exclude: None, labels: None, prefer: None } = self {
+            return answer(&Request::default());
+        }
+        self.answer_in_full(py, answer)
+    }
+
+    #[inline(never)]
+    fn answer_in_full<T>(self, py: Python<'_>, answer: impl FnOnce(&Request<'_>) -> PyResult<T>) -> PyResult<T> {
         let key = self.key.map(|key| payload(key, "key")).transpose()?;
         let exclude = excluded(self.exclude)?;
         let labels = self.labels.map(|labels| value(labels, "labels")).transpose()?;

@@ -44,7 +44,7 @@ mod _native {
     #[pymodule_export]
     use crate::replica::Replica;
     #[pymodule_export]
-    use crate::serve::{Server, Wait, is_heartbeat, proof};
+    use crate::serve::{Place, Server, Wait, is_heartbeat, proof};
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

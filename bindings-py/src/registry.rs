@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use callboard::formats::{Feed, FeedConfig};
 use callboard::model::{DEFAULT_NAMESPACE, Handle, Health, Override, Registration};
 use callboard::registry::{self as core, Config, Listing, Position, Put};
-use callboard::serve::Waits;
+use callboard::serve::{Room, Waits};
 use callboard::{Error, Timestamp, Value, store};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -42,6 +42,7 @@ pub struct Registry {
     listeners: Listeners,
     /// Whom to tell of a change that concerns a long poll. Locked after the core.
     waits: Mutex<Waits<Py<PyAny>>>,
+    room: Mutex<Room>,
 }
 
 impl Registry {
@@ -53,6 +54,7 @@ impl Registry {
             cache: Cache::default(),
             listeners: Listeners::default(),
             waits: Mutex::default(),
+            room: Mutex::default(),
         };
         registry.publish(&registry.lock());
         registry
@@ -65,6 +67,11 @@ impl Registry {
     /// The long polls that wait.
     pub fn waits(&self) -> MutexGuard<'_, Waits<Py<PyAny>>> {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What `respond` has in hand.
+    pub fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The revision, without the lock.
@@ -634,6 +641,12 @@ impl Registry {
     }
 
     /// Calls `callable` after every new revision, from the thread that made it, until `_unlisten` gets the number.
+    /// The place of a request, or what it is refused with.
+    #[pyo3(signature = (server=None))]
+    fn _enter<'py>(slf: &Bound<'py, Self>, server: Option<&Bound<'py, serve::Server>>) -> PyResult<Bound<'py, PyAny>> {
+        serve::enter(slf, server)
+    }
+
     fn _listen(&self, callable: Py<PyAny>) -> u64 {
         self.listeners.add(callable)
     }

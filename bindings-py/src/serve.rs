@@ -13,7 +13,7 @@ use crate::python;
 use crate::registry::{Registry, handle_of};
 
 /// Under which names the protocols serve, and to whom: `Server(namespace="default", datacenter="dc1", node="callboard", domain="callboard",
-/// dns_ttl=5, secret=None, policy=None)`.
+/// dns_ttl=5, secret=None, policy=None, bounds=None)`.
 #[pyclass(frozen, module = "callboard")]
 pub struct Server(Arc<serve::Server>);
 
@@ -119,6 +119,72 @@ fn respond<'py>(py: Python<'py>, response: &Response, more: Option<Bound<'py, Wa
     python::response(py, response.status, &response.headers, PyBytes::new(py, &response.body), more)
 }
 
+/// Lets a request in: `Registry._enter`.
+pub fn enter<'py>(registry: &Bound<'py, Registry>, server: Option<&Bound<'py, Server>>) -> PyResult<Bound<'py, PyAny>> {
+    let (py, server) = (registry.py(), meant(server));
+    let entered = registry.get().room().enter(server.bounds());
+    match entered {
+        Ok(core) => Ok(Bound::new(py, Place { registry: registry.clone().unbind(), server, core: Mutex::new(Some(core)) })?.into_any()),
+        Err(refusal) => respond(py, &refusal, None),
+    }
+}
+
+/// The place of a request among those that are in hand.
+#[pyclass(frozen, module = "callboard._native")]
+pub struct Place {
+    registry: Py<Registry>,
+    server: Arc<serve::Server>,
+    /// None when it was given back.
+    core: Mutex<Option<serve::Place>>,
+}
+
+#[pymethods]
+impl Place {
+    /// Seconds that the body may take.
+    #[getter]
+    fn patience(&self) -> f64 {
+        self.server.bounds().patience.as_secs_f64()
+    }
+
+    /// Nothing when so many bytes of the body may be held, or what the request is refused with.
+    fn take<'py>(&self, py: Python<'py>, bytes: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let refused = {
+            let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+            core.as_mut().and_then(|core| self.registry.get().room().take(self.server.bounds(), core, bytes).err())
+        };
+        refused.map(|refusal| respond(py, &refusal, None)).transpose()
+    }
+
+    /// The body was read.
+    fn read(&self) {
+        if let Some(core) = self.core.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            self.registry.get().room().read(core);
+        }
+    }
+
+    fn leave(&self) {
+        if let Some(core) = self.core.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.registry.get().room().leave(core);
+        }
+    }
+
+    /// What a body is refused with that did not come in time.
+    #[staticmethod]
+    fn late(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        respond(py, &Response::late(), None)
+    }
+
+    /// What a body is refused with of which only a part came.
+    #[staticmethod]
+    fn cut(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+        respond(py, &Response::cut(), None)
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.registry)
+    }
+}
+
 /// A request that has no answer yet, a long poll, or none that is complete, a stream.
 #[pyclass(frozen, module = "callboard")]
 pub struct Wait {
@@ -154,6 +220,12 @@ impl Wait {
                 Ok(slf.clone().into_any())
             }
         }
+    }
+
+    /// What it is refused with when there is no room for one more that waits.
+    fn _refused<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let refused = self.registry.get().waits().refuses(&self.server);
+        refused.map(|refusal| respond(py, &refusal, None)).transpose()
     }
 
     /// Calls `callable` once, from the thread that changes what it waits for, unless `_unlisten` gets the number before. None when that

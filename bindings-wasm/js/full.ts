@@ -1,18 +1,21 @@
 // What `import ... from "callboard/full"` gives: all of "callboard", and the parts that speak to other systems.
 import * as raw from "#glue";
 import { Balancer as CoreBalancer, excludeOf, keyOf, moreOf, ready, timeOf } from "./balancer.ts";
-import { bytesOf, expected, frozen, frozenCamel, known, limits, pairsOf, plain, settings, textOf } from "./document.ts";
+import { bytesOf, expected, frozen, frozenCamel, known, pairsOf, plain, textOf } from "./document.ts";
 import { call } from "./errors.ts";
-import { at, now } from "./meta.ts";
+import { at } from "./meta.ts";
 import { Owned } from "./owned.ts";
 import { type Query, withQuery } from "./query.ts";
-import { Registry as CoreRegistry, begin, inside, numberOf, pause } from "./registry.ts";
+import { Registry as CoreRegistry, begin, inside, numberOf } from "./registry.ts";
 import type { QueryExplanation, SavedQuery } from "./saved.ts";
+import { type Asked, Host, type HttpRequest, type HttpResponse, type Served, type Wait, handle, served } from "./serve.ts";
 import type { Unread } from "./store.ts";
 import type { AdminState, Config, PickRequest, QueryDocument, Reconciled, Registration, Skipped, Timed } from "./types.ts";
 import { Watch } from "./watch.ts";
 
 export * from "./index.ts";
+export { Server, Wait, isHeartbeat, proof } from "./serve.ts";
+export type { Asked, Bounds, Grant, HttpRequest, HttpResponse, Principal, Proven, Served, ServerOptions } from "./serve.ts";
 export { Replica } from "./replica.ts";
 export type { Ask, ReplicaOptions, Told } from "./replica.ts";
 export { Store } from "./store.ts";
@@ -113,80 +116,11 @@ export interface Decoded {
   readonly skipped: readonly Skipped[];
 }
 
-/** A request to callboard's HTTP API. */
-export interface HttpRequest {
-  readonly method: string;
-  /** As it was sent: not decoded, without the query. */
-  readonly path: string;
-  /** As it was sent, without the question mark. */
-  readonly query?: string;
-  /** Those that a protocol may ask for; a `Headers`, or pairs. */
-  readonly headers?: Iterable<readonly [name: string, value: string]>;
-  readonly body?: Uint8Array | string;
-  /** The IP address of who asks: a Consul service that names no address is there. */
-  readonly peer?: string;
-  /** Who asks, as the host has found out: it counts where the server has a policy. */
-  readonly principal?: string;
-}
-
-/** What somebody may do to the services that two globs name; each word includes those before it. */
-export interface Grant {
-  /** A glob (`*`, `?`); `default` when absent. */
-  readonly namespace?: string;
-  /** A glob; everything when absent. */
-  readonly service?: string;
-  readonly may: "read" | "register" | "operate" | "administer";
-}
-
-/** Somebody whom grants are for. */
-export interface Principal {
-  readonly name: string;
-  /** SHA-256 digests of tokens, in hexadecimal. */
-  readonly tokens?: readonly string[];
-  readonly grants?: readonly Grant[];
-}
-
-/** Under which names the protocols serve, and to whom. */
-export interface ServerOptions {
-  /** The namespace of the protocols that have none; `default` when none is named. */
-  readonly namespace?: string;
-  /** The datacenter that Consul's clients see; `dc1` when none is named. */
-  readonly datacenter?: string;
-  /** The node that Consul's clients see, on which services are that name no node; `callboard` when none is named. */
-  readonly node?: string;
-  /** The domain that DNS answers for; `callboard` when none is named. */
-  readonly domain?: string;
-  /** How long DNS' answers are good for, in seconds, 0 to 86 400; 5 when none is named. */
-  readonly dnsTtl?: number;
-  /** Text of at least 32 bytes that nobody knows: with it whoever signs an instance in by the REST API is given a token of it, for `proof`. */
-  readonly secret?: string;
-  /** Who may do what: what no grant allows is denied. Everybody may do everything when there is none. */
-  readonly policy?: readonly Principal[];
-}
-
-/** Under which names to serve. */
-export interface Served {
-  readonly server?: Server;
-}
-
-/** A response of callboard's HTTP API. */
-export interface HttpResponse {
-  readonly status: number;
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: Uint8Array<ArrayBuffer>;
-  /** What the body goes on with, where it is a stream: what `resume` gives has the next piece in its body. */
-  readonly more?: Wait;
-}
-
 /** Whose name it is. */
 export interface Within {
   /** Default `default`. */
   readonly namespace?: string;
 }
-
-let served: (server: Server | undefined) => raw.Server;
-let waiting: (registry: Registry, reply: raw.Reply) => Wait;
-let replyOf: (wait: Wait) => raw.Reply;
 
 /** Reads a payload of another registry. */
 export function decode(body: Uint8Array | string, options?: { readonly format?: Format; readonly namespace?: string; readonly service?: string }): Decoded {
@@ -287,66 +221,9 @@ export class Balancer extends CoreBalancer {
   }
 }
 
-/** Whether a request only says that somebody is still there. A host that stores what it acknowledges need not wait for that with these. */
-export function isHeartbeat(method: string, path: string, query = ""): boolean {
-  const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query")] as const;
-  return call(() => raw.is_heartbeat(...texts));
-}
-
-/** What a `proof` is of. */
-export interface Proven {
-  readonly verb: "renew" | "health" | "deregister";
-  /** Of the answer to the registration. */
-  readonly epoch: number;
-  /** Of the answer to the registration. */
-  readonly handle: number;
-  /** Above every one before, such as the time in microseconds. */
-  readonly sequence: number;
-  /** Of the request, without the question mark. */
-  readonly query?: string;
-  /** Of the request. */
-  readonly body?: Uint8Array | string;
-}
-
-/** What goes into `x-callboard-proof`: that whoever sends a request holds the token of an instance. */
-export function proof(token: string, proven: Proven): string {
-  known(proven, ["verb", "epoch", "handle", "sequence", "query", "body"]);
-  const { verb, epoch, handle, sequence, query = "", body = "" } = proven;
-  const texts = [textOf(token, "token"), textOf(verb, "verb")] as const;
-  const numbers = [numberOf(epoch, "epoch"), numberOf(handle, "handle"), numberOf(sequence, "sequence")] as const;
-  const rest = [textOf(query, "query"), bytesOf(body)] as const;
-  return call(() => raw.proof(...texts, ...numbers, ...rest));
-}
-
-/** Under which names the protocols serve. */
-export class Server {
-  readonly #owned: Owned<raw.Server>;
-
-  constructor(options?: ServerOptions) {
-    this.#owned = new Owned("Server", settings(options, (document) => new raw.Server(document)));
-  }
-
-  /** Frees its memory; the garbage collector would too. */
-  dispose(): void {
-    this.#owned.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  static {
-    let usual: Server | undefined;
-    served = (server) => (server ?? (usual ??= new Server())).#owned.get();
-  }
-}
-
 /** A registry that also takes other registries' payloads and answers the protocols of others. */
 export class Registry extends CoreRegistry {
-  #waits: raw.Waits | undefined;
-  /** What lets each long poll that waits go on. */
-  readonly #polls = new Map<number, () => void>();
-  #lastPoll = 0;
+  readonly #host = new Host(this);
 
   /** The registry of a snapshot, in a new epoch. Leases start anew at `now`. */
   static override restore(snapshot: Uint8Array, config?: Config, options?: Timed): Registry {
@@ -438,20 +315,8 @@ export class Registry extends CoreRegistry {
    */
   handle(request: HttpRequest, options?: Served & Timed): HttpResponse | Wait {
     known(options, ["server", "now"]);
-    known(request, ["method", "path", "query", "headers", "body", "peer", "principal"]);
-    const { method, path, query = "", headers = [], body = "", peer = "", principal = "" } = request;
-    const texts = [textOf(method, "method"), textOf(path, "path"), textOf(query, "query"), textOf(peer, "peer"), textOf(principal, "principal")];
-    texts.push(...pairsOf(headers, "headers"));
-    const { server: given, ...timed } = options ?? {};
-    const [bytes, server] = [bytesOf(body), served(given)];
-    const reply = inside(this).change(timed, (registry, time) => registry.handle(texts, bytes, server, time));
-    const response = responseOf(reply);
-    if (reply.until() !== undefined) {
-      const wait = waiting(this, reply);
-      return response ? { ...response, more: wait } : wait;
-    }
-    reply.free();
-    return response as HttpResponse;
+    const { server, ...timed } = options ?? {};
+    return handle(this, request, server, timed);
   }
 
   /**
@@ -465,93 +330,25 @@ export class Registry extends CoreRegistry {
     return inside(this).change(timed, (registry, time) => registry.answer_dns(message, udp, served(server), time));
   }
 
-  /** `handle` of a standard `Request`, with a standard `Response`; a long poll waits, and a stream goes on, without holding anything up. */
-  async respond(request: Request, options?: Served & { readonly peer?: string; readonly principal?: string }): Promise<Response> {
+  /**
+   * `handle` for servers: reads the body within the bounds of `server`, and answers 503 what it has no room for; a long poll waits without holding anything
+   * up. `pieces` has the whole body of a stream.
+   */
+  answer(request: Asked, options?: Served): Promise<HttpResponse> {
+    known(options, ["server"]);
+    return this.#host.answer(request, options?.server);
+  }
+
+  /** The body of an answer, piece by piece: one, or of a stream as many as there are until `signal` aborts or whoever reads them has enough. */
+  pieces(response: HttpResponse, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+    return this.#host.pieces(response, signal);
+  }
+
+  /** `answer` of a standard `Request`, with a standard `Response`. */
+  respond(request: Request, options?: Served & { readonly peer?: string; readonly principal?: string }): Promise<Response> {
     known(options, ["server", "peer", "principal"]);
     const { server, peer = "", principal = "" } = options ?? {};
-    const { pathname, search } = new URL(request.url);
-    const body = await wholeOf(request);
-    const { method, headers: asked, signal } = request;
-    const reply = this.handle({ method, path: pathname, query: search.slice(1), headers: asked, body, peer, principal }, server && { server });
-    const response = await this.#settled(reply, signal);
-    const { status, headers, body: bytes } = response;
-    const whole = response.more ? this.#streamed(response, signal) : bytes.length === 0 ? null : bytes;
-    return new Response(whole, { status, headers: headers.map(([name, value]): [string, string] => [name, value]) });
-  }
-
-  /** A reply that waits no more. */
-  async #settled(reply: HttpResponse | Wait, signal: AbortSignal): Promise<HttpResponse> {
-    while (reply instanceof Wait) {
-      await this.#concerned(reply, signal);
-      reply = reply.resume();
-    }
-    return reply;
-  }
-
-  /** The body of a stream: the next piece is made when the one before it was taken. */
-  #streamed({ body, more }: HttpResponse, asked: AbortSignal): ReadableStream<Uint8Array<ArrayBuffer>> {
-    const over = new AbortController();
-    const end = (): void => over.abort();
-    asked.addEventListener("abort", end);
-    const close = (): void => {
-      asked.removeEventListener("abort", end);
-      more?.dispose();
-    };
-    return new ReadableStream({
-      start: (controller) => controller.enqueue(body),
-      pull: async (controller) => {
-        try {
-          const piece = await this.#settled((more as Wait).resume(), over.signal);
-          controller.enqueue(piece.body);
-          more = piece.more;
-          if (more) return;
-          controller.close();
-        } catch (error) {
-          controller.error(error);
-        }
-        close();
-      },
-      cancel: () => {
-        end();
-        close();
-      },
-    });
-  }
-
-  /** Resolves when something has changed that a long poll is about, or when it is over. Meanwhile it does the timed work that is due. */
-  async #concerned(wait: Wait, signal: AbortSignal): Promise<void> {
-    const [core, waits, own] = [inside(this), this.#open(), ++this.#lastPoll];
-    const number = call(() => waits.add(core.raw(), replyOf(wait), own));
-    if (number === undefined) return;
-    this.#polls.set(own, () => {});
-    try {
-      while (this.#polls.has(own) && core.state.raw !== undefined && now() < wait.until) {
-        signal.throwIfAborted();
-        // A nearer deadline comes with a change of what it is for: who waits for that looks again.
-        await pause(Math.min(core.state.deadline, wait.until) - now(), signal, (done) => this.#polls.set(own, done));
-        if (core.state.deadline <= now()) this.advance();
-      }
-      signal.throwIfAborted();
-    } finally {
-      this.#polls.delete(own);
-      call(() => waits.remove(number));
-    }
-  }
-
-  #open(): raw.Waits {
-    if (this.#waits !== undefined) return this.#waits;
-    const [core, waits] = [inside(this), call(() => new raw.Waits())];
-    core.hear(() => {
-      if (this.#polls.size === 0) return;
-      const registry = core.state.raw;
-      const woken = registry === undefined ? this.#polls.keys() : call(() => waits.woken(registry));
-      for (const own of [...woken]) {
-        const go = this.#polls.get(own);
-        this.#polls.delete(own);
-        go?.();
-      }
-    });
-    return (this.#waits = waits);
+    return this.#host.respond(request, server, peer, principal);
   }
 }
 
@@ -603,79 +400,7 @@ function feedOf(feed: unknown): unknown {
   return given !== null && typeof given === "object" && !Array.isArray(given) ? { format: "consul-health", ...given } : given;
 }
 
-/** A request that has no answer yet, a long poll, or none that is complete, a stream. */
-export class Wait {
-  readonly #registry: Registry;
-  readonly #reply: Owned<raw.Reply>;
-
-  /** Made by `Registry.handle`. */
-  private constructor(registry: Registry, reply: raw.Reply) {
-    this.#registry = registry;
-    this.#reply = new Owned("Wait", reply);
-  }
-
-  /** When to ask again all the same. */
-  get until(): number {
-    return this.#reply.get().until() ?? 0;
-  }
-
-  /** Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, the next piece of one, or this. */
-  resume(options?: Timed): HttpResponse | Wait {
-    known(options, ["now"]);
-    const reply = this.#reply.get();
-    inside(this.#registry).change(options, (registry, time) => registry.resume(reply, time));
-    const response = responseOf(reply);
-    if (reply.until() !== undefined) return response ? { ...response, more: this } : this;
-    this.dispose();
-    return response as HttpResponse;
-  }
-
-  /** Frees its memory, as an answer does. */
-  dispose(): void {
-    this.#reply.dispose();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** @internal */
-  static {
-    waiting = (registry, reply) => new Wait(registry, reply);
-    replyOf = (wait) => wait.#reply.get();
-  }
-}
-
-/** The response, unless the request waits. */
-/** The most bytes of a body that are read. */
-let most: number | undefined;
-
-/** The body of a request, or as much of it as shows that it is too large. */
-async function wholeOf(request: Request): Promise<Uint8Array> {
-  most ??= limits()["payload-bytes"] ?? 0;
-  const parts: Uint8Array<ArrayBuffer>[] = [];
-  let size = 0;
-  const reader = request.body?.getReader();
-  while (reader !== undefined && size <= most) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    parts.push(value);
-    size += value.length;
-  }
-  if (size > most) await reader?.cancel();
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
-}
-
 function withinOf(name: unknown, options: Within | undefined, fields: readonly string[]): [namespace: string, name: string] {
   known(options, fields);
   return [textOf(options?.namespace ?? "default", "namespace"), textOf(name, "name")];
-}
-
-function responseOf(reply: raw.Reply): HttpResponse | undefined {
-  const status = reply.status();
-  if (status === 0) return undefined;
-  const flat = reply.headers();
-  const headers = flat.flatMap((name, place) => (place % 2 === 0 ? [[name, flat[place + 1] as string] as const] : []));
-  const body = reply.body() as Uint8Array<ArrayBuffer>;
-  return { status, headers, body };
 }

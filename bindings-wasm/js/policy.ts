@@ -18,7 +18,7 @@ export interface PolicyParts {
   readonly pick?: PickGenerator;
   /** Which instances this client uses at all. */
   readonly subset?: Subset | "off";
-  /** How an instance that is new is spared. */
+  /** How an instance that is new is spared. The preset's is not for a `pick` that goes by keys. */
   readonly slow_start?: SlowStart | "off";
   /** Which instances a request asks for by labels. */
   readonly labels?: Labels | "off";

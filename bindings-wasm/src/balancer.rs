@@ -2,7 +2,7 @@
 
 use callboard::balance::{self as core, Options, Outcome, Pick, Policy, Request};
 use callboard::model::Handle;
-use callboard::{Error, Value};
+use callboard::{Error, Timestamp, Value};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
@@ -46,20 +46,24 @@ impl Balancer {
 
     /// The token; the handle is in `picked`.
     pub fn pick(&mut self, now: f64) -> f64 {
-        let pick = time(now).and_then(|now| Ok(self.inner.pick(&Request::default(), now)?));
-        self.note(pick)
+        match time(now) {
+            Ok(now) => self.choose(now),
+            Err(raised) => self.keep(raised),
+        }
     }
 
     /// `pick` for a request with a key, exclusions or more: `{labels?, prefer?}`.
     pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, more: JsValue, now: f64) -> f64 {
-        let pick = asked(key, exclude, more, |request| Ok(self.inner.pick(request, time(now)?)?));
-        self.note(pick)
+        match asked(key, exclude, more, |request| Ok(self.inner.pick(request, time(now)?)?)) {
+            Ok(pick) => self.note(pick),
+            Err(raised) => self.keep(raised),
+        }
     }
 
     /// 1 when it counted, 0 when the token was good no more. The latency is in seconds.
     pub fn finish(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> f64 {
         match self.settle(token, ok, latency, now) {
-            Ok(known) => f64::from(u8::from(known)),
+            Ok((known, _)) => f64::from(u8::from(known)),
             Err(raised) => self.keep(raised),
         }
     }
@@ -112,7 +116,7 @@ impl Balancer {
     /// `finish`, then `pick`.
     pub fn finish_and_pick(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> f64 {
         match self.settle(token, ok, latency, now) {
-            Ok(_) => self.pick(now),
+            Ok((_, now)) => self.choose(now),
             Err(raised) => self.keep(raised),
         }
     }
@@ -126,18 +130,27 @@ impl Balancer {
         self.trouble.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn settle(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> Result<bool> {
-        Ok(self.inner.finish(number("token", token)?, Outcome::measured(ok, latency)?, time(now)?))
+    /// Whether the token was good, and the time.
+    #[inline(always)]
+    fn settle(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> Result<(bool, Timestamp)> {
+        let token = number("token", token)?;
+        let outcome = if latency.is_none() { Outcome::new(ok, None) } else { Outcome::measured(ok, latency)? };
+        let now = time(now)?;
+        Ok((self.inner.finish(token, outcome, now), now))
     }
 
-    fn note(&mut self, pick: Result<Pick>) -> f64 {
-        match pick {
-            Ok(pick) => {
-                self.picked = pick.handle.to_bits() as f64;
-                pick.token as f64
-            }
-            Err(raised) => self.keep(raised),
+    #[inline(always)]
+    fn choose(&mut self, now: Timestamp) -> f64 {
+        match self.inner.pick(&Request::default(), now) {
+            Ok(pick) => self.note(pick),
+            Err(error) => self.keep(error.into()),
         }
+    }
+
+    #[inline]
+    fn note(&mut self, pick: Pick) -> f64 {
+        self.picked = pick.handle.to_bits() as f64;
+        pick.token as f64
     }
 
     #[cold]

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use callboard::serve::{self, Request, Response};
+use callboard::serve::{self, Place, Request, Response};
 use wasm_bindgen::prelude::*;
 
 use crate::convert;
@@ -20,6 +20,52 @@ impl Server {
     #[wasm_bindgen(constructor)]
     pub fn new(settings: JsValue) -> Result<Server> {
         Ok(Self { inner: Rc::new(serve::Server::from_value(&convert::value(settings)?)?) })
+    }
+
+    /// Milliseconds that a body may take.
+    pub fn patience(&self) -> f64 {
+        self.inner.bounds().patience.as_secs_f64() * 1e3
+    }
+}
+
+/// What a host has in hand of a registry. The place of a request is the bytes that it holds of a body.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Room {
+    inner: serve::Room,
+}
+
+#[wasm_bindgen]
+impl Room {
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Room {
+        Self::default()
+    }
+
+    /// Nothing, or what the request is refused with.
+    pub fn enter(&mut self, server: &Server) -> Option<Reply> {
+        // The place that was given holds nothing yet.
+        self.inner.enter(server.inner.bounds()).map(|_place| ()).err().map(|refusal| Reply::refusal(refusal, server))
+    }
+
+    /// Nothing when so many bytes may be held in place of those before, or what the request is refused with.
+    pub fn take(&mut self, server: &Server, before: f64, bytes: f64) -> Option<Reply> {
+        let mut place = Place { bytes: before as u64 };
+        let taken = self.inner.take(server.inner.bounds(), &mut place, bytes as u64);
+        taken.err().map(|refusal| Reply::refusal(refusal, server))
+    }
+
+    pub fn read(&mut self, bytes: f64) {
+        self.inner.read(&mut Place { bytes: bytes as u64 });
+    }
+
+    pub fn leave(&mut self, bytes: f64) {
+        self.inner.leave(Place { bytes: bytes as u64 });
+    }
+
+    /// What a body is refused with that did not come in time, or not to its end.
+    pub fn unread(server: &Server, is_late: bool) -> Reply {
+        Reply::refusal(if is_late { Response::late() } else { Response::cut() }, server)
     }
 }
 
@@ -43,6 +89,12 @@ pub struct Reply {
     server: Rc<serve::Server>,
 }
 
+impl Reply {
+    fn refusal(response: Response, server: &Server) -> Self {
+        Self { inner: serve::Reply::Response(response), server: Rc::clone(&server.inner) }
+    }
+}
+
 #[wasm_bindgen]
 impl Reply {
     fn response(&self) -> Option<&Response> {
@@ -64,10 +116,17 @@ impl Reply {
         self.response().map_or(0, |response| response.status)
     }
 
-    /// Names and values in turn.
-    pub fn headers(&self) -> Vec<String> {
+    /// Names and values in turn, a line each: no value holds a line end. One text crosses faster than many.
+    pub fn headers(&self) -> String {
         let pairs = self.response().map_or(&[][..], |response| &response.headers);
-        pairs.iter().flat_map(|(name, value)| [(*name).to_owned(), value.clone()]).collect()
+        let mut text = String::new();
+        for (name, value) in pairs {
+            for part in [name, value.as_str()] {
+                text.push_str(part);
+                text.push('\n');
+            }
+        }
+        text
     }
 
     pub fn body(&self) -> Vec<u8> {
@@ -82,11 +141,14 @@ impl Reply {
 
 #[wasm_bindgen]
 impl Registry {
-    /// Answers a request: `texts` are its method, path, query, peer and principal, then the names and values of its headers in turn.
-    pub fn handle(&mut self, texts: Vec<String>, body: &[u8], server: &Server, now: f64) -> Result<Reply> {
-        let text = |at: usize| texts.get(at).map_or("", String::as_str);
-        let [method, path, query, peer, principal] = [0, 1, 2, 3, 4].map(text);
-        let headers: Vec<(&str, &str)> = texts.get(5..).unwrap_or_default().chunks_exact(2).map(|pair| (&*pair[0], &*pair[1])).collect();
+    /// Answers a request: `head` is its method, path, query, peer and principal, then the names and values of its headers in turn, with a NUL between two.
+    pub fn handle(&mut self, head: &str, body: &[u8], server: &Server, now: f64) -> Result<Reply> {
+        let mut texts = head.split('\0');
+        let [method, path, query, peer, principal] = std::array::from_fn(|_| texts.next().unwrap_or_default());
+        let mut headers = Vec::new();
+        while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+            headers.push((name, value));
+        }
         let server = Rc::clone(&server.inner);
         let request = Request { method, path, query, headers: &headers, body, peer, principal };
         Ok(Reply { inner: server.handle(&mut self.inner, &request, time(now)?), server })
@@ -119,6 +181,13 @@ impl Waits {
     #[wasm_bindgen(constructor)]
     pub fn new() -> Waits {
         Self::default()
+    }
+
+    /// Refuses a request that waits when there is no room for one more.
+    pub fn admit(&self, reply: &mut Reply) {
+        if let Some(refusal) = self.inner.refuses(&reply.server) {
+            reply.inner = serve::Reply::Response(refusal);
+        }
     }
 
     /// The number that takes it out again; nothing when what the request waits for has come already.

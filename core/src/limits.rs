@@ -106,6 +106,9 @@ pub const LABEL_GROUPS: u32 = 4_096;
 /// Changes that wait for an engine which is away.
 pub const QUEUED_CHANGES: u32 = 1_000_000;
 
+/// Requests, bodies or long polls that a host may be told to hold at a time.
+pub const HELD: u32 = 1 << 20;
+
 /// Every limit by name, for tests and for hosts that print them.
 pub const ALL: &[(&str, u64)] = &[
     ("name-bytes", NAME_BYTES as u64),
@@ -150,6 +153,7 @@ pub const ALL: &[(&str, u64)] = &[
     ("label-selectors", LABEL_SELECTORS as u64),
     ("label-groups", LABEL_GROUPS as u64),
     ("queued-changes", QUEUED_CHANGES as u64),
+    ("held", HELD as u64),
     ("ring-points", RING_POINTS as u64),
     ("host-points", HOST_POINTS as u64),
     ("maglev-table", MAGLEV_TABLE as u64),

@@ -23,11 +23,14 @@ impl Timestamp {
     ///
     /// # Errors
     /// [`Code::InvalidTime`] at 2^53 and above. State is unchanged.
+    #[inline]
     pub fn from_micros(micros: u64) -> Result<Self, Error> {
-        if micros > Self::MAX.0 {
-            return Err(Error::new(Code::InvalidTime, "now").limit(Self::MAX.0).message("a time must be below 2^53 microseconds"));
-        }
-        Ok(Self(micros))
+        if micros > Self::MAX.0 { Err(Self::too_late()) } else { Ok(Self(micros)) }
+    }
+
+    #[cold]
+    fn too_late() -> Error {
+        Error::new(Code::InvalidTime, "now").limit(Self::MAX.0).message("a time must be below 2^53 microseconds")
     }
 
     /// Takes milliseconds, saturating at [`Timestamp::MAX`].

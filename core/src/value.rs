@@ -4,6 +4,8 @@
 //! typed thing. So an unknown key, a wrong type or a number out of range is the same error, with the same code
 //! and field, in every language.
 
+mod pairs;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -14,6 +16,9 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _};
 
 use crate::error::{Code, Error};
 use crate::limits;
+#[cfg(feature = "serve")]
+pub(crate) use pairs::Json;
+pub(crate) use pairs::Pairs;
 
 /// A document: what JSON can say, with integers apart from other numbers and maps in insertion order.
 ///

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 
 def balancers(registry: Registry, services: Iterable[str], *, policy: Policy | None = None, **options: Any) -> dict[str, Balancer]:
-    """Of who names no policy, one who asks to be spared is, and there are no more retries than a share of the calls."""
-    if policy is None:
-        policy = {"preset": "adaptive", "hold": {}, "retry": {}}
-    return {service: Balancer(registry, service, policy, **options) for service in services}
+    """Who names no policy makes no more retries than a share of the calls."""
+    return {service: Balancer(registry, service, {"retry": {}} if policy is None else policy, **options) for service in services}
 
 
 def hosts(registry: Registry, services: Iterable[str], host_of: Callable[[str], str | None], **settings: Any) -> dict[str, Balancer]:

@@ -9,7 +9,7 @@ from ._types import Advanced, AdminState, Answer, Ask, Changes, Delta, Endpoint,
 from ._watch import Watch
 from .policy import Policy
 
-__all__ = ["Balancer", "Feed", "Pick", "Query", "Registry", "Replica", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now", "proof"]
+__all__ = ["Balancer", "Feed", "Pick", "Place", "Query", "Registry", "Replica", "Server", "Store", "View", "Wait", "__VERSION__", "codes", "decode", "encode", "is_heartbeat", "is_repeatable", "now", "proof"]
 
 __VERSION__: Final[str]
 
@@ -414,6 +414,7 @@ class Registry:
         """Answers a message of DNS, or gives None where nothing is to be sent. What came over UDP is answered in as many bytes as may be
         sent back so."""
 
+    def _enter(self, server: Server | None = None) -> Place | Response: ...
     def _listen(self, callable: Callable[[], object]) -> int: ...
     def _unlisten(self, listener: int) -> None: ...
     def snapshot(self) -> bytes:
@@ -675,7 +676,10 @@ class Server:
     `policy` is a list of principals, `{"name", "tokens", "grants": [{"namespace", "service", "may"}]}`: tokens are SHA-256 digests in
     hexadecimal, namespaces and services globs (`default` and everything when absent), `may` is `read`, `register`, `operate` or
     `administer`, each with those before it. With a `secret`, text of at least 32 bytes that nobody knows, whoever signs an instance in by the REST API
-    is given a token of it, for `proof`. Without a policy everybody may do everything; with one, what no grant allows is denied."""
+    is given a token of it, for `proof`. Without a policy everybody may do everything; with one, what no grant allows is denied.
+
+    `bounds` is how much `respond` takes at a time: `requests` in hand (8192), large `bodies` of more than 64 KiB that are read (32), long polls and
+    streams, `waits` (4096), and for how many seconds it waits for a body, `patience` (10). What comes above them is answered 503 with `retry-after`."""
 
     def __new__(
         cls,
@@ -687,7 +691,22 @@ class Server:
         dns_ttl: int = 5,
         secret: str | None = None,
         policy: Sequence[_Document] | None = None,
+        bounds: Mapping[str, float] | None = None,
     ) -> Self: ...
+
+@final
+class Place:
+    """The place of a request among those that are in hand."""
+
+    @property
+    def patience(self) -> float: ...
+    def take(self, bytes: int) -> Response | None: ...
+    def read(self) -> None: ...
+    def leave(self) -> None: ...
+    @staticmethod
+    def late() -> Response: ...
+    @staticmethod
+    def cut() -> Response: ...
 
 @final
 class Store:
@@ -724,5 +743,6 @@ class Wait:
         """Asks again: when something has changed that it is about, and at the latest at `until`. Gives the response, or the next
         piece of one, or this object when there is still none."""
 
+    def _refused(self) -> Response | None: ...
     def _listen(self, callable: Callable[[], object]) -> int | None: ...
     def _unlisten(self, number: int) -> None: ...

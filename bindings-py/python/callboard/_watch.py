@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ._native import Wait, now
+from ._types import Response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Sequence
 
     from typing_extensions import Self
 
-    from ._native import Query, Registry, Server, View
-    from ._types import Change, Delta, Response
+    from ._native import Place, Query, Registry, Server, View
+    from ._types import Change, Delta
 
 
 def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
@@ -57,16 +59,74 @@ async def respond(
     method: str,
     path: str,
     query: str = "",
-    body: bytes | str = b"",
+    body: bytes | str | AsyncIterable[bytes] = b"",
     *,
     headers: Sequence[tuple[str, str]] | None = None,
     peer: str | None = None,
     principal: str | None = None,
     server: Server | None = None,
 ) -> Response:
-    """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up. `pieces` has the whole body of a stream."""
-    reply = registry.handle(method, path, query, body, headers=headers, peer=peer, principal=principal, server=server)
-    return await _settled(registry, reply)
+    """`Registry.handle` for a server with asyncio: a long poll waits without holding anything up. `pieces` has the whole body of a stream.
+
+    What is in hand stays within the `bounds` of the server: what there is no room for is answered 503. So that this holds of bodies too, give them piece by
+    piece, by an iterator that raises an `OSError` or an `EOFError` when there is no more though there should be.
+    """
+    place = registry._enter(server)
+    if isinstance(place, Response):
+        return place
+    try:
+        whole: Any = body
+        if not isinstance(body, (bytes, str)) and hasattr(body, "__aiter__"):
+            whole = await _whole(place, body)
+            if isinstance(whole, Response):
+                return whole
+        reply = registry.handle(method, path, query, whole, headers=headers, peer=peer, principal=principal, server=server)
+        return await _settled(registry, reply)
+    finally:
+        place.leave()
+
+
+async def _whole(place: Place, parts: AsyncIterable[bytes]) -> bytes | Response:
+    """The body, or what it is refused with."""
+    read = bytearray()
+    limit = _Limit(place.patience)
+    try:
+        with limit:
+            async for part in parts:
+                read += part
+                if read and (refused := place.take(len(read))) is not None:
+                    return refused
+    except asyncio.CancelledError:
+        if not limit.over:
+            raise
+        return place.late()
+    except (OSError, EOFError):
+        return place.cut()
+    place.read()
+    return bytes(read)
+
+
+class _Limit:
+    """Cancels the task that is in it when so many seconds are over. `asyncio.wait_for` would make another task for every body."""
+
+    def __init__(self, seconds: float) -> None:
+        self.over = False
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._end)
+
+    def _end(self) -> None:
+        self.over = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self.over and self._task is not None and sys.version_info >= (3, 11):
+            # It was no one else's will that it ends.
+            self._task.uncancel()
 
 
 async def pieces(registry: Registry, response: Response) -> AsyncIterator[bytes]:
@@ -74,11 +134,15 @@ async def pieces(registry: Registry, response: Response) -> AsyncIterator[bytes]
     yield response.body
     while response.more is not None:
         response = await _settled(registry, response.more.resume())
+        if response.status != 200:  # There is no room to wait on.
+            return
         yield response.body
 
 
 async def _settled(registry: Registry, reply: Response | Wait) -> Response:
     while isinstance(reply, Wait):
+        if (refused := reply._refused()) is not None:
+            return refused
         with _keeping_time(registry):
             await _concerned(reply)
         reply = reply.resume()

@@ -37,7 +37,7 @@ class Middleware:
     """A middleware of `aiohttp.ClientSession` for `services`; calls to other hosts go where they say.
 
     `key` gives the routing key of a request, for a hashing policy; all else is as in `Balancer`: `policy`, `seed`. The policy is `adaptive`
-    with a `hold` for who asks to be spared and a budget for `retry` when none is given.
+    with a budget for `retry` when none is given.
     """
 
     def __init__(self, registry: Registry, services: Iterable[str], *, key: Callable[[aiohttp.ClientRequest], str] | None = None, **balancer: Any) -> None:

@@ -6,7 +6,8 @@
         invoice = BillingStub(channel).Get(request, timeout=10)
 
 A unary call of an `idempotent` method that failed goes to another instance, if `is_repeatable` says that it may and the policy's budget for retries allows
-it. A call that streams, and a `future`, is one attempt. What became of each is told to the balancer, which learns from it.
+it; so does its `future`, between whose attempts nobody waits. A call that streams is one attempt: of its messages some may have been sent or read, and only
+who calls knows what to do about that. What became of each is told to the balancer, which learns from it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import grpc
@@ -28,6 +29,11 @@ from ._types import Instance
 __all__ = ["AsyncChannel", "Channel"]
 
 C = TypeVar("C")
+
+if TYPE_CHECKING:
+    _FutureBase = grpc.Future[Any]
+else:
+    _FutureBase = grpc.Future
 
 # It is callboard that says who is called again, and when: a channel should know soon that its instance is back.
 OPTIONS = [("grpc.enable_retries", 0), ("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
@@ -198,7 +204,7 @@ class Channel(grpc.Channel):
     `idempotent` are the names of the methods that may be done twice, as `/package.Service/Method`; `attempt` is how many seconds one attempt of a unary call
     may take, beside the call's own `timeout`, which is that of all; `key` gives the routing key of a method's name and a request (None for a stream of
     them), for a hashing policy; `connect` makes the channel of an instance, in place of `grpc.insecure_channel`. All else is as in `Balancer`: `policy`,
-    `seed`; the policy is `adaptive` with a `hold` for who asks to be spared and a budget for `retry` when none is given.
+    `seed`; the policy is `adaptive` with a budget for `retry` when none is given.
     """
 
     def __init__(self, registry: Registry, service: str, *, connect: Callable[[Instance], grpc.Channel] = _open, **settings: Any) -> None:
@@ -281,7 +287,139 @@ class _Unary(_SyncMethod):
             raise
 
     def future(self, request: Any, timeout: float | None = None, *more: Any, **named: Any) -> Any:
-        return self.once("future", request, timeout, *more, **named)
+        return _Future(self.begin(request, timeout), request, more, named)
+
+
+class _Future(_FutureBase, grpc.Call):
+    """A unary call, over one or more attempts, for which nobody waits; what it tells is of the last of them."""
+
+    def __init__(self, attempts: _Attempts[grpc.Channel], request: Any, more: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self._attempts, self._call = attempts, (request, more, named)
+        self._changed = threading.Condition()
+        self._last: Any = None
+        # Until the next attempt; whoever takes it away goes on with the call.
+        self._pause: threading.Timer | None = None
+        self._is_cancelled = self._is_over = False
+        self._callbacks: list[Callable[[], object]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        request, more, named = self._call
+        try:
+            begun, left = self._attempts.begin()
+            last = begun.future(request, left, *more, **named)
+        except BaseException:
+            self._attempts.give_up()
+            raise
+        with self._changed:
+            self._last = last
+            is_cancelled = self._is_cancelled
+        if is_cancelled:
+            last.cancel()
+        last.add_done_callback(self._ended)
+
+    def _ended(self, last: Any) -> None:
+        if last.code() is grpc.StatusCode.OK or self._is_cancelled or last.cancelled():
+            self._attempts.end(last.code(), last.trailing_metadata())
+            self._end()
+        elif not self._attempts.goes_on(last):
+            self._end()
+        else:
+            # In a thread of its own: this one belongs to the channel.
+            pause = threading.Timer(self._attempts.delay, self._again)
+            pause.daemon = True
+            with self._changed:
+                self._pause = pause
+            pause.start()
+
+    def _again(self) -> None:
+        with self._changed:
+            if self._pause is None:
+                return
+            self._pause = None
+        try:
+            self._begin()
+        except Exception:
+            # The channel was closed meanwhile: what it tells is of the attempt before.
+            self._end()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._is_over = True
+            callbacks, self._callbacks = self._callbacks, []
+            self._changed.notify_all()
+        for callback in callbacks:
+            callback()
+
+    def cancel(self) -> bool:
+        with self._changed:
+            if self._is_over:
+                return False
+            self._is_cancelled = True
+            last, pause, self._pause = self._last, self._pause, None
+        if pause is not None:
+            pause.cancel()
+            self._attempts.give_up()
+            self._end()
+        elif last is not None:
+            last.cancel()
+        return True
+
+    def cancelled(self) -> bool:
+        return self._is_over and self._is_cancelled
+
+    def running(self) -> bool:
+        return not self._is_over
+
+    def done(self) -> bool:
+        return self._is_over
+
+    def is_active(self) -> bool:
+        return not self._is_over
+
+    def time_remaining(self) -> float | None:  # type: ignore[override]
+        return self._attempts.time_remaining()
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self._over(timeout, cancelled=False).result()
+
+    def exception(self, timeout: float | None = None) -> Any:
+        return self._over(timeout, cancelled=False).exception()
+
+    def traceback(self, timeout: float | None = None) -> Any:
+        return self._over(timeout, cancelled=False).traceback()
+
+    def initial_metadata(self) -> Any:
+        return self._over().initial_metadata()
+
+    def trailing_metadata(self) -> Any:
+        return self._over().trailing_metadata()
+
+    def code(self) -> grpc.StatusCode:
+        code: grpc.StatusCode = self._over().code()
+        return grpc.StatusCode.CANCELLED if self._is_cancelled else code
+
+    def details(self) -> Any:
+        return self._over().details()
+
+    def add_callback(self, callback: Callable[[], object]) -> bool:
+        with self._changed:
+            if not self._is_over:
+                self._callbacks.append(callback)
+            return not self._is_over
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        if not self.add_callback(lambda: fn(self)):
+            fn(self)
+
+    def _over(self, timeout: float | None = None, *, cancelled: bool = True) -> Any:
+        """The last attempt, when there will be no other."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._is_over, timeout):
+                raise grpc.FutureTimeoutError
+        if self._is_cancelled and not cancelled:
+            raise grpc.FutureCancelledError
+        return self._last
 
 
 class _Streaming(_SyncMethod):

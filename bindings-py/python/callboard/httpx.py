@@ -79,8 +79,7 @@ class Transport(httpx.BaseTransport):
     """A transport of `httpx.Client` for `services`; calls to other hosts go where they say.
 
     `key` gives the routing key of a request, for a hashing policy; all else is as in `Balancer`: `policy`, `seed`. The policy is `adaptive`
-    with a `hold` for who asks to be spared and a budget for `retry` when none is given. What is sent, is sent by `inner`, an
-    `httpx.HTTPTransport` when none is given.
+    with a budget for `retry` when none is given. What is sent, is sent by `inner`, an `httpx.HTTPTransport` when none is given.
     """
 
     def __init__(self, registry: Registry, services: Iterable[str], *, inner: httpx.BaseTransport | None = None, **settings: Any) -> None:

@@ -39,7 +39,7 @@ class PolicyParts(TypedDict, total=False):
     subset: Subset | Literal["off"]
     """Which instances this client uses at all."""
     slow_start: SlowStart | Literal["off"]
-    """How an instance that is new is spared."""
+    """How an instance that is new is spared. The preset's is not for a `pick` that goes by keys."""
     labels: Labels | Literal["off"]
     """Which instances a request asks for by labels."""
     sticky: Sticky | Literal["off"]

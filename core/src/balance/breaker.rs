@@ -41,6 +41,11 @@ impl Breaker {
         Self { total: self.total.min(limits::PICKS_IN_FLIGHT as u32), ..self }
     }
 
+    /// Whether it says how many calls may be out, beyond what holds for all.
+    pub(super) fn is_bounded(self) -> bool {
+        self.instance < u32::MAX || (self.total as usize) < limits::PICKS_IN_FLIGHT
+    }
+
     /// How many calls that were tried before may be out when so many calls are.
     #[inline]
     pub(super) fn retries_of(&self, calls: u32) -> u32 {

@@ -147,13 +147,15 @@ impl Balancer {
     #[inline(never)]
     pub(super) fn reflect(&mut self, slot: u32, began: u64, outcome: &Outcome) {
         let (now, in_flight) = (self.now.as_micros(), self.members.picks().saturating_add(1));
-        let is_here = self.members.availability(slot).is_some();
         let Some(feedback) = &mut self.feedback else { return };
         let latency = outcome.latency.map_or_else(|| now.saturating_sub(began), micros);
         feedback.learn(outcome, latency, in_flight, now);
-        if let (Some(reports), Some(load), true) = (&mut feedback.reports, &outcome.load, is_here) {
+        if let (Some(reports), Some(load)) = (&mut feedback.reports, &outcome.load)
+            && self.members.availability(slot).is_some()
+        {
             reports.learn(slot, load, now);
             self.wake = self.wake.min(reports.wake());
+            self.calm.end_by(self.wake);
         }
         let mut is_moved = false;
         if let Some(outliers) = &mut feedback.outliers {
@@ -164,20 +166,23 @@ impl Balancer {
         if is_switched && feedback.is_open() {
             self.members.tell(|stages| &mut stages.tripped);
         }
-        let is_held = is_here && feedback.holds.as_mut().is_some_and(|holds| holds.learn(slot, outcome, now));
+        let is_held = outcome.kind.is_failure()
+            && self.members.availability(slot).is_some()
+            && feedback.holds.as_mut().is_some_and(|holds| holds.learn(slot, outcome, now));
         if is_moved || is_held {
             let held = is_held.then_some((slot, true));
             self.relocate(held.as_slice());
-        } else {
+        } else if self.probe_at < u64::MAX || self.alarm == u64::MAX || !outcome.is_ok() {
+            // A success of one that is in changes no time but that of the first comparison.
             self.alarm = feedback.alarm();
             if self.probe_at < u64::MAX {
                 self.probe_at = feedback.probe_at();
             }
+            self.calm.end_by(self.alarm.min(self.probe_at));
         }
         if is_switched {
             self.switch();
         }
-        self.calm = self.calm.min(self.alarm).min(self.probe_at).min(self.wake);
     }
 
     /// Lets no pick through while the circuit is open, and the first when it is half open.

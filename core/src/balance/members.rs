@@ -40,8 +40,10 @@ pub(super) struct Members {
     // What a change reads.
     hosts: Vec<Host>,
     free: Vec<u32>,
-    /// How many picks are not finished.
-    picks: u32,
+    /// How many picks were made and how many of them have ended, wrapping. Two counters, for one would be read back at each pick and each
+    /// finish right after it was written.
+    begun: u32,
+    ended: u32,
     /// How many have left and wait for their last pick.
     leaving: u32,
     /// The tallies of those that are gone.

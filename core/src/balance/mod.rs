@@ -96,6 +96,7 @@ use crate::registry::View;
 use crate::rng::Rng;
 use crate::time::{Timestamp, micros};
 use crate::value::{Fields, Value};
+use calm::Calm;
 use feedback::Feedback;
 use members::{Arrival, Members};
 use outcome::Ending;
@@ -113,7 +114,7 @@ use trace::Trace;
 ///   [`in_flight`](Self::in_flight), [`stats`](Self::stats), [`metrics`](Self::metrics), [`explain`](Self::explain),
 ///   [`explained`](Self::explained), [`trace`](Self::trace), [`limit`](Self::limit).
 /// - **Mutators that take `now`**: [`pick`](Self::pick), [`finish`](Self::finish),
-///   [`finish_and_pick`](Self::finish_and_pick), [`probe_requests`](Self::probe_requests),
+///   [`finish_and_pick`](Self::finish_and_pick), [`next`](Self::next), [`probe_requests`](Self::probe_requests),
 ///   [`probed`](Self::probed), [`may_retry`](Self::may_retry), [`retry_delay`](Self::retry_delay),
 ///   [`hedge_delay`](Self::hedge_delay), [`may_hedge`](Self::may_hedge), [`admit`](Self::admit). A time that runs backwards counts as the latest one seen. Each
 ///   first reaps what is due.
@@ -139,9 +140,9 @@ pub struct Balancer {
     wake: u64,
     probe_at: u64,
     /// Until when there is nothing to do but to choose and to count; see [`calm`].
-    calm: u64,
-    /// The same for the end of a call.
-    quiet: u64,
+    calm: Calm,
+    /// Whether the pick on its way has made its first choice, which has no room.
+    is_choice_full: bool,
     now: Timestamp,
     backwards: u64,
     trace: Option<Box<Trace>>,
@@ -174,8 +175,8 @@ impl Balancer {
             warmup: policy.before.slow_start.map(|settings| Box::new(Warmup::new(settings))),
             wake: u64::MAX,
             probe_at: u64::MAX,
-            calm: 0,
-            quiet: 0,
+            calm: Calm::default(),
+            is_choice_full: false,
             feedback: Feedback::new(&policy, options.seed).map(Box::new),
             members: Members::new(policy.generator.rules()),
             tiers: Tiers::new(policy, options.seed),
@@ -304,6 +305,7 @@ impl Balancer {
 
     #[inline]
     fn choose(&mut self, request: &Request<'_>) -> Option<Pick> {
+        let is_choice_full = core::mem::take(&mut self.is_choice_full);
         if !request.is_within_limits() || self.is_full() || self.is_full_of_retries(request) {
             return None;
         }
@@ -311,14 +313,16 @@ impl Balancer {
         let slot = if now >= self.probe_at { self.divert(request) } else { None };
         let slot = match slot {
             Some(slot) => slot,
+            None if is_choice_full => self.spill(request)?,
             None => {
                 let slot = self.tiers.choose(&mut self.members, request, &mut self.rng, now)?;
                 let has_room = self.members.in_flight(slot).is_some_and(|count| count < self.breaker.instance);
                 if has_room { slot } else { self.spill(request)? }
             }
         };
+        let out = self.members.picks();
         let handle = self.members.begin(slot, now)?;
-        Some(Pick { handle, token: self.tickets.issue(slot, request.is_retry(), self.now) })
+        Some(Pick { handle, token: self.tickets.issue(slot, request.is_retry(), now, out) })
     }
 
     /// Whether as many picks are out as may be.
@@ -354,7 +358,7 @@ impl Balancer {
     fn refusal(&self, request: &Request<'_>) -> Error {
         if let Err(error) = request.validate() {
             error
-        } else if self.tickets.is_full() {
+        } else if self.members.picks() as usize >= limits::PICKS_IN_FLIGHT {
             Error::too_large("picks", limits::PICKS_IN_FLIGHT as u64)
         } else if self.feedback.as_ref().is_some_and(|feedback| feedback.is_open()) {
             Error::new(Code::NoneAvailable, "breaker.trip").message("the service failed too often, and is left alone for a while")
@@ -377,21 +381,21 @@ impl Balancer {
     pub fn finish(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
         match self.finish_quietly(token, Ending::new(outcome.kind, outcome.latency), now) {
             Some(known) => known,
-            None => self.finish_with_care(token, outcome, now),
+            None => self.finish_with_care(token, &outcome, now),
         }
     }
 
     #[inline(never)]
-    fn finish_with_care(&mut self, token: u64, outcome: Outcome, now: Timestamp) -> bool {
+    fn finish_with_care(&mut self, token: u64, outcome: &Outcome, now: Timestamp) -> bool {
         if let Some(trace) = &mut self.trace {
-            trace.finish(token, outcome, now);
+            trace.finish(token, *outcome, now);
         }
         self.observe(now);
         let Some((slot, began)) = self.tickets.redeem(token) else { return false };
         let now = self.now.as_micros();
         self.members.end(slot, began, Some(Ending::new(outcome.kind, outcome.latency)), now);
         if self.feedback.is_some() {
-            self.reflect(slot, began, &outcome);
+            self.reflect(slot, began, outcome);
         }
         true
     }

@@ -158,6 +158,7 @@ pub fn is_repeatable(method: &str, outcome: &Outcome) -> bool {
 
 impl Outcome {
     /// A call that ended so, of unknown latency.
+    #[inline]
     pub const fn of(kind: OutcomeKind) -> Self {
         Self { kind, latency: None, retry_after: None, load: None }
     }
@@ -261,6 +262,7 @@ impl Load {
 
 /// A success of unknown latency.
 impl Default for Outcome {
+    #[inline]
     fn default() -> Self {
         Self::of(OutcomeKind::Success)
     }

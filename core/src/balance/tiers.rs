@@ -340,11 +340,25 @@ impl Tiers {
         picker.pick_shortly(slots, members, rng)
     }
 
+    /// The same of a policy that compares two by what they cost.
+    #[inline(always)]
+    pub(super) fn pick_cheaper(&mut self, members: &Members, rng: &mut Rng, now: u64) -> Option<u32> {
+        let Pool { slots, picker: Some(Picker::Sample(sampler)), .. } = self.pools.get_mut(self.plain)? else { return None };
+        sampler.pick_cheaper(slots, members, rng, now)
+    }
+
+    /// The owner of a key while that is so, of a policy that has a table of them.
+    #[inline(always)]
+    pub(super) fn look_up(&self, key: &[u8]) -> Option<u32> {
+        let Pool { picker: Some(Picker::Hash(owners)), .. } = self.pools.get(self.plain)? else { return None };
+        owners.look_up(key)
+    }
+
     /// The choice while that is so, for a request that excludes nobody.
     #[inline]
     pub(super) fn pick(&mut self, members: &Members, key: Option<&[u8]>, rng: &mut Rng, now: u64) -> Option<u32> {
         let Pool { slots, picker: Some(picker), .. } = self.pools.get_mut(self.plain)? else { return None };
-        picker.pick(&Candidates { slots, members, excluded: Excluded(&[]), now, log: None }, key, rng)
+        picker.pick(&Candidates::all(slots, members, now), key, rng)
     }
 
     #[cold]
@@ -413,7 +427,7 @@ impl Tiers {
         let (generator, seed) = (&self.policy.generator, self.seed);
         let Some(pool) = self.pools.get_mut(self.first).filter(|pool| !pool.slots.is_empty()) else { return Vec::new() };
         let picker = pool.picker.get_or_insert_with(|| Picker::build(generator, &pool.slots, members, seed));
-        picker.probe_requests(&Candidates { slots: &pool.slots, members, excluded: Excluded(&[]), now, log: None }, rng)
+        picker.probe_requests(&Candidates::all(&pool.slots, members, now), rng)
     }
 
     /// Takes what a probe of an instance brought; false when the instance is not in the best pool.

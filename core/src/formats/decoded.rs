@@ -116,6 +116,11 @@ impl Decoded {
         }
     }
 
+    /// Makes room for so many entries at once, where it is known how many a payload has: growing takes twice as much.
+    pub(super) fn expect(&mut self, count: usize) {
+        self.instances.reserve_exact(count.min(limits::PAYLOAD_INSTANCES));
+    }
+
     /// Takes an entry, while there is room; one above the limit only counts, for the payload as a whole to be refused.
     pub(super) fn put(&mut self, entry: Entry) {
         if self.instances.len() <= limits::PAYLOAD_INSTANCES {

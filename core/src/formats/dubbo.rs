@@ -54,6 +54,7 @@ fn listed(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Error> {
     let mut decoded = Decoded::default();
     if bytes.trim_ascii_start().first() == Some(&b'[') {
         let document = Document::json(bytes)?;
+        decoded.expect(document.root().items().filter(|node| node.as_str().is_some_and(|url| url.contains("://"))).count());
         for (index, node) in document.root().items().enumerate() {
             match node.as_str() {
                 Some(name) => take(index, name, context, &mut decoded),
@@ -147,7 +148,7 @@ impl<'a> Url<'a> {
         let mut own = Registration::new(service, id).namespace(context.namespace);
         let wrong = || Error::new(Code::InvalidAddress, "port").limit(65_535).message("a port is 0 to 65535");
         let port = if self.port.is_empty() { 0 } else { self.port.parse::<u16>().map_err(|_| wrong())? };
-        own.endpoints.push(Endpoint::new(self.protocol, self.host, Some(port).filter(|port| *port > 0))?);
+        own.endpoints = alloc::vec![Endpoint::new(self.protocol, self.host, Some(port).filter(|port| *port > 0))?];
         let weight = self.parameter("weight");
         if !weight.is_empty() {
             let wrong = || Error::new(Code::InvalidWeight, "weight").message("a whole number");

@@ -45,6 +45,7 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
     let mut decoded = Decoded { fake_health: truth("reachProtectionThreshold"), ..Decoded::default() };
     decoded.ttl = list.get("cacheMillis").and_then(Node::whole).filter(|millis| *millis > 0).map(Duration::from_millis);
     let name = list.text("name");
+    decoded.expect(hosts.items().filter(|host| host.get("ip").is_some()).count());
     for (index, host) in hosts.items().enumerate() {
         let named = (service(host, &name, context), id(host));
         decoded.take(index, entry(host, &named, context), || named.clone());
@@ -78,7 +79,7 @@ fn entry(host: Node<'_>, (service, id): &(String, String), context: &Context<'_>
     let health = if truth("healthy") { Health::Healthy } else { Health::Unhealthy };
     let mut own = Registration::new(service.as_str(), id.as_str()).namespace(context.namespace).health(health);
     let port = host.get("port").map_or(Ok(None), |port| port.port("port"))?;
-    own.endpoints.push(Endpoint::new("http", &host.text("ip"), port).map_err(|error| error.within("ip"))?);
+    own.endpoints = alloc::vec![Endpoint::new("http", &host.text("ip"), port).map_err(|error| error.within("ip"))?];
     own.weight = host.get("weight").and_then(Node::number).map_or(Ok(Weight::ONE), Weight::new)?;
     let cluster = host.text("clusterName");
     let zone = if cluster == "DEFAULT" { String::new() } else { fit::place(&cluster) };

@@ -42,6 +42,8 @@ pub(super) fn decode(bytes: &[u8], context: &Context<'_>) -> Result<Decoded, Err
         return Err(Error::new(Code::Malformed, alloc::format!("[{at}]")).message("expected a group of targets"));
     }
     let mut decoded = Decoded::default();
+    let targets = root.items().flat_map(|group| group.list("targets"));
+    decoded.expect(targets.filter(|target| target.as_str().is_some_and(|text| !text.is_empty())).count());
     let (mut index, mut written) = (0usize, BTreeMap::new());
     for (part, group) in root.items().enumerate() {
         let labels = group.get("labels");
@@ -82,7 +84,7 @@ fn service<'a>(labels: Option<Node<'a>>, context: &Context<'a>) -> Cow<'a, str> 
 fn theirs(target: Node<'_>, labels: Option<Node<'_>>, context: &Context<'_>) -> Result<Registration, Error> {
     let text = target.as_str().ok_or_else(|| Error::new(Code::InvalidArgument, "targets").message("expected a string"))?;
     let mut own = Registration::new(service(labels, context), text).namespace(context.namespace);
-    own.endpoints.push(endpoint(text, labels)?);
+    own.endpoints = alloc::vec![endpoint(text, labels)?];
     own.metadata = fit::metadata(fit::pairs(labels));
     own.validate()?;
     Ok(own)

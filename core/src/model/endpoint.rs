@@ -7,7 +7,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use super::names::graphic;
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Pairs, Value};
 
 /// A host: an IP address or a DNS name. Parsed strictly, so that one host has one spelling and no octal, short
 /// or hexadecimal IPv4 form slips through as a name.
@@ -187,16 +187,19 @@ impl Endpoint {
 
     /// Writes `{name?, scheme, host, port?, secure}`.
     pub fn to_value(&self) -> Value {
-        let mut pairs = alloc::vec![("scheme", Value::from(self.scheme.as_str()))];
+        Value::of(|out| self.write(out))
+    }
+
+    pub(super) fn write(&self, out: &mut impl Pairs) {
         if !self.name.is_empty() {
-            pairs.insert(0, ("name", self.name.as_str().into()));
+            out.text("name", &self.name);
         }
-        pairs.push(("host", self.host.bare().into()));
+        out.text("scheme", &self.scheme);
+        out.put("host", self.host.bare());
         if let Some(port) = self.port {
-            pairs.push(("port", u64::from(port).into()));
+            out.put("port", u64::from(port));
         }
-        pairs.push(("secure", self.secure.into()));
-        Value::map(pairs)
+        out.put("secure", self.secure);
     }
 }
 

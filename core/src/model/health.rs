@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::time::{Timestamp, duration_from_secs, micros, secs};
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Pairs, Value};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident, $field:literal { $($(#[$item_doc:meta])* $item:ident = $text:literal,)+ }) => {
@@ -185,22 +185,25 @@ impl Override {
 
     /// Writes `{state, until?, reason?}`; the time is microseconds.
     pub fn to_value(&self) -> Value {
-        let mut pairs = alloc::vec![("state", Value::from(self.state.as_str()))];
+        Value::of(|out| self.write(out))
+    }
+
+    pub(super) fn write(&self, out: &mut impl Pairs) {
+        out.text("state", self.state.as_str());
         if let Some(until) = self.until {
-            pairs.push(("until", until.as_micros().into()));
+            out.put("until", until.as_micros());
         }
         if !self.reason.is_empty() {
-            pairs.push(("reason", self.reason.as_str().into()));
+            out.text("reason", &self.reason);
         }
-        Value::map(pairs)
     }
 }
 
 /// Puts `ttl` and `grace` of a lease into a document, in seconds.
-pub(super) fn push_lease(pairs: &mut alloc::vec::Vec<(&'static str, Value)>, lease: Option<Lease>) {
+pub(super) fn write_lease(out: &mut impl Pairs, lease: Option<Lease>) {
     if let Some(lease) = lease {
-        pairs.push(("ttl", secs(lease.ttl).into()));
-        pairs.push(("grace", secs(lease.grace).into()));
+        out.put("ttl", secs(lease.ttl));
+        out.put("grace", secs(lease.grace));
     }
 }
 

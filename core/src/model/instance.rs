@@ -6,7 +6,7 @@ use core::fmt;
 use super::{AdminState, Availability, LeaseState, Override, Registration};
 use crate::error::{Code, Error};
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::{Pairs, Value};
 
 /// Names a record inside one process, for as long as it lives: a slot number with a generation, so that a handle
 /// of a removed record never names its successor. As bits it is below 2^53, an exact JS number.
@@ -35,11 +35,13 @@ impl Handle {
     }
 
     /// The handle as one number below 2^53.
+    #[inline]
     pub const fn to_bits(self) -> u64 {
         (self.generation as u64) << 32 | self.slot as u64
     }
 
     /// The handle that these are the bits of.
+    #[inline]
     pub(crate) const fn of_bits(bits: u64) -> Self {
         Self { slot: bits as u32, generation: (bits >> 32) as u32 }
     }
@@ -97,18 +99,23 @@ impl Instance {
 
     /// Writes the registration's document with `handle, revision, source, url?, admin, lease, availability`.
     pub fn to_value(&self) -> Value {
-        let mut pairs = self.registration.pairs();
-        pairs.push(("handle", self.handle.to_bits().into()));
-        pairs.push(("revision", self.revision.into()));
-        pairs.push(("source", self.source.as_str().into()));
+        Value::of(|out| self.write(out))
+    }
+
+    pub(crate) fn write(&self, out: &mut impl Pairs) {
+        self.registration.write(out);
+        out.put("handle", self.handle.to_bits());
+        out.put("revision", self.revision);
+        out.text("source", &self.source);
         if let Some(url) = self.url() {
-            pairs.push(("url", url.into()));
+            out.text("url", &url);
         }
-        let enabled = || Value::map([("state", AdminState::Enabled.as_str().into())]);
-        pairs.push(("admin", self.admin.as_ref().map_or_else(enabled, Override::to_value)));
-        pairs.push(("lease", self.lease.as_str().into()));
-        pairs.push(("availability", self.availability().as_str().into()));
-        Value::map(pairs)
+        out.map("admin", |own| match &self.admin {
+            Some(admin) => admin.write(own),
+            None => own.text("state", AdminState::Enabled.as_str()),
+        });
+        out.text("lease", self.lease.as_str());
+        out.text("availability", self.availability().as_str());
     }
 }
 

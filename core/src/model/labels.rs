@@ -7,7 +7,7 @@ use core::fmt;
 use super::names::graphic;
 use crate::error::{Code, Error};
 use crate::limits;
-use crate::value::Value;
+use crate::value::{Pairs, Value};
 
 /// Key-value pairs sorted by key, at most 64, keys of `[A-Za-z0-9_.-/]` up to 128 bytes, values up to 512
 /// bytes without control characters (Consul's limits).
@@ -80,7 +80,11 @@ impl Metadata {
 
     /// Writes a map of strings.
     pub fn to_value(&self) -> Value {
-        Value::map(self.iter().map(|(key, value)| (key, value.into())))
+        Value::of(|out| self.write(out))
+    }
+
+    pub(super) fn write(&self, out: &mut impl Pairs) {
+        self.iter().for_each(|(key, value)| out.text(key, value));
     }
 }
 

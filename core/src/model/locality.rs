@@ -5,7 +5,7 @@ use alloc::string::String;
 use super::names::graphic;
 use crate::error::Error;
 use crate::limits;
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Pairs, Value};
 
 /// Region, zone, sub-zone and node, each possibly unknown (empty). Envoy's locality with the node added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +45,11 @@ impl Locality {
 
     /// Writes the known parts.
     pub fn to_value(&self) -> Value {
-        Value::map(self.parts().into_iter().filter(|(_, part)| !part.is_empty()).map(|(name, part)| (name, part.into())))
+        Value::of(|out| self.write(out))
+    }
+
+    pub(super) fn write(&self, out: &mut impl Pairs) {
+        self.parts().into_iter().filter(|(_, part)| !part.is_empty()).for_each(|(name, part)| out.text(name, part));
     }
 
     /// Checks that each part is at most 128 bytes of printable ASCII without spaces.

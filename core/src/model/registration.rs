@@ -4,12 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::health::push_lease;
+use super::health::write_lease;
 use super::{DEFAULT_NAMESPACE, Endpoint, Health, Lease, Locality, Metadata, Tags, Version, Weight, check_id, check_name};
 use crate::error::Error;
 use crate::limits;
 use crate::time::Timestamp;
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Pairs, Value};
 
 /// One provider of one service, as it describes itself.
 ///
@@ -208,27 +208,24 @@ impl Registration {
 
     /// Writes the document that [`Registration::from_value`] reads.
     pub fn to_value(&self) -> Value {
-        Value::map(self.pairs())
+        Value::of(|out| self.write(out))
     }
 
-    pub(super) fn pairs(&self) -> Vec<(&'static str, Value)> {
-        let mut pairs = alloc::vec![
-            ("namespace", Value::from(self.namespace.as_str())),
-            ("service", self.service.as_str().into()),
-            ("id", self.id.as_str().into()),
-            ("endpoints", Value::List(self.endpoints.iter().map(Endpoint::to_value).collect())),
-            ("locality", self.locality.to_value()),
-            ("weight", self.weight.as_f64().into()),
-        ];
+    pub(super) fn write(&self, out: &mut impl Pairs) {
+        out.text("namespace", &self.namespace);
+        out.text("service", &self.service);
+        out.text("id", &self.id);
+        out.maps("endpoints", self.endpoints.iter(), |own, endpoint| endpoint.write(own));
+        out.map("locality", |own| self.locality.write(own));
+        out.put("weight", self.weight.as_f64());
         if let Some(version) = &self.version {
-            pairs.push(("version", version.text().into()));
+            out.text("version", &version.text());
         }
-        pairs.push(("tags", self.tags.to_value()));
-        pairs.push(("metadata", self.metadata.to_value()));
-        pairs.push(("health", self.health.as_str().into()));
-        push_lease(&mut pairs, self.lease);
-        pairs.push(("incarnation", self.incarnation.into()));
-        pairs
+        out.texts("tags", self.tags.iter());
+        out.map("metadata", |own| self.metadata.write(own));
+        out.text("health", self.health.as_str());
+        write_lease(out, self.lease);
+        out.put("incarnation", self.incarnation);
     }
 }
 

@@ -12,6 +12,15 @@ use crate::model::Handle;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenDigest(pub(crate) [u8; 32]);
 
+#[cfg(feature = "store")]
+impl TokenDigest {
+    /// As much of it as tells it from others.
+    pub(crate) fn part(self) -> u64 {
+        let (part, _) = self.0.split_at(8);
+        part.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+}
+
 impl fmt::Debug for TokenDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenDigest")
@@ -40,8 +49,11 @@ impl Registry {
     /// From now on only whoever holds the token speaks for the record.
     pub(crate) fn set_guard(&mut self, key: &Key, digest: TokenDigest) {
         let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) else { return };
-        if self.guards.get(&slot).is_none_or(|own| own.digest != digest) {
-            self.guards.insert(slot, Guard { digest, sequence: 0 });
+        let before = self.guards.get(&slot).copied();
+        if before.is_none_or(|own| own.digest != digest) {
+            // Who comes back to a token that was here before cannot be sent again what was sent with it.
+            let sequence = before.map_or(0, |own| own.sequence);
+            self.guards.insert(slot, Guard { digest, sequence });
             self.touch(key, super::record::Touch::Fence);
         }
     }

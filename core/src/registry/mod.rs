@@ -54,7 +54,6 @@ mod view;
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use sha2::{Digest as _, Sha256};
 
@@ -267,7 +266,7 @@ impl Registry {
 
     /// The records of an id in any service of a namespace: a look at each service.
     #[cfg(feature = "serve")]
-    pub(crate) fn find(&self, namespace: &str, id: &str) -> Vec<Handle> {
+    pub(crate) fn find(&self, namespace: &str, id: &str) -> alloc::vec::Vec<Handle> {
         let services = self.store.services.list(Some(namespace));
         services.filter_map(|(number, _)| Some(self.store.handle(self.store.find(number, id)?))).collect()
     }
@@ -488,8 +487,7 @@ impl Registry {
 
     /// The document of an answer: `{instances, revision, epoch, rung, stale, protected}`.
     pub fn answer_value(&self, answer: &Answer) -> Value {
-        let instances: Vec<Value> = answer.handles.iter().filter_map(|handle| Some(self.instance(*handle)?.to_value())).collect();
-        answer.to_value_with(instances)
+        Value::of(|out| answer.write(self, out))
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Touch {
     Fence,
     /// A provider says the same again: where several servers share an engine, it may be news to them.
     Said,
+    /// A query is saved again as it is, likewise. Its key has no service, and the name for an id.
+    Saved,
 }
 
 impl Registry {
@@ -92,7 +94,7 @@ impl Registry {
     }
 
     /// Something is said that is known already, where several servers share an engine.
-    fn touch_again(&mut self, key: &Key, touch: Touch) {
+    pub(super) fn touch_again(&mut self, key: &Key, touch: Touch) {
         #[cfg(feature = "store")]
         if self.touched.shared {
             self.touch(key, touch);

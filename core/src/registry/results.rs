@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::Registry;
 use crate::model::{Availability, Handle};
-use crate::value::Value;
+use crate::value::{Pairs, Value};
 
 /// What became of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +66,14 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn to_value_with(&self, instances: Vec<Value>) -> Value {
-        Value::map([
-            ("instances", Value::List(instances)),
-            ("revision", self.revision.into()),
-            ("epoch", self.epoch.into()),
-            ("rung", u64::from(self.rung).into()),
-            ("stale", self.stale.into()),
-            ("protected", self.protected.into()),
-        ])
+    pub(crate) fn write(&self, registry: &Registry, out: &mut impl Pairs) {
+        let instances = self.handles.iter().filter_map(|handle| registry.instance(*handle));
+        out.maps("instances", instances, |own, instance| instance.write(own));
+        out.put("revision", self.revision);
+        out.put("epoch", self.epoch);
+        out.put("rung", u64::from(self.rung));
+        out.put("stale", self.stale);
+        out.put("protected", self.protected);
     }
 }
 

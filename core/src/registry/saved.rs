@@ -6,6 +6,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 
 use super::Registry;
+use super::ops::Key;
+use super::record::Touch;
 use crate::error::{Code, Error};
 use crate::limits;
 use crate::model::check_name;
@@ -92,12 +94,21 @@ impl Registry {
     /// [`Code::InvalidName`]; [`Code::LimitExceeded`] above 1 024 of a namespace; those of [`Query::validate`].
     pub fn save_query(&mut self, name: &str, query: &Query, now: Timestamp) -> Result<u64, Error> {
         self.observe(now);
-        self.saved.check(name, query)?;
-        if self.saved_query(&query.namespace, name).is_none_or(|own| own.query != *query) {
-            let revision = self.saves((query.namespace.clone(), name.into()));
-            self.saved.put(SavedQuery { name: name.into(), query: query.clone(), revision });
-        }
+        #[cfg(feature = "store")]
+        self.is_open()?;
+        self.put_query(name, query)?;
         Ok(self.commit())
+    }
+
+    pub(super) fn put_query(&mut self, name: &str, query: &Query) -> Result<(), Error> {
+        self.saved.check(name, query)?;
+        if self.saved_query(&query.namespace, name).is_some_and(|own| own.query == *query) {
+            self.touch_again(&Key::new(query.namespace.as_str(), "", name), Touch::Saved);
+            return Ok(());
+        }
+        let revision = self.saves((query.namespace.clone(), name.into()));
+        self.saved.put(SavedQuery { name: name.into(), query: query.clone(), revision });
+        Ok(())
     }
 
     /// Removes what is saved under a name.
@@ -106,10 +117,21 @@ impl Registry {
     /// [`Code::UnknownQuery`].
     pub fn drop_query(&mut self, namespace: &str, name: &str, now: Timestamp) -> Result<u64, Error> {
         self.observe(now);
-        let names = self.saved.names.get_mut(namespace);
-        names.and_then(|names| names.remove(name)).ok_or_else(|| Error::new(Code::UnknownQuery, "name"))?;
-        self.saves((namespace.into(), name.into()));
+        #[cfg(feature = "store")]
+        self.is_open()?;
+        if !self.remove_query(namespace, name) {
+            return Err(Error::new(Code::UnknownQuery, "name"));
+        }
         Ok(self.commit())
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove_query(&mut self, namespace: &str, name: &str) -> bool {
+        let removed = self.saved.names.get_mut(namespace).and_then(|names| names.remove(name)).is_some();
+        if removed {
+            self.saves((namespace.into(), name.into()));
+        }
+        removed
     }
 
     /// Notes that what is saved under a name changes, and the revision that this becomes.

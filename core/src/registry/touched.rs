@@ -11,9 +11,10 @@ use super::columns::NEVER;
 use super::log::Cause;
 use super::ops::{Check, Key, Op, Put};
 use super::record::Touch;
-use super::{LOCAL, Registry};
+use super::{LOCAL, Registry, TokenDigest};
 use crate::error::{Code, Error};
-use crate::model::{Handle, Override, Registration};
+use crate::model::{Handle, Lease, Override, Registration};
+use crate::query::Query;
 use crate::time::Timestamp;
 
 /// The latest of those changes, in order.
@@ -71,6 +72,11 @@ impl Registry {
         self.store.registration(slot)
     }
 
+    /// The lease of a record, if it has one.
+    pub(crate) fn lease(&self, handle: Handle) -> Option<Lease> {
+        self.store.profile(self.store.resolve(handle)?).lease()
+    }
+
     /// The registrations of all records of no other source, in every namespace, in order of their names.
     pub(crate) fn locals(&self) -> impl Iterator<Item = Registration> {
         let slots = self.store.services.list(None).flat_map(|(_, service)| &service.members);
@@ -97,12 +103,27 @@ impl Registry {
 
     // For several servers over one engine.
 
-    /// What another server says of itself, or said through us: `held` when the other watches its lease.
-    pub(crate) fn share(&mut self, registration: &Registration, held: bool, now: Timestamp) -> Result<(), Error> {
+    /// What another server was told by a provider, or was told through us, with whose token: `held` when the other watches its lease.
+    pub(crate) fn share(
+        &mut self,
+        registration: &Registration,
+        token: Option<TokenDigest>,
+        held: bool,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         self.observe(now);
         Check::single(self).register(registration, Put::default(), LOCAL)?;
+        // Who speaks for it is another: so is this life of it, and no proof is good that was made before.
+        let known = self.slot(&registration.namespace, &registration.service, &registration.id);
+        if let Some(slot) = known.filter(|slot| self.guards.get(slot).map(|own| own.digest) != token) {
+            self.remove(slot, Cause::Deregister);
+            self.commit();
+        }
         self.touched.shared = false;
         self.put_record(registration, LOCAL, Cause::Register);
+        if let Some(token) = token {
+            self.set_guard(&Key::of(registration), token);
+        }
         self.touched.shared = true;
         self.commit();
         if held && let Some(slot) = self.slot(&registration.namespace, &registration.service, &registration.id) {
@@ -141,6 +162,22 @@ impl Registry {
         self.touched.shared = true;
         self.commit();
         Ok(())
+    }
+
+    /// A query that was saved elsewhere, or dropped.
+    pub(crate) fn share_query(&mut self, [namespace, name]: [&str; 2], query: Option<&Query>, now: Timestamp) -> Result<(), Error> {
+        self.observe(now);
+        self.touched.shared = false;
+        let shared = match query {
+            Some(query) => self.put_query(name, query),
+            None => {
+                self.remove_query(namespace, name);
+                Ok(())
+            }
+        };
+        self.touched.shared = true;
+        self.commit();
+        shared
     }
 
     /// Whether another server watches the lease of a record.

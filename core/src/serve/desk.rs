@@ -14,7 +14,7 @@ use crate::registry::{
     Answer, Changes, Delta, Key, Op, Position, Put, QueryExplanation, Registered, Registry, SavedQuery, ServiceSummary, Stats, View,
 };
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::{Pairs, Value};
 
 /// The metadata key of who signed an instance in, where there is a policy. Nobody else writes it.
 const OWNER: &str = "callboard-owner";
@@ -149,8 +149,8 @@ impl<'a> Desk<'a> {
         self.instances(&everybody(namespace, service))
     }
 
-    pub(super) fn answer_value(&self, answer: &Answer) -> Value {
-        self.registry.answer_value(answer)
+    pub(super) fn write_answer(&self, answer: &Answer, out: &mut impl Pairs) {
+        answer.write(self.registry, out);
     }
 
     pub(super) fn changes(&self, since: Position) -> Changes {

@@ -25,6 +25,7 @@ pub const TRUE: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/instances/default/web", "selector=meta.env%3Dprod+or+not+(zone+in+(a,b))&version=%5E1&tag=t,u&health=any&limit=3", ""),
     ("GET", "/v1/instances/default", "epoch=1&revision=1&wait=5&region=r&subzone=s&node=n&zone=z", ""),
     ("GET", "/v1/services/default", "", ""),
+    ("GET", "/v1/services", "", ""),
     ("GET", "/v1/changes", "epoch=1&revision=0&wait=300", ""),
     (
         "POST",

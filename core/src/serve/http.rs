@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::Wait;
 use crate::error::{Code, Error, Kind};
 use crate::limits;
-use crate::value::Value;
+use crate::value::{Json, Value};
 
 /// An HTTP request, as the host's server hands it over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,11 @@ impl Response {
         Self::bytes(status, "application/json", document.to_json())
     }
 
+    /// A JSON response, written without a document in between.
+    pub(super) fn written(status: u16, write: impl FnOnce(&mut Json)) -> Self {
+        Self::bytes(status, "application/json", Json::of(write))
+    }
+
     pub(super) fn bytes(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
         let headers = alloc::vec![("content-type", kind.into()), ("cache-control", "no-store".into())];
         Self { status, headers, body }
@@ -83,6 +88,16 @@ impl Response {
 
     pub(super) fn refusal(status: u16, error: &Error) -> Self {
         Self::bytes(status, "application/problem+json", problem(status, error).to_json())
+    }
+
+    /// For hosts to whom a body does not come within their patience.
+    pub fn late() -> Self {
+        Self::refusal(408, &Error::new(Code::Malformed, "body").message("did not come in time"))
+    }
+
+    /// For hosts to whom only a part of a body came. Mostly there is nobody left to tell.
+    pub fn cut() -> Self {
+        Self::error(&Error::new(Code::Malformed, "body").message("did not come to its end"))
     }
 
     /// For hosts that have no room for one more, of what `field` names: 503, and that one may come again in a second.

@@ -26,6 +26,7 @@ mod policy;
 mod policy_tests;
 mod poll;
 pub mod rest;
+mod room;
 mod server;
 pub mod token;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use alloc::string::String;
 
 use desk::Desk;
 pub use http::{Reply, Request, Response};
+pub use room::{Bounds, Place, Room};
 pub use server::Server;
 pub use waits::Waits;
 

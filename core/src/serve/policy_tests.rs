@@ -111,6 +111,7 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/v1/instances/default/S", "health=any", ""),
     ("GET", "/v1/instances/default", "health=any", ""),
     ("GET", "/v1/services/default", "", ""),
+    ("GET", "/v1/services", "", ""),
     ("GET", "/v1/changes", "epoch=1&revision=0", ""),
     (
         "POST",

@@ -3,6 +3,7 @@
 use alloc::string::String;
 
 use super::policy::Policy;
+use super::room::Bounds;
 use super::token::Secret;
 use crate::error::{Code, Error};
 use crate::limits;
@@ -31,6 +32,7 @@ pub struct Server {
     pub(super) secret: Option<Secret>,
     /// Who may do what; everybody may do everything when there is none.
     pub(super) policy: Option<Policy>,
+    bounds: Bounds,
 }
 
 impl Default for Server {
@@ -43,12 +45,18 @@ impl Default for Server {
             dns_ttl: 5,
             secret: None,
             policy: None,
+            bounds: Bounds::default(),
         }
     }
 }
 
 impl Server {
-    /// Reads `{namespace?, datacenter?, node?, domain?, dns_ttl?, secret?, policy?}`. With a secret, text of at least 32 bytes that nobody knows, whoever signs
+    /// How much its host takes at a time.
+    pub fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Reads `{namespace?, datacenter?, node?, domain?, dns_ttl?, secret?, policy?, bounds?}`, the last a map of [`Bounds`], `patience` in seconds. With a secret, text of at least 32 bytes that nobody knows, whoever signs
     /// an instance in by [`rest`](super::rest) is given a token of it ([`token`](super::token)). The policy is a list of principals, `[{name, tokens?, grants: [{namespace?, service?, may}]}]`: tokens
     /// are SHA-256 digests in hexadecimal, namespaces and services globs (`default` and everything when absent), and `may` is `read`, `register`,
     /// `operate` or `administer`, each with those before it. What no grant allows is denied.
@@ -57,7 +65,7 @@ impl Server {
     /// [`Code::InvalidName`](crate::Code::InvalidName), [`Code::LimitExceeded`](crate::Code::LimitExceeded),
     /// [`Code::UnknownField`](crate::Code::UnknownField), [`Code::InvalidArgument`](crate::Code::InvalidArgument).
     pub fn from_value(value: &Value) -> Result<Self, Error> {
-        let fields = Fields::new(value, "", &["namespace", "datacenter", "node", "domain", "dns_ttl", "secret", "policy"])?;
+        let fields = Fields::new(value, "", &["namespace", "datacenter", "node", "domain", "dns_ttl", "secret", "policy", "bounds"])?;
         let base = Self::default();
         let name = |field: &str, base: String| match fields.text(field)? {
             Some(name) => check_name(field, name).map(|()| name.into()),
@@ -72,6 +80,7 @@ impl Server {
         Ok(Self {
             secret: fields.value("secret").map(Secret::from_value).transpose()?,
             policy: fields.value("policy").map(Policy::from_value).transpose()?,
+            bounds: fields.value("bounds").map_or(Ok(base.bounds), Bounds::from_value)?,
             domain,
             dns_ttl: u32::try_from(ttl).ok().filter(|ttl| *ttl <= DAY).ok_or_else(|| Error::too_large("dns_ttl", DAY.into()))?,
             namespace: name("namespace", base.namespace)?,

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{Wait, Watched, consul, rest};
+use super::{Response, Server, Wait, Watched, consul, rest};
 use crate::registry::{Position, Registry};
 
 /// A namespace and a service of it; an empty service is all of them, and an empty namespace too.
@@ -43,6 +43,11 @@ impl<T> Waits<T> {
     /// What the host keeps with them, in the order in which they came.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.all.values().map(|(_, own)| own)
+    }
+
+    /// What one more that would wait is answered, when there is no room for it.
+    pub fn refuses(&self, server: &Server) -> Option<Response> {
+        (self.len() >= server.bounds().waits).then(|| Response::overloaded("waits"))
     }
 
     /// Lets one wait; the number takes it out again. None when what it waits for has already come since it was made: to be resumed at once.

@@ -11,9 +11,9 @@ use super::{Changed, Write};
 use crate::error::{Code, Error, escape};
 use crate::hex::{hex, unhex};
 use crate::limits;
-use crate::model::{Lease, Override, Registration};
+use crate::model::{Handle, Lease, Override, Registration};
 use crate::query::Query;
-use crate::registry::{Config, Key, Op, Put, Registry, TokenDigest};
+use crate::registry::{Config, Key, Op, Put, Registry, SavedName, TokenDigest};
 use crate::time::{Timestamp, micros, secs};
 use crate::value::{Fields, Value};
 
@@ -26,51 +26,120 @@ const QUERIES: &str = "queries";
 /// The field of an instance's entry that a registration has not.
 const TOKEN: &str = "token_digest";
 
-/// The entries of what changed, or of everything.
-pub(super) fn writes(registry: &Registry, changed: Option<&Changed>) -> Vec<Write> {
-    let mut writes = Vec::new();
-    match changed {
-        Some(Changed { records, overrides, queries }) => {
-            for key in records {
-                let own = registry.lookup(&key.namespace, &key.service, &key.id).and_then(|handle| registry.local(handle));
-                writes.push(instance(registry, key, own.as_ref()));
-            }
-            for key in overrides {
-                writes.push(admin(key, registry.admin(key), registry.now()));
-            }
-            for (namespace, name) in queries {
-                let value = registry.saved_query(namespace, name).map(|own| text(&own.query.to_value()));
-                writes.push(Write { key: spell_names(QUERIES, [namespace, name]), value, ttl: None });
-            }
-        }
-        None => {
-            for own in registry.locals() {
-                writes.push(instance(registry, &Key::of(&own), Some(&own)));
-            }
-            for ([namespace, service, id], own) in registry.admins() {
-                writes.push(admin(&Key::new(namespace, service, id), Some(own), registry.now()));
-            }
-            for own in registry.saved_queries(None) {
-                let key = spell_names(QUERIES, [&own.query.namespace, &own.name]);
-                writes.push(Write { key, value: Some(text(&own.query.to_value())), ttl: None });
-            }
+/// Which entry.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Name {
+    Instance(Key),
+    Override(Key),
+    Query(SavedName),
+}
+
+impl Name {
+    /// The key it stands under.
+    pub(super) fn spell(&self) -> String {
+        match self {
+            Self::Instance(key) => spell(INSTANCES, [&key.namespace, &key.service, &key.id]),
+            Self::Override(key) => spell(OVERRIDES, [&key.namespace, &key.service, &key.id]),
+            Self::Query((namespace, name)) => spell(QUERIES, [namespace, name]),
         }
     }
+
+    /// Whose a key is, if it is spelled as one of ours.
+    pub(super) fn read(key: &str) -> Option<Self> {
+        let (kind, names) = key.split_once('/')?;
+        let of_instance = |name: fn(Key) -> Self| {
+            let [namespace, service, id] = unspell(names)?;
+            Some(name(Key { namespace, service, id }))
+        };
+        let own = match kind {
+            INSTANCES => of_instance(Self::Instance)?,
+            OVERRIDES => of_instance(Self::Override)?,
+            QUERIES => {
+                let [namespace, name] = unspell(names)?;
+                Self::Query((namespace, name))
+            }
+            _ => return None,
+        };
+        (own.spell() == key).then_some(own)
+    }
+}
+
+/// What an entry says.
+pub(super) enum Said {
+    /// With the digest of its token, if it has one.
+    Instance(Registration, Option<TokenDigest>),
+    Override(Key, Override),
+    Query(SavedName, Query),
+}
+
+/// The entries of what changed, or of everything.
+pub(super) fn writes(registry: &Registry, changed: Option<&Changed>) -> Vec<Write> {
+    let names: Vec<Name> = match changed {
+        Some(Changed { records, overrides, queries }) => {
+            let records = records.iter().cloned().map(Name::Instance);
+            let overrides = overrides.iter().cloned().map(Name::Override);
+            records.chain(overrides).chain(queries.iter().cloned().map(Name::Query)).collect()
+        }
+        None => names(registry).collect(),
+    };
+    let mut writes: Vec<Write> = names.iter().map(|name| write(registry, name)).collect();
     let head = [("format", FORMAT.into()), ("epoch", registry.epoch().into()), ("revision", registry.revision().into())];
     writes.push(Write { key: REGISTRY.into(), value: Some(text(&Value::map(head))), ttl: None });
     writes
 }
 
-fn instance(registry: &Registry, key: &Key, own: Option<&Registration>) -> Write {
-    let ttl = own.and_then(|own| own.lease).map(lasting);
-    Write { key: spell(INSTANCES, key), value: own.map(|own| registration(registry, key, own)), ttl }
+/// Everything that a registry has and an engine keeps.
+pub(super) fn names(registry: &Registry) -> impl Iterator<Item = Name> {
+    let instances = registry.locals().map(|own| Name::Instance(Key::of(&own)));
+    let overrides = registry.admins().map(|([namespace, service, id], _)| Name::Override(Key::new(namespace, service, id)));
+    let queries = registry.saved_queries(None).map(|own| Name::Query((own.query.namespace.clone(), own.name.clone())));
+    instances.chain(overrides).chain(queries)
+}
+
+/// What is to be written under a name now.
+fn write(registry: &Registry, name: &Name) -> Write {
+    let ttl = match name {
+        Name::Instance(Key { namespace, service, id }) => registry.lookup(namespace, service, id).and_then(|handle| registry.lease(handle)),
+        _ => None,
+    };
+    Write { key: name.spell(), value: says(registry, name).map(|(value, _)| value), ttl: ttl.map(lasting) }
+}
+
+/// What a registry has under a name, if it has anything, and a number for it.
+pub(super) fn says(registry: &Registry, name: &Name) -> Option<(String, u64)> {
+    let value = match name {
+        Name::Instance(key) => local(registry, key).map(|(own, digest, _)| instance_text(&own, digest))?,
+        Name::Override(key) => {
+            let own = registry.admin(key)?;
+            return Some((admin_text(own, registry.now()), print_of_admin(own)));
+        }
+        Name::Query((namespace, name)) => text(&registry.saved_query(namespace, name)?.query.to_value()),
+    };
+    let print = print(&value);
+    Some((value, print))
+}
+
+impl Said {
+    /// A number for it: that of what the registry [says] once it has taken it.
+    pub(super) fn print(&self) -> u64 {
+        match self {
+            Self::Instance(own, digest) => print(&instance_text(own, *digest)),
+            Self::Override(_, own) => print_of_admin(own),
+            Self::Query(_, own) => print(&text(&own.to_value())),
+        }
+    }
+}
+
+/// What a provider said of itself, if it is none of another source, and the digest of its token.
+pub(super) fn local(registry: &Registry, key: &Key) -> Option<(Registration, Option<TokenDigest>, Handle)> {
+    let handle = registry.lookup(&key.namespace, &key.service, &key.id)?;
+    Some((registry.local(handle)?, registry.guard(handle).map(|guard| guard.digest), handle))
 }
 
 /// The document of a registration, with the digest of its token if it has one.
-fn registration(registry: &Registry, key: &Key, own: &Registration) -> String {
-    let guard = registry.lookup(&key.namespace, &key.service, &key.id).and_then(|handle| registry.guard(handle));
+fn instance_text(own: &Registration, digest: Option<TokenDigest>) -> String {
     let Value::Map(mut pairs) = own.to_value() else { return String::new() };
-    pairs.extend(guard.map(|guard| (TOKEN.into(), hex(&guard.digest.0).into())));
+    pairs.extend(digest.map(|digest| (TOKEN.into(), hex(&digest.0).into())));
     text(&Value::Map(pairs))
 }
 
@@ -82,11 +151,7 @@ pub(super) fn lasting(lease: Lease) -> u64 {
     seconds.div_ceil(step).saturating_mul(step)
 }
 
-fn admin(key: &Key, own: Option<&Override>, now: Timestamp) -> Write {
-    Write { key: spell(OVERRIDES, key), value: own.map(|own| admin_text(own, now)), ttl: None }
-}
-
-pub(super) fn admin_text(own: &Override, now: Timestamp) -> String {
+fn admin_text(own: &Override, now: Timestamp) -> String {
     let mut pairs = alloc::vec![("state", Value::from(own.state.as_str()))];
     if !own.reason.is_empty() {
         pairs.push(("reason", own.reason.as_str().into()));
@@ -97,21 +162,8 @@ pub(super) fn admin_text(own: &Override, now: Timestamp) -> String {
     text(&Value::map(pairs))
 }
 
-pub(super) fn text(value: &Value) -> String {
+fn text(value: &Value) -> String {
     String::from_utf8(value.to_json()).unwrap_or_default()
-}
-
-/// The key of an instance, or of the override of one.
-pub(super) fn spell_of(is_override: bool, key: &Key) -> String {
-    spell(if is_override { OVERRIDES } else { INSTANCES }, key)
-}
-
-/// Whose a key is, if it is spelled as one of an instance or of an override; whether it is of an override.
-pub(super) fn name(key: &str) -> Option<(bool, Key)> {
-    let (kind, names) = key.split_once('/')?;
-    let own = unspell(names)?;
-    let is_override = kind == OVERRIDES;
-    (spell_of(is_override, &own) == key).then_some((is_override, own))
 }
 
 /// A key that is none of ours.
@@ -119,22 +171,17 @@ pub(super) fn unread(key: &str) -> Unread {
     Unread::new(key, corrupt(key))
 }
 
-/// A number for what a registration says.
-pub(super) fn print_of(own: &Registration) -> u64 {
-    xxh3_64(&own.to_value().to_json())
+fn print(text: &str) -> u64 {
+    xxh3_64(text.as_bytes())
 }
 
 /// A number for what an override says, but for how long that is still so.
-pub(super) fn print_of_admin(own: &Override) -> u64 {
+fn print_of_admin(own: &Override) -> u64 {
     let ends = if own.until.is_some() { "for a while" } else { "for good" };
-    xxh3_64([own.state.as_str(), ends, &own.reason].join(" ").as_bytes())
+    print(&[own.state.as_str(), ends, &own.reason].join(" "))
 }
 
-fn spell(kind: &str, key: &Key) -> String {
-    spell_names(kind, [&key.namespace, &key.service, &key.id])
-}
-
-fn spell_names<const COUNT: usize>(kind: &str, names: [&String; COUNT]) -> String {
+fn spell<const COUNT: usize>(kind: &str, names: [&String; COUNT]) -> String {
     let mut spelled = String::from(kind);
     for name in names {
         spelled.push('/');
@@ -210,27 +257,25 @@ pub fn load<K: AsRef<str>, V: AsRef<[u8]>>(
     }
     let (mut keys, mut ops, mut guards) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in &sorted {
-        match read_query(key, value.as_ref()) {
-            Ok(None) => {}
-            Ok(Some((name, query))) => {
+        let op = match read(key, value.as_ref(), now) {
+            Ok(Said::Query((_, name), query)) => {
                 if let Err(error) = loaded.registry.save_query(&name, &query, now) {
                     loaded.skip(key, error);
                 }
                 continue;
             }
+            Ok(Said::Instance(registration, digest)) => {
+                guards.extend(digest.map(|digest| (Key::of(&registration), digest)));
+                Op::Register { registration, put: Put::default() }
+            }
+            Ok(Said::Override(key, admin)) => Op::SetAdmin { key, admin: Some(admin) },
             Err(error) => {
                 loaded.skip(key, error);
                 continue;
             }
-        }
-        match read(key, value.as_ref(), now) {
-            Ok(op) => {
-                guards.extend(token_of(&op, value.as_ref()));
-                keys.push(key.as_str());
-                ops.push(op);
-            }
-            Err(error) => loaded.skip(key, error),
-        }
+        };
+        keys.push(key.as_str());
+        ops.push(op);
         if ops.len() == limits::BATCH_OPS {
             loaded.apply(&mut keys, &mut ops, now)?;
         }
@@ -270,17 +315,8 @@ impl Loaded {
 /// Of the entries that an engine holds, the keys that go with a [whole](super::Writes::whole) answer: what they say is no longer so. A key that is not ours, or
 /// whose value cannot be read, is not among them.
 pub fn leftovers<K: AsRef<str>, V: AsRef<[u8]>>(registry: &Registry, entries: impl IntoIterator<Item = (K, V)>) -> Vec<String> {
-    let is_gone = |key: &str, value: &[u8]| match read(key, value, registry.now()) {
-        Ok(Op::Register { registration: Registration { namespace, service, id, .. }, .. }) => {
-            registry.lookup(&namespace, &service, &id).and_then(|handle| registry.local(handle)).is_none()
-        }
-        Ok(Op::SetAdmin { key, .. }) => registry.admin(&key).is_none(),
-        _ => false,
-    };
-    let is_over = |key: &str, value: &[u8]| match read_query(key, value) {
-        Ok(Some((name, query))) => registry.saved_query(&query.namespace, &name).is_none(),
-        Ok(None) => is_gone(key, value),
-        Err(_) => false,
+    let is_over = |key: &str, value: &[u8]| {
+        read(key, value, registry.now()).is_ok() && Name::read(key).is_some_and(|name| write(registry, &name).value.is_none())
     };
     entries.into_iter().filter(|(key, value)| is_over(key.as_ref(), value.as_ref())).map(|(key, _)| key.as_ref().into()).collect()
 }
@@ -298,30 +334,23 @@ fn read_head(bytes: &[u8]) -> Result<(u64, u64), Error> {
 }
 
 /// What an entry says, if its key is the one it belongs under.
-pub(super) fn read(key: &str, bytes: &[u8], now: Timestamp) -> Result<Op, Error> {
-    let mut value = Value::from_json(bytes).map_err(|_| corrupt(key))?;
-    let (kind, names) = key.split_once('/').ok_or_else(|| corrupt(key))?;
-    let (own, op) = match kind {
-        INSTANCES => {
-            take_token(&mut value).map_err(|()| corrupt(key))?;
-            let registration = Registration::from_value(&value).map_err(|_| corrupt(key))?;
-            (Key::of(&registration), Op::Register { registration, put: Put::default() })
+pub(super) fn read(key: &str, bytes: &[u8], now: Timestamp) -> Result<Said, Error> {
+    let wrong = || corrupt(key);
+    let name = Name::read(key).ok_or_else(wrong)?;
+    let mut value = Value::from_json(bytes).map_err(|_| wrong())?;
+    let said = match name {
+        Name::Instance(own) => {
+            let digest = take_token(&mut value).map_err(|()| wrong())?;
+            let registration = Registration::from_value(&value).ok().filter(|said| Key::of(said) == own);
+            Said::Instance(registration.ok_or_else(wrong)?, digest)
         }
-        OVERRIDES => {
-            let own = unspell(names).ok_or_else(|| corrupt(key))?;
-            let admin = Override::from_value(&value, now).map_err(|_| corrupt(key))?;
-            (own.clone(), Op::SetAdmin { key: own, admin: Some(admin) })
+        Name::Override(own) => Said::Override(own, Override::from_value(&value, now).map_err(|_| wrong())?),
+        Name::Query(own) => {
+            let query = Query::from_value(&value).ok().filter(|said| said.namespace == own.0);
+            Said::Query(own, query.ok_or_else(wrong)?)
         }
-        _ => return Err(corrupt(key)),
     };
-    if spell(kind, &own) == key { Ok(op) } else { Err(corrupt(key)) }
-}
-
-/// Whose token the entry of an instance has.
-fn token_of(op: &Op, bytes: &[u8]) -> Option<(Key, TokenDigest)> {
-    let Op::Register { registration, .. } = op else { return None };
-    let digest = take_token(&mut Value::from_json(bytes).ok()?).ok()??;
-    Some((Key::of(registration), digest))
+    Ok(said)
 }
 
 /// Takes the digest of a token out of an entry.
@@ -332,21 +361,7 @@ fn take_token(value: &mut Value) -> Result<Option<TokenDigest>, ()> {
     digest.as_str().and_then(unhex).map(|digest| Some(TokenDigest(digest))).ok_or(())
 }
 
-/// The name and the query of an entry that is one.
-fn read_query(key: &str, bytes: &[u8]) -> Result<Option<(String, Query)>, Error> {
-    let Some(names) = key.strip_prefix(QUERIES).and_then(|rest| rest.strip_prefix('/')) else { return Ok(None) };
-    let query = Value::from_json(bytes).and_then(|value| Query::from_value(&value)).map_err(|_| corrupt(key))?;
-    let [namespace, name] = unspell_names(names).ok_or_else(|| corrupt(key))?;
-    let is_own = namespace == query.namespace && spell_names(QUERIES, [&namespace, &name]) == key;
-    if is_own { Ok(Some((name, query))) } else { Err(corrupt(key)) }
-}
-
-fn unspell(names: &str) -> Option<Key> {
-    let [namespace, service, id] = unspell_names(names)?;
-    Some(Key { namespace, service, id })
-}
-
-fn unspell_names<const COUNT: usize>(names: &str) -> Option<[String; COUNT]> {
+fn unspell<const COUNT: usize>(names: &str) -> Option<[String; COUNT]> {
     let parts = names.split('/').map(|part| {
         let (mut bytes, mut rest) = (Vec::new(), part.as_bytes());
         while let Some((byte, after)) = rest.split_first() {

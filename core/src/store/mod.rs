@@ -185,7 +185,7 @@ fn changed(registry: &Registry, held: Mark) -> Option<Changed> {
     let position = Position { epoch: held.epoch, revision: held.revision };
     let Changes::Events { events, .. } = registry.changes(position) else { return None };
     let (mut records, mut overrides) = (BTreeSet::new(), BTreeSet::new());
-    for (key, touch) in registry.touched_since(held.edition.checked_sub(held.revision)?)? {
+    for (key, touch) in registry.touched_since(held.edition.checked_sub(held.revision)?)?.filter(|(_, touch)| *touch != Touch::Saved) {
         // With an override a record is touched, if there is one.
         records.insert(key.clone());
         if matches!(touch, Touch::Word | Touch::End) {

@@ -20,7 +20,15 @@ impl Members {
         let seat = self.seats.get_mut(slot as usize)?;
         // Bounded by the table of tickets.
         seat.in_flight = seat.in_flight.wrapping_add(1);
-        self.picks = self.picks.wrapping_add(1);
+        self.begun = self.begun.wrapping_add(1);
+        Some(seat.handle)
+    }
+
+    /// Counts a pick that ends at once, well, when nothing is learnt.
+    #[inline]
+    pub(in crate::balance) fn pass(&mut self, slot: u32) -> Option<Handle> {
+        let (seat, tally) = (self.seats.get(slot as usize)?, self.tallies.get_mut(slot as usize)?);
+        tally.succeeded = tally.succeeded.wrapping_add(1);
         Some(seat.handle)
     }
 
@@ -36,10 +44,12 @@ impl Members {
     /// The part of [`Members::end`] that counts.
     #[inline]
     pub(in crate::balance) fn count(&mut self, slot: u32, ending: Option<Ending>) {
-        if let (Some(seat), Some(tally)) = (self.seats.get_mut(slot as usize), self.tallies.get_mut(slot as usize)) {
+        if let Some(seat) = self.seats.get_mut(slot as usize)
+            && let Some(tally) = self.tallies.get_mut(slot as usize)
+        {
             // Each ticket is redeemed once, so there is one to take away.
             seat.in_flight = seat.in_flight.wrapping_sub(1);
-            self.picks = self.picks.wrapping_sub(1);
+            self.ended = self.ended.wrapping_add(1);
             tally.count(ending);
         }
     }

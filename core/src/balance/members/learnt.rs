@@ -12,7 +12,7 @@ impl Members {
     /// How many picks are not finished, of all instances.
     #[inline]
     pub(in crate::balance) fn picks(&self) -> u32 {
-        self.picks
+        self.begun.wrapping_sub(self.ended)
     }
 
     /// Whether all of these have one weight.

@@ -102,7 +102,8 @@ impl Policy {
     }
 
     /// Reads a preset's name, or `{preset?, pick?, subset?, slow_start?, labels?, sticky?, levels?, localities?, outliers?, hold?, breaker?, retry?, hedge?, reports?, limit?}`: a preset (default
-    /// `adaptive`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`.
+    /// `adaptive`) and what is other than it says. `pick` is a generator: its name or `{kind, ..}`; the other parts are documents, or `"off"`. With a `pick`
+    /// that goes by keys there is no slow start unless the document has one.
     ///
     /// # Errors
     /// [`Code::InvalidPolicy`]; [`Code::InvalidArgument`], [`Code::UnknownField`] and what the parts return, with their field.
@@ -114,6 +115,10 @@ impl Policy {
         let mut policy = Self::named(fields.text("preset")?.unwrap_or(DEFAULT))?;
         if let Some(pick) = fields.value("pick") {
             policy.generator = Generator::from_value(pick).map_err(|error| error.within("policy.pick"))?;
+            // What a preset does for its own pick would move keys here, those of others too where shares are scaled to the smallest.
+            if policy.generator.goes_by_keys() {
+                policy.before.slow_start = None;
+            }
         }
         policy.before = policy.before.read(&fields).map_err(|error| error.within("policy"))?;
         policy.after = policy.after.read(&fields).map_err(|error| error.within("policy"))?;
@@ -216,6 +221,11 @@ impl Generator {
             Self::Jump(jump) => jump.validate(),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a key decides.
+    fn goes_by_keys(&self) -> bool {
+        matches!(self, Self::Rendezvous(_) | Self::Ring(_) | Self::Maglev(_) | Self::Ketama(_) | Self::Jump(_))
     }
 
     /// What is hashed of an instance; none when that is its id, or nothing.

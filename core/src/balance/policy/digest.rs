@@ -4,6 +4,7 @@ use md5::{Digest as _, Md5};
 use xxhash_rust::xxh64::xxh64;
 
 /// xxHash64 with the seed 0: Envoy's and gRPC's hash.
+#[inline]
 pub(super) fn xxhash(bytes: &[u8]) -> u64 {
     xxh64(bytes, 0)
 }

@@ -186,6 +186,17 @@ impl Owners {
         self.walk(candidates, hash)
     }
 
+    /// The owner of a key when the load of hosts has no bound; none where it takes more to say.
+    #[inline(always)]
+    pub(in crate::balance) fn look_up(&self, key: &[u8]) -> Option<u32> {
+        match &self.table {
+            _ if self.bound.is_some() => None,
+            Table::Ring(points) | Table::Elastic(Elastic { points, .. }) => points.owner(xxhash(key)),
+            Table::Maglev(places) => places.owner(xxhash(key)),
+            _ => None,
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn walk(&mut self, candidates: &Candidates<'_>, hash: u64) -> Option<u32> {

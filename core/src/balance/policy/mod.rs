@@ -68,6 +68,12 @@ pub(super) struct Look {
 }
 
 impl Candidates<'_> {
+    /// All of a pool, for a request that excludes nobody and that nobody wants explained.
+    #[inline]
+    pub(super) fn all<'a>(slots: &'a [u32], members: &'a Members, now: u64) -> Candidates<'a> {
+        Candidates { slots, members, excluded: Excluded(&[]), now, log: None }
+    }
+
     #[inline]
     fn len(&self) -> u32 {
         self.slots.len() as u32

@@ -198,9 +198,7 @@ impl Sampler {
     pub(super) fn pick(&mut self, candidates: &Candidates<'_>, rng: &mut Rng) -> Option<u32> {
         let count = candidates.len();
         if self.is_two && candidates.excluded.is_empty() && candidates.log.is_none() {
-            let (one, two) = rng.two_distinct(count);
-            let (best, load) = self.cheaper(candidates.members, candidates.slot(one)?, candidates.slot(two)?, candidates.now)?;
-            return if self.more == 0 || load == 0 { Some(best) } else { self.look_on(candidates, best, rng) };
+            return self.pick_cheaper(candidates.slots, candidates.members, rng, candidates.now);
         }
         if self.is_two && candidates.excluded.is_empty() {
             let (one, two) = rng.two_distinct(count);
@@ -215,6 +213,17 @@ impl Sampler {
                 self.look_on(candidates, best, rng)
             }
         }
+    }
+
+    /// [`Sampler::pick`] among two of equal weights of whom nobody is excluded; none for a policy that wants more.
+    #[inline(always)]
+    pub(in crate::balance) fn pick_cheaper(&mut self, slots: &[u32], members: &Members, rng: &mut Rng, now: u64) -> Option<u32> {
+        if !self.is_two {
+            return None;
+        }
+        let (one, two) = rng.two_distinct(slots.len() as u32);
+        let (best, load) = self.cheaper(members, *slots.get(one as usize)?, *slots.get(two as usize)?, now)?;
+        if self.more == 0 || load == 0 { Some(best) } else { self.look_on(&Candidates::all(slots, members, now), best, rng) }
     }
 
     /// Draws more, as long as the best has calls in flight.

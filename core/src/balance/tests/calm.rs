@@ -66,7 +66,7 @@ fn the_short_way_leads_where_the_long_one_does() {
             }
             let [(short, _), (long, _)] = &mut twins;
             assert_eq!(short.deadline(), long.deadline(), "{} {step}", policy.name());
-            (short_ways, steps) = (short_ways + u32::from(short.calm > now), steps + 1);
+            (short_ways, steps) = (short_ways + u32::from(short.calm.picks > now), steps + 1);
             long.stir();
         }
         let [(short, _), (long, _)] = &twins;

@@ -329,7 +329,6 @@ fn counters_agree_with_a_naive_bookkeeper_under_churn() {
         let (mut stage, mut model, mut now) = (Stage::default(), Model::default(), 0u64);
         let mut reaped = 0;
         for step in 0..20_000u32 {
-            // Under a reaping window of 20 s / 32, each pick gets a cohort of its own.
             now += 700_000;
             let time = Timestamp::from_micros(now).unwrap();
             reaped += balancer.advance(time);

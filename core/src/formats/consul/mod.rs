@@ -208,7 +208,7 @@ impl<'d> Said<'d> {
         let host = Some(self.service.text(self.keys.address)).filter(|host| !host.is_empty()).unwrap_or_else(|| self.of_node("Address"));
         let field = alloc::format!("{}{}", self.keys.within, self.keys.port);
         let port = self.service.get(self.keys.port).map_or(Ok(None), |port| port.port(&field))?;
-        registration.endpoints.push(Endpoint::new("http", &host, port).map_err(|error| error.within("Service"))?);
+        registration.endpoints = alloc::vec![Endpoint::new("http", &host, port).map_err(|error| error.within("Service"))?];
         registration.weight = if known { self.weight(health)? } else { Weight::ZERO };
         registration.locality = self.locality();
         let tags: Vec<Cow<'_, str>> = self.service.list(self.keys.tags).filter_map(Node::scalar).collect();

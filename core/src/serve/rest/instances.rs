@@ -11,7 +11,7 @@ use crate::serve::desk::Desk;
 use crate::serve::http::body;
 use crate::serve::poll::is_unchanged;
 use crate::serve::token::Shown;
-use crate::value::{Fields, Value};
+use crate::value::{Fields, Pairs as _, Value};
 
 pub(super) const CONDITIONS: &[&str] = &["mode", "if_revision"];
 /// What a query is made of, and after it where a long poll stands.
@@ -62,7 +62,7 @@ pub(super) fn show(call: &mut Call<'_>) -> Result<Reply, Error> {
     let handle = call.registry.lookup(call.name(0), call.name(1), call.name(2));
     let instance = handle.and_then(|handle| call.registry.instance(handle));
     let instance = instance.ok_or_else(|| Error::new(Code::UnknownInstance, "id"))?;
-    Ok(response(200, instance.to_value()))
+    Ok(Reply::Response(Response::written(200, |out| instance.write(out))))
 }
 
 pub(super) fn deregister(call: &mut Call<'_>) -> Result<Reply, Error> {
@@ -135,9 +135,11 @@ pub(super) fn list(call: &mut Call<'_>) -> Result<Reply, Error> {
 /// Who matches. `continued` when the reader knew an earlier state of this life of the registry: then who is missing has left, unless a
 /// limit cut the answer short.
 pub(super) fn answer(registry: &Desk<'_>, query: &Query, continued: bool) -> Response {
-    let Value::Map(mut pairs) = registry.answer_value(&registry.query(query)) else { return Response::json(200, &Value::Null) };
-    pairs.push(("continued".into(), (continued && query.limit.is_none()).into()));
-    Response::json(200, &Value::Map(pairs))
+    let found = registry.query(query);
+    Response::written(200, |out| {
+        registry.write_answer(&found, out);
+        out.put("continued", continued && query.limit.is_none());
+    })
 }
 
 /// Why these match: as text for whoever accepts only that.

@@ -57,6 +57,7 @@ const ROUTES: &[(&str, &str, Handler)] = &[
     ("GET", "/v1/explain/{namespace}/{service}", instances::explain),
     ("GET", "/v1/explain/{namespace}", instances::explain),
     ("GET", "/v1/services/{namespace}", registry::services),
+    ("GET", "/v1/services", registry::all_services),
     ("GET", "/v1/changes", registry::changes),
     ("POST", "/v1/batch", registry::batch),
     ("GET", "/v1/snapshot", registry::snapshot),

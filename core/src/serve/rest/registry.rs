@@ -12,11 +12,21 @@ use crate::value::{Fields, Value};
 pub(super) fn services(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&[])?;
     crate::model::check_name("namespace", call.name(0))?;
-    let services = call.registry.services(Some(call.name(0)));
+    Ok(listed(call, Some(call.name(0))))
+}
+
+/// Those of every namespace that may be read.
+pub(super) fn all_services(call: &mut Call<'_>) -> Result<Reply, Error> {
+    call.parameters.only(&[])?;
+    Ok(listed(call, None))
+}
+
+fn listed(call: &Call<'_>, namespace: Option<&str>) -> Reply {
+    let services = call.registry.services(namespace);
     let list = Value::List(services.iter().map(ServiceSummary::to_value).collect());
     let position = call.registry.position();
     let document = Value::map([("services", list), ("revision", position.revision.into()), ("epoch", position.epoch.into())]);
-    Ok(Reply::Response(Response::json(200, &document)))
+    Reply::Response(Response::json(200, &document))
 }
 
 pub(super) fn changes(call: &mut Call<'_>) -> Result<Reply, Error> {

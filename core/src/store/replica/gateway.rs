@@ -73,7 +73,8 @@ pub(super) fn grant(ttl: u64) -> String {
     text(&Value::map([("TTL", Value::from(ttl.to_string().as_str()))]))
 }
 
-pub(super) fn keep_alive(lease: u64) -> String {
+/// A question about a lease: to keep it alive, or how long it lasts.
+pub(super) fn lease(lease: u64) -> String {
     text(&Value::map([("ID", Value::from(lease.to_string().as_str()))]))
 }
 
@@ -137,6 +138,13 @@ pub(super) fn read_keep_alive(body: &[u8]) -> Result<bool, Error> {
     let result = root.get("result").ok_or_else(|| malformed("result"))?;
     revision(result)?;
     Ok(result.get("TTL").and_then(number).is_some_and(|ttl| ttl > 0))
+}
+
+/// Whether a lease is there, for however short a time.
+pub(super) fn read_time_to_live(body: &[u8]) -> Result<bool, Error> {
+    let root = document(body)?;
+    revision(&root)?;
+    Ok(root.get("grantedTTL").and_then(number).is_some_and(|ttl| ttl > 0))
 }
 
 pub(super) fn read_ping(body: &[u8]) -> Result<(), Error> {

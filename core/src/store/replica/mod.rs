@@ -9,12 +9,18 @@
 //!   removes the entry. When that server dies, etcd removes what nobody has taken over, no earlier than a whole lease later.
 //! - **Two writers.** Nothing is acknowledged before it is written ([`fate`](Replica::fate)), and the newer incarnation stays. Of equal ones, what is written
 //!   last; a report of health is put on what is there. To whatever was written meanwhile gives way: an expiry, an override that time ended, and a change of
-//!   which nobody could be told in time whether it is kept.
+//!   which nobody could be told in time whether it is kept. Overrides and saved queries are shared likewise: what is said last stays.
+//! - **Tokens.** An entry has the digest of its instance's token, so that it guards at every server. A change that was taken where the token was not known yet
+//!   gives way to it, and is not acknowledged. Proofs name the epoch and the handle of one server, and are good at no other; nor are they when another token,
+//!   or none, has been there between.
 //! - **An engine that is away.** All that is known is served, flagged stale; renewals are taken. Changes are refused, or taken and written later, up to
 //!   [`queue`](Settings::queue) of them. If etcd has ended a lease that its server kept alive, the server writes again whom it has heard since it was last
-//!   frozen or paused; if etcd comes back knowing less than before, every server writes again what it knows, and watches it for a lease. An etcd that was
-//!   frozen itself for longer than a lease ends it before it hears better: the other servers miss the instance until it is written again.
-//! - **Compaction, a watch that ends, a server that was away**: everything is listed again, and what is not in the listing is gone.
+//!   frozen or paused; if etcd comes back knowing less than before, every server writes again what it knows, and watches it for a lease.
+//! - **Who vanishes.** An entry goes because its instance signed out, or with a lease that etcd ended: because the server that kept it alive died, or because etcd
+//!   was frozen for longer. As long as etcd answers all the time, nobody need ask which. After a silence, or where a lease is as short as one, etcd is asked
+//!   whether the lease is there. If not, the instance stays for a lease more, and for five seconds at least, flagged stale: whoever hears it writes it
+//!   again. Who signs out meanwhile at another server than its own may be back for a lease.
+//! - **Compaction, a watch that ends, a server that was away**: everything is listed again, and what is not in the listing is gone, or missed likewise.
 //! - **What is not ours or is damaged** is told and left alone; a record stays as it was.
 //!
 //! A host carries questions and answers: one after the other for [`ask`](Replica::ask), and besides them the one stream of [`follow`](Replica::follow).
@@ -33,7 +39,7 @@ use self::gateway::{Change, Hang, Kv, Outcome, Said};
 use self::say::Next;
 pub use self::types::{Ask, Fate, Settings, Told};
 use super::Mark;
-use super::entry::{self, Unread};
+use super::entry::{self, Name, Unread};
 use crate::error::Error;
 use crate::registry::{Key, Registry};
 use crate::time::Timestamp;
@@ -42,31 +48,24 @@ use crate::time::Timestamp;
 const AT_ONCE: usize = 100;
 /// With nothing else to ask, whether etcd is there is asked this often, in microseconds.
 const PING: u64 = 2_000_000;
+/// When nothing was heard for longer than this, the engine was away, or we were.
+const SILENCE: u64 = 2_500_000;
 /// The shortest and the longest pause after a question in vain.
 const PAUSES: (u64, u64) = (100_000, 2_000_000);
-
-/// Which entry.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Name {
-    kind: Kind,
-    key: Key,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Instance,
-    Override,
-}
+/// Who is missed is waited for at least this long: another server may be at the end of its longest pause, and has then to write.
+const WAIT: u64 = 5_000_000;
 
 /// What the engine has under a name.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     /// When it was written, by the engine's count.
     revision: u64,
-    /// A hash of what it says.
+    /// A hash of what it says; 0 when that cannot be taken, and is none of our business.
     print: u64,
     incarnation: u64,
     lease: u64,
+    /// Of the digest of its token as much as tells it from others; 0 for none.
+    token: u64,
 }
 
 /// What we have to say about a name.
@@ -81,6 +80,8 @@ struct Waiting {
     unsure: bool,
     /// Whether nobody was told that it is kept, and somebody that this is not known: they may have said something else elsewhere.
     late: bool,
+    /// Whose token the engine may have it with by our own writing; 0 for none.
+    token: u64,
 }
 
 /// Why; the last word counts, but for what only adds to it.
@@ -98,10 +99,20 @@ enum Why {
     Left,
     /// Its lease ended.
     Expired,
-    /// The operator's word.
+    /// The operator's word, or a query that is saved or dropped.
     Word,
     /// The end of it.
     Ended,
+}
+
+/// An instance whose entry vanished with a lease of etcd's: because that ended, or because somebody signed it out.
+#[derive(Clone, Copy, Debug)]
+struct Missed {
+    lease: u64,
+    /// Whether that is being asked.
+    asked: bool,
+    /// The lease ended: until then it may be written again.
+    until: Option<Timestamp>,
 }
 
 /// A lease of the engine's that we keep alive.
@@ -115,6 +126,7 @@ struct Kept {
 #[derive(Debug, Clone)]
 enum Question {
     KeepAlive { ttl: u64, id: u64 },
+    Look { lease: u64 },
     Grant { ttl: u64 },
     Write(Vec<(Name, Option<Held>)>),
     Ping,
@@ -139,13 +151,14 @@ pub struct Replica {
     held: BTreeMap<Name, Held>,
     waiting: BTreeMap<Name, Waiting>,
     leases: BTreeMap<u64, Kept>,
-    /// Entries on leases of ours that somebody removed: whether it was the engine, as the lease ended, is asked. And whether that question is under way.
-    doubted: BTreeMap<Key, (u64, bool)>,
+    missed: BTreeMap<Key, Missed>,
     /// What we removed lately: what is told late is older.
     gone: BTreeMap<Name, u64>,
     /// Up to where of the engine's revisions everything is known.
     position: Option<u64>,
     listing: Option<Listing>,
+    /// The revision of the latest listing that was begun, to its end or not.
+    begun: u64,
     /// Whether all is to be listed again, and whether the listing or the watch goes on.
     relist: bool,
     current: bool,
@@ -156,9 +169,14 @@ pub struct Replica {
     vain: u32,
     not_before: Timestamp,
     answered: Timestamp,
+    /// When anything was heard last, and since when without a silence.
+    heard: Timestamp,
+    steady: Timestamp,
     /// Up to where of the registry's changes everything is held or waits.
     mark: Option<Mark>,
     kept: u64,
+    /// Editions of which some, the last that were, are not kept and never will be.
+    refused: (u64, u64),
 }
 
 impl Replica {
@@ -169,10 +187,11 @@ impl Replica {
             held: BTreeMap::new(),
             waiting: BTreeMap::new(),
             leases: BTreeMap::new(),
-            doubted: BTreeMap::new(),
+            missed: BTreeMap::new(),
             gone: BTreeMap::new(),
             position: None,
             listing: None,
+            begun: 0,
             relist: true,
             current: false,
             lost: 0,
@@ -180,19 +199,24 @@ impl Replica {
             vain: 0,
             not_before: Timestamp::ZERO,
             answered: Timestamp::ZERO,
+            heard: Timestamp::ZERO,
+            steady: Timestamp::ZERO,
             mark: None,
             kept: 0,
+            refused: (0, 0),
         }
     }
 
     /// Whether what the registry says may be behind what other servers know.
     pub fn is_stale(&self) -> bool {
-        !self.current || self.is_away()
+        !self.current || self.is_away() || self.missed.values().any(|missed| missed.until.is_some())
     }
 
     /// What became of all changes up to an [edition](Registry::edition) of the registry. One that is newer than the last [`ask`](Self::ask) waits.
     pub fn fate(&self, edition: u64) -> Fate {
+        let (first, last) = self.refused;
         match (edition <= self.kept, self.is_away()) {
+            (true, _) if (first..=last).contains(&edition) && last > 0 => Fate::Unknown,
             (true, _) => Fate::Kept,
             (_, false) => Fate::Waiting,
             _ if self.settings.queue > 0 => Fate::Kept,
@@ -205,8 +229,9 @@ impl Replica {
         self.position?;
         let keeping = self.leases.iter().map(|(ttl, lease)| due(*ttl, lease.told));
         let ping = Timestamp::clamped(self.answered.as_micros().saturating_add(PING));
-        let work = if self.waiting.is_empty() && self.doubted.is_empty() { ping } else { Timestamp::ZERO };
-        Some(keeping.fold(ping.min(work), Timestamp::min).max(self.not_before))
+        let missing = self.missed.values().map(|missed| missed.until.unwrap_or(Timestamp::ZERO));
+        let work = if self.waiting.is_empty() { ping } else { Timestamp::ZERO };
+        Some(keeping.chain(missing).fold(ping.min(work), Timestamp::min).max(self.not_before))
     }
 
     /// What to follow the others with: a page of the listing, or a watch.
@@ -225,17 +250,20 @@ impl Replica {
         registry.advance(now);
         let now = registry.now();
         self.collect(registry);
+        self.miss_no_more(registry);
         let question = self.question(registry, now);
         self.settle(registry);
         let prefix = self.settings.prefix.as_str();
         let (path, body) = match question.as_ref()? {
-            Next::KeepAlive(_, id) => ("/v3/lease/keepalive", gateway::keep_alive(*id)),
+            Next::KeepAlive(_, id) => ("/v3/lease/keepalive", gateway::lease(*id)),
+            Next::Look(lease) => ("/v3/lease/timetolive", gateway::lease(*lease)),
             Next::Grant(ttl) => ("/v3/lease/grant", gateway::grant(*ttl)),
             Next::Write(changes, _) => ("/v3/kv/txn", gateway::transaction(prefix, changes)),
             Next::Ping => ("/v3/kv/range", gateway::ping(prefix)),
         };
         self.asked = question.map(|question| match question {
             Next::KeepAlive(ttl, id) => Question::KeepAlive { ttl, id },
+            Next::Look(lease) => Question::Look { lease },
             Next::Grant(ttl) => Question::Grant { ttl },
             Next::Write(_, sent) => Question::Write(sent),
             Next::Ping => Question::Ping,
@@ -252,8 +280,10 @@ impl Replica {
         let Some(question) = self.asked.clone() else { return Ok(told) };
         self.begin(registry, now);
         let now = registry.now();
+        self.hear(now);
         let taken = match question {
             Question::KeepAlive { ttl, id } => gateway::read_keep_alive(body).map(|alive| self.kept_alive(registry, ttl, id, alive)),
+            Question::Look { lease } => gateway::read_time_to_live(body).map(|alive| self.looked(registry, lease, alive)),
             Question::Grant { ttl } => gateway::read_grant(body).map(|id| {
                 self.leases.insert(ttl, Kept { id, told: now });
             }),
@@ -283,10 +313,12 @@ impl Replica {
                 }
             }
         }
+        self.missed.values_mut().for_each(|missed| missed.asked = false);
         if self.settings.queue == 0 {
             self.waiting.values_mut().for_each(|waiting| waiting.late = true);
         }
         self.vain = self.vain.saturating_add(1);
+        self.steady = registry.now();
         self.not_before = registry.now().saturating_add(pause(self.vain));
         self.settle(registry);
     }
@@ -299,8 +331,12 @@ impl Replica {
         self.begin(registry, now);
         let mut told = Told::default();
         match gateway::read(body) {
-            Ok(Said::Page { revision, kvs, more }) => self.listed(registry, revision, kvs, more, &mut told),
+            Ok(Said::Page { revision, kvs, more }) => {
+                self.hear(registry.now());
+                self.listed(registry, revision, kvs, more, &mut told);
+            }
             Ok(Said::Events { kvs, position, end }) => {
+                self.hear(registry.now());
                 for kv in kvs {
                     self.take(registry, kv, &mut told);
                 }
@@ -332,6 +368,14 @@ impl Replica {
     /// Whether the engine does not answer, or has never.
     fn is_away(&self) -> bool {
         self.vain > 0 || self.position.is_none()
+    }
+
+    /// The engine answers.
+    fn hear(&mut self, now: Timestamp) {
+        if now.as_micros().saturating_sub(self.heard.as_micros()) > SILENCE {
+            self.steady = now;
+        }
+        self.heard = now;
     }
 
     fn is_frozen(&self) -> bool {

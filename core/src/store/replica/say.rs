@@ -8,7 +8,7 @@ impl Replica {
     pub(super) fn collect(&mut self, registry: &mut Registry) {
         let since = self.mark.map_or(0, |mark| mark.edition).saturating_add(1);
         for key in registry.take_heard() {
-            self.wait(Name { kind: Kind::Instance, key }, Why::Heard, since);
+            self.wait(Name::Instance(key), Why::Heard, since);
         }
         let mark = Mark::of(registry);
         if self.mark != Some(mark) {
@@ -21,33 +21,27 @@ impl Replica {
         self.count(registry);
     }
 
-    /// Everything that is other than the engine has it.
+    /// Everything that is other than the engine has it, but what we could not read there and whom we miss.
     fn collect_all(&mut self, registry: &Registry, since: u64) {
-        let mut there = BTreeSet::new();
-        for own in registry.locals() {
-            let name = Name { kind: Kind::Instance, key: Key::of(&own) };
-            if self.held.get(&name).is_none_or(|held| held.print != entry::print_of(&own)) {
-                self.wait(name.clone(), Why::Said, since);
+        let there: BTreeSet<Name> = entry::names(registry).collect();
+        for name in &there {
+            let is_missed = matches!(name, Name::Instance(key) if self.missed.contains_key(key));
+            let print = self.held.get(name).map(|held| held.print);
+            if !is_missed && print != Some(0) && print != entry::says(registry, name).map(|(_, print)| print) {
+                self.wait(name.clone(), if matches!(name, Name::Instance(_)) { Why::Said } else { Why::Word }, since);
             }
-            there.insert(name);
         }
-        for ([namespace, service, id], own) in registry.admins() {
-            let name = Name { kind: Kind::Override, key: Key::new(namespace, service, id) };
-            if self.held.get(&name).is_none_or(|held| held.print != entry::print_of_admin(own)) {
-                self.wait(name.clone(), Why::Word, since);
-            }
-            there.insert(name);
-        }
-        let missing: Vec<Name> = self.held.keys().filter(|name| !there.contains(name)).cloned().collect();
+        let missing = self.held.iter().filter(|(name, held)| held.print != 0 && !there.contains(*name));
+        let missing: Vec<Name> = missing.map(|(name, _)| name.clone()).collect();
         for name in missing {
-            let why = if name.kind == Kind::Instance { Why::Expired } else { Why::Ended };
+            let why = if matches!(name, Name::Instance(_)) { Why::Expired } else { Why::Ended };
             self.wait(name, why, since);
         }
     }
 
     pub(super) fn wait(&mut self, name: Name, why: Why, since: u64) {
         let late = self.settings.queue == 0 && self.is_away();
-        let waiting = self.waiting.entry(name).or_insert(Waiting { why, since, asked: false, unsure: false, late });
+        let waiting = self.waiting.entry(name).or_insert(Waiting { why, since, asked: false, unsure: false, late, token: 0 });
         waiting.asked = false;
         // A renewal says nothing new of who has just signed in or out, nor does a report.
         let adds = match why {
@@ -65,11 +59,13 @@ impl Replica {
         if self.position.is_none() || now < self.not_before {
             return None;
         }
-        let doubted = |id: u64| self.doubted.values().any(|(lease, _)| *lease == id);
-        let keeping = self.leases.iter().find(|(ttl, lease)| due(**ttl, lease.told) <= now || doubted(lease.id));
-        if let Some((ttl, Kept { id, .. })) = keeping.map(|(ttl, lease)| (*ttl, *lease)) {
-            self.doubted.values_mut().filter(|(lease, _)| *lease == id).for_each(|(_, asked)| *asked = true);
-            return Some(Next::KeepAlive(ttl, id));
+        let asks = |id: u64| self.missed.values().any(|missed| missed.lease == id && missed.until.is_none());
+        let keeping = self.leases.iter().find(|(ttl, lease)| due(**ttl, lease.told) <= now || asks(lease.id));
+        let keeping = keeping.map(|(ttl, lease)| (lease.id, Next::KeepAlive(*ttl, lease.id)));
+        let looking = self.missed.values().find(|missed| missed.until.is_none()).map(|missed| (missed.lease, Next::Look(missed.lease)));
+        if let Some((id, next)) = keeping.or(looking) {
+            self.missed.values_mut().filter(|missed| missed.lease == id).for_each(|missed| missed.asked = true);
+            return Some(next);
         }
         let (mut changes, mut sent) = (Vec::new(), Vec::new());
         while changes.is_empty() && !self.waiting.is_empty() {
@@ -88,9 +84,9 @@ impl Replica {
             }
         }
         if !changes.is_empty() {
-            for (name, _) in &sent {
+            for (name, held) in &sent {
                 if let Some(waiting) = self.waiting.get_mut(name) {
-                    waiting.asked = true;
+                    (waiting.asked, waiting.token) = (true, held.map_or(waiting.token, |held| held.token));
                 }
             }
             return Some(Next::Write(changes, sent));
@@ -104,26 +100,23 @@ impl Replica {
         let held = self.held.get(name);
         let since = held.map_or(0, |held| held.revision);
         let unsure = self.waiting.get(name).is_some_and(|waiting| waiting.unsure);
-        let key = entry::spell_of(name.kind == Kind::Override, &name.key);
+        let key = name.spell();
         let write =
             |value: Option<String>, hang: Hang, held: Option<Held>| Wanted::Write(Change { key: key.clone(), value, since, hang }, held);
         let nothing = || match held {
             None if !unsure => Wanted::Nothing,
             _ => write(None, Hang::AsItDoes, None),
         };
-        if name.kind == Kind::Override {
-            let Some(own) = registry.admin(&name.key) else { return nothing() };
-            let print = entry::print_of_admin(own);
+        let Some((value, print)) = entry::says(registry, name) else { return nothing() };
+        let Name::Instance(own) = name else {
             // Its end may have been put off, or somebody may have said another meanwhile.
             let is_word = self.waiting.get(name).is_some_and(|waiting| waiting.why == Why::Word);
             if !is_word && held.is_some_and(|held| held.print == print) {
                 return Wanted::Nothing;
             }
-            let value = entry::admin_text(own, registry.now());
-            return write(Some(value), Hang::Lease(0), Some(Held { revision: 0, print, incarnation: 0, lease: 0 }));
-        }
-        let handle = registry.lookup(&name.key.namespace, &name.key.service, &name.key.id);
-        let Some((handle, own)) = handle.and_then(|handle| Some((handle, registry.local(handle)?))) else { return nothing() };
+            return write(Some(value), Hang::Lease(0), Some(Held { revision: 0, print, incarnation: 0, lease: 0, token: 0 }));
+        };
+        let Some((own, digest, handle)) = entry::local(registry, own) else { return nothing() };
         let hang = match own.lease.map(entry::lasting) {
             None => Hang::Lease(0),
             Some(_) if registry.is_held(handle) && held.is_some() => Hang::AsItDoes,
@@ -132,7 +125,6 @@ impl Replica {
                 None => return Wanted::Lease(ttl),
             },
         };
-        let print = entry::print_of(&own);
         let hangs = |held: &Held| hang == Hang::AsItDoes || hang == Hang::Lease(held.lease);
         let again = self.waiting.get(name).is_some_and(|waiting| waiting.why == Why::Again);
         if !again && held.is_some_and(|held| held.print == print && hangs(held)) {
@@ -142,13 +134,15 @@ impl Replica {
             Hang::Lease(lease) => lease,
             Hang::AsItDoes => held.map_or(0, |held| held.lease),
         };
-        write(Some(entry::text(&own.to_value())), hang, Some(Held { revision: 0, print, incarnation: own.incarnation, lease }))
+        let token = digest.map_or(0, |digest| digest.part());
+        write(Some(value), hang, Some(Held { revision: 0, print, incarnation: own.incarnation, lease, token }))
     }
 }
 
 /// What to ask.
 pub(super) enum Next {
     KeepAlive(u64, u64),
+    Look(u64),
     Grant(u64),
     Write(Vec<Change>, Vec<(Name, Option<Held>)>),
     Ping,
@@ -167,13 +161,14 @@ fn changed(registry: &Registry, held: Mark) -> Option<Vec<(Name, Why)>> {
     let Changes::Events { events, .. } = registry.changes(Position { epoch: held.epoch, revision: held.revision }) else { return None };
     let mut all = Vec::new();
     for (key, touch) in registry.touched_since(held.edition.checked_sub(held.revision)?)? {
-        let (kind, why) = match touch {
-            Touch::Word => (Kind::Override, Why::Word),
-            Touch::End => (Kind::Override, Why::Ended),
-            Touch::Fence => (Kind::Instance, Why::Report),
-            Touch::Said => (Kind::Instance, Why::Again),
-        };
-        all.push((Name { kind, key: key.clone() }, why));
+        let key = key.clone();
+        all.push(match touch {
+            Touch::Word => (Name::Override(key), Why::Word),
+            Touch::End => (Name::Override(key), Why::Ended),
+            Touch::Fence => (Name::Instance(key), Why::Report),
+            Touch::Said => (Name::Instance(key), Why::Again),
+            Touch::Saved => (Name::Query((key.namespace, key.id)), Why::Word),
+        });
     }
     for change in events {
         let why = match change.cause {
@@ -184,7 +179,8 @@ fn changed(registry: &Registry, held: Mark) -> Option<Vec<(Name, Why)>> {
             // What is said of it elsewhere, and what others say, is not ours to write.
             Cause::Admin | Cause::Lease | Cause::Reconcile => continue,
         };
-        all.push((Name { kind: Kind::Instance, key: Key::new(&*change.namespace, &*change.service, change.id) }, why));
+        all.push((Name::Instance(Key::new(&*change.namespace, &*change.service, change.id)), why));
     }
+    all.extend(registry.saved_since(held.revision)?.into_iter().map(|own| (Name::Query(own.clone()), Why::Word)));
     Some(all)
 }
