@@ -16,10 +16,15 @@ serves it, and with several workers each would have its own. `CALLBOARD_STORE` n
 A change is then acknowledged when the engine has it. While the engine is down, changes are answered 503 and stay in memory until it is back; reads and
 heartbeats go on. Several servers may share an etcd instead (`shared.py`).
 
-Where strangers may connect, uvicorn's `--limit-concurrency` bounds how many requests there are at a time, and answers others 503.
+What is in hand has bounds: requests, large bodies, long polls, and how long a body may take. `CALLBOARD_BOUNDS='{"waits": 100}'` sets others than are usual; what
+comes above them is answered 503. How many connections there are, and for how long they say nothing, is uvicorn's affair: where strangers may connect, a proxy
+before it is to bound them.
+
+With TLS: `uvicorn registry:app --ssl-certfile cert.pem --ssl-keyfile key.pem`.
 """
 
 import asyncio
+import json
 import os
 import sys
 from urllib.parse import quote
@@ -45,12 +50,12 @@ class Board:
         # An app that is mounted in another is told of no lifespan.
         if self.timer is None:
             self.start()
-        body = await whole(receive)
+        read = asyncio.Event()
         # As it was sent: an escaped slash is no slash. What it is mounted below is not ours.
         path = scope.get("raw_path") or quote(scope["path"]).encode()
         path = path.decode("ascii", "replace").removeprefix(quote(scope.get("root_path", "")))
-        reply = asyncio.ensure_future(self.serve(scope, path, body, send))
-        gone = asyncio.ensure_future(hung_up(receive))
+        reply = asyncio.ensure_future(self.serve(scope, path, parts(receive, read), send))
+        gone = asyncio.ensure_future(hung_up(receive, read))
         # A long poll, and a stream, end with the connection of whoever asked.
         await asyncio.wait({reply, gone}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
@@ -59,7 +64,7 @@ class Board:
             return
         reply.result()
 
-    async def serve(self, scope, path: str, body: bytes, send) -> None:
+    async def serve(self, scope, path: str, body, send) -> None:
         method, query = scope["method"], scope["query_string"].decode("ascii", "replace")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         peer = scope["client"][0] if scope.get("client") else None
@@ -125,22 +130,20 @@ class Board:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-# What callboard reads at most (`limits`); it refuses a body of one byte more.
-LONGEST = 8 * 1024 * 1024
-
-
-async def whole(receive) -> bytes:
-    """The body, or as much of it as shows that it is too large."""
-    body = bytearray()
+async def parts(receive, read: asyncio.Event):
+    """The body, piece by piece."""
     more = True
-    while more and len(body) <= LONGEST:
+    while more:
         message = await receive()
-        body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("whoever asked hung up before the end")
         more = message.get("more_body", False)
-    return bytes(body[: LONGEST + 1])
+        yield message.get("body", b"")
+    read.set()
 
 
-async def hung_up(receive) -> None:
+async def hung_up(receive, read: asyncio.Event) -> None:
+    await read.wait()
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -168,6 +171,7 @@ def shared_at(url, queue):
 
 
 app = Board(
+    server=Server(bounds=json.loads(os.environ.get("CALLBOARD_BOUNDS", "{}"))),
     engine=engine_of(os.environ["CALLBOARD_STORE"]) if "CALLBOARD_STORE" in os.environ else None,
     shared=shared_at(os.environ["CALLBOARD_SHARE"], int(os.environ.get("CALLBOARD_QUEUE", "0"))) if "CALLBOARD_SHARE" in os.environ else None,
 )

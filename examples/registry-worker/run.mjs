@@ -8,12 +8,13 @@ import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
 import { modules } from "./bundle.mjs";
 
-const { PORT = "7400", STORAGE, EDGE } = process.env;
+const { PORT = "7400", STORAGE, EDGE, BOUNDS } = process.env;
 const folder = dirname(fileURLToPath(import.meta.url));
 const worker = new Miniflare({
   host: "127.0.0.1",
   port: Number(PORT),
   compatibilityDate: "2026-04-01",
+  ...(BOUNDS === undefined ? {} : { bindings: { BOUNDS } }),
   durableObjects: { BOARD: { className: "Board", useSQLite: true } },
   ...(STORAGE === undefined ? {} : { durableObjectsPersist: STORAGE, kvPersist: join(STORAGE, "kv") }),
   ...(EDGE === undefined ? {} : { kvNamespaces: ["COPY"] }),

@@ -7,16 +7,17 @@ import { Registry, Server, Store } from "callboard/full";
 import { Entries } from "./kv.js";
 
 const AT_ONCE = 128; // keys that a call of the storage takes
-const server = new Server();
-
 export class Board extends DurableObject {
   #registry;
   #store = new Store();
   #saved = Promise.resolve();
+  #server;
   #copies;
 
   constructor(state, env) {
     super(state, env);
+    // What is in hand has bounds; a variable BOUNDS sets others than are usual.
+    this.#server = new Server({ bounds: JSON.parse(env.BOUNDS ?? "{}") });
     this.#copies = env.COPY && new Entries(env.COPY);
     state.blockConcurrencyWhile(async () => {
       const { registry, skipped } = Registry.load(await state.storage.list());
@@ -26,7 +27,7 @@ export class Board extends DurableObject {
   }
 
   async fetch(request) {
-    const response = await this.#registry.respond(request, { server, peer: request.headers.get("cf-connecting-ip") ?? "" });
+    const response = await this.#registry.respond(request, { server: this.#server, peer: request.headers.get("cf-connecting-ip") ?? "" });
     await this.#save();
     return response;
   }

@@ -1,7 +1,7 @@
 // The larger module: other registries' payloads in, callboard's HTTP API out.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { InvalidError, Registry, UsageError, Wait, decode, encode, now, proof } from "../../bindings-wasm/dist/full/index.js";
+import { InvalidError, Registry, Server, UsageError, Wait, decode, encode, now, proof } from "../../bindings-wasm/dist/full/index.js";
 
 const consul = (id, address) => ({
   Node: { Node: "n1", Address: address, Datacenter: "dc1" },
@@ -158,4 +158,69 @@ test("a saved query is asked and watched", () => {
   assert.throws(() => registry.saveQuery(1, "web"), (error) => error.code === "invalid-argument" && error.field === "name");
   assert.throws(() => proof("0123456789abcdef", { verb: "register", epoch: 1, handle: 0, sequence: 1 }), (error) => error.field === "verb");
   assert.equal(registry.explain("nobody").rungs[0].code, "unknown-service");
+});
+
+test("plain values are answered as standard ones are", async () => {
+  const registry = new Registry();
+  async function* body() {
+    yield new TextEncoder().encode('{"ttl"');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    yield new TextEncoder().encode(":60}");
+  }
+  const path = "/v1/instances/default/web/a";
+  assert.equal((await registry.answer({ method: "PUT", path, body: body() })).status, 201);
+  const told = await registry.answer({ method: "GET", path, headers: [["accept", "*/*"]] });
+  const same = await registry.respond(new Request(`http://board${path}`));
+  assert.equal(new TextDecoder().decode(told.body), await same.text());
+  assert.deepEqual(told.headers.slice(0, 2), [["content-type", "application/json"], ["cache-control", "no-store"]]);
+  const stop = new AbortController();
+  const stream = await registry.answer({ method: "GET", path: "/v1/changes", headers: [["accept", "text/event-stream"]], signal: stop.signal });
+  const pieces = registry.pieces(stream, stop.signal);
+  assert.match(new TextDecoder().decode((await pieces.next()).value), /^retry: 1000\n/);
+  const later = pieces.next();
+  registry.register({ service: "web", id: "b" });
+  assert.match(new TextDecoder().decode((await later).value), /"id":"b"/);
+  const never = assert.rejects(pieces.next(), { name: "AbortError" });
+  stop.abort();
+  await never;
+  await assert.rejects(registry.answer({ method: "PUT", path, body: {} }), InvalidError);
+  await assert.rejects(registry.answer({ method: "PUT", path, verb: 1 }), (error) => error.field === "verb");
+  // What would be two texts in one is none at all.
+  assert.equal((await registry.answer({ method: "GET", path: "/v1/health\0x" })).status, 400);
+});
+
+test("what there is no room for is refused, and room comes back", async () => {
+  const registry = new Registry();
+  const server = new Server({ bounds: { requests: 3, bodies: 1, waits: 1, patience: 0.2 } });
+  const refused = async (answer, status, field) => {
+    const response = await answer;
+    assert.deepEqual([response.status, JSON.parse(new TextDecoder().decode(response.body)).field], [status, field]);
+  };
+  const gone = new AbortController();
+  const query = `epoch=${registry.epoch}&revision=${registry.revision}&wait=60`;
+  const poll = () => registry.answer({ method: "GET", path: "/v1/instances/default/web", query, signal: gone.signal }, { server });
+  const waiting = poll();
+  await refused(poll(), 503, "waits");
+  const put = (body) => registry.answer({ method: "PUT", path: "/v1/instances/default/other/a", body }, { server });
+  async function* slow(size) {
+    yield new Uint8Array(size).fill(32);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    yield new TextEncoder().encode("{}");
+  }
+  const large = put(slow(100_000));
+  await refused(put(slow(100_000)), 503, "bodies");
+  const small = put(slow(10));
+  await refused(registry.answer({ method: "GET", path: "/v1/health" }, { server }), 503, "requests");
+  await Promise.all([refused(large, 408, "body"), refused(small, 408, "body")]);
+  await refused(put((async function* () { throw new Error("hung up"); })()), 400, "body");
+  await refused(put(slow(8 * 1024 * 1024 + 1)), 413, "body");
+  gone.abort();
+  await assert.rejects(waiting, { name: "AbortError" });
+  // As standard requests, with a length and without.
+  const asked = (body, headers = {}) => new Request("http://board/v1/instances/default/other/a", { method: "PUT", body, headers, duplex: "half" });
+  assert.equal((await registry.respond(asked("{}", { "content-length": "2" }), { server })).status, 201);
+  assert.equal((await registry.respond(asked("{}"), { server })).status, 200);
+  assert.equal((await registry.respond(asked("{}", { "content-length": "9000000" }), { server })).status, 413);
+  assert.equal((await registry.respond(asked(ReadableStream.from(slow(10))), { server })).status, 408);
+  assert.throws(() => new Server({ bounds: { connections: 1 } }), (error) => error.field === "bounds.connections");
 });

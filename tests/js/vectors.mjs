@@ -294,13 +294,13 @@ const VERBS = {
     const balancer = this.balancer(args);
     return picked(balancer.pick(this.request(args, balancer, now)));
   },
-  picks({ count, finish, ...args }, now) {
+  picks({ count, finish, each, ...args }, now) {
     const balancer = this.balancer(args);
     const request = this.request(args, balancer, now);
     const ids = [];
     const counts = Object.create(null);
     for (let at = 0; at < count; at++) {
-      const { instance, token } = balancer.pick(request);
+      const { instance, token } = balancer.pick(each === undefined ? request : { ...request, key: each + at });
       ids.push(instance.id);
       counts[instance.id] = (counts[instance.id] ?? 0) + 1;
       if (finish !== undefined) balancer.finish(token, camels(finish), { now });

@@ -208,6 +208,9 @@ def retry_budget():
         {"name": "finagle: a fifth of the calls of ten seconds, and what the reserve has", "steps": [
             *register("a"), balancer(retry={"budget": {"kind": "share", "reserve": 0.1}}), *may(True, False), ended(6), *may(True, False), ended(5), *may(False), ended(1), *may(True, False),
             at(9.999_999, ended(11)), *may(True, True, False), at(10, may(True)[0]), *may(False), at(30, may(True)[0]), *may(False)]},
+        {"name": "tower: without a share only the reserve", "steps": [
+            *register("a"), balancer(retry={"budget": {"kind": "share", "window": 10, "reserve": 1, "share": 0}}), ended(50), *may(*[True] * 10, False), ended(50), *may(False),
+            balancer(retry={"budget": {"kind": "share", "reserve": 0, "share": 0}}), ended(50), *may(False)]},
         {"name": "a call that was paid for earns nothing", "steps": [
             *register("a"), balancer(retry={"budget": {"kind": "share", "reserve": 0, "share": 1}}), ended(3), *may(True, True, True, False), ended(3), *may(False), ended(1), *may(True, False)]},
         {"name": "grpc: the fifth of ten tokens stops retries, ten successes make up for a failure", "steps": [

@@ -323,6 +323,16 @@ def slow_start():
         {"at": 0, **pick(Rendezvous(back).pick("k"), key="k")}, {"at": 30_000_000, **pick(Rendezvous(back).pick("k"), key="k")},
         health("unhealthy"), pick(Rendezvous({"a": 1000, "b": 1000}).pick("k"), key="k"), health("healthy"),
         *[pick(cold.pick(key), key=key) for key in KEYS]]})
+    # A pick by keys takes no slow start from the preset whose other parts it has.
+    steps = [*register({"a": 1, "b": 2}), balancer({"pick": "rendezvous"}), balancer({"pick": "rendezvous", "slow_start": {}}) | {"as": "slow"}]
+    steps[-1]["args"] |= {"balancer": "slow"}
+    two, late = {"a": 1000, "b": 2000}, {"a": 1000, "b": 2000, "c": 4000}
+    for at in [0, 40]:
+        steps += [{"at": at * 1_000_000, **pick(Rendezvous(two).pick("k"), key="k", **more)} for more in ({}, {"balancer": "slow"})]
+    steps += register({"c": 4})
+    steps += [pick(Rendezvous(late).pick(key), key=key) for key in KEYS[:20]]
+    steps += [pick(Rendezvous(late | {"c": 400}).pick(key), key=key, balancer="slow") for key in KEYS[:20]]
+    cases.append({"name": "keys move at once to who is new, unless the policy says otherwise", "steps": steps})
     return "slow-start", "A new instance is given its share little by little, whatever the policy.", \
         "Factors: Envoy load_balancer_impl_test.cc and Dubbo AbstractLoadBalanceTest.java. Keys: python tests/oracles/before.py.", cases
 

@@ -232,6 +232,81 @@ def stride():
 SCORE = {"preset": "adaptive", "outliers": "off"}
 
 
+SECOND = 1_000_000
+HELD = {"do": "finish", "args": {"token": {"$": "asks.token"}, "outcome": {"kind": "throttled", "retry_after": 5}}}
+
+
+def spared():
+    """A time that is named holds; 429 alone is a failure like others, and so is a time that a success names."""
+    held = lambda a: {"do": "balancer_stats", "expect": {"instances": [{"id": "a", "held": a}, {"id": "b", "held": None}]}}
+    ends = lambda outcome: [{**pick("a", exclude=["b"]), "as": "plain"}, {"do": "finish", "args": {"token": {"$": "plain.token"}, "outcome": outcome}}]
+    only = {"do": "picks", "args": {"count": 20, "finish": {"latency": 0.01}}, "expect": {"counts": {"a": None, "b": 20}}}
+    return {"name": "who asks to be spared is, for as long as the answer says", "steps": [
+        *register({"a": 1, "b": 1}), balancer("adaptive", 1), {"at": 0, **pick("b", exclude=["a"]), "as": "one"}, {"do": "finish", "args": {"token": {"$": "one.token"}}},
+        *ends({"kind": "throttled"}), held(None), *ends({"latency": 0.01}), *ends({"ok": True, "retry_after": 9}), held(None),
+        {"at": SECOND, **pick("a", exclude=["b"]), "as": "asks"}, HELD, held(True), only, {"at": 6 * SECOND - 1, **only}, held(True),
+        # Better one that asked than nobody.
+        {**pick("a", exclude=["b"]), "as": "last"}, {"do": "finish", "args": {"token": {"$": "last.token"}}},
+        {"at": 6 * SECOND, "do": "reap"}, held(None), {**pick("a", exclude=["b"]), "as": "again"}]}
+
+
+class Changing(Learner):
+    """The same while its hosts come, go and grow heavier: what is drawn and compared by follows, what was learnt stays."""
+
+    def change(self, **weights):
+        for host, weight in weights.items():
+            self.known.setdefault(host, dict(latency=None, timed=0, success=1.0, judged=0, picked=self.now, began=[]))
+            if weight is None:
+                del self.hosts[host], self.known[host]
+            else:
+                self.hosts[host] = weight
+        # The order of the ids.
+        left = dict(sorted(self.hosts.items()))
+        self.hosts.clear()
+        self.hosts.update(left)
+        self.mean, self.since = sum(self.hosts.values()) / len(self.hosts), 30
+
+    def run(self, at, count, held=False):
+        """Calls that end at once in 10 ms, or stay open until they all end."""
+        self.now = at
+        ids = []
+        for _ in range(count):
+            ids.append(self.pick())
+            if not held:
+                self.finish(ids[-1], at, True, 10_000)
+        return {"at": at, "do": "picks", "args": {"count": count, **({} if held else {"finish": {"latency": 0.01}})}, "expect": {"ids": ids}}
+
+
+def grown(age):
+    """30 s, from a tenth, as the root of the share of the time; in thousandths."""
+    return math.floor(1000 * (1 if age >= 30 else max(0.1, math.sqrt(age / 30))) + 0.5)
+
+
+def newcomer():
+    model = Changing(thousandths(dict.fromkeys("abc", 1)), 7)
+    steps = [*register(dict.fromkeys("abc", 1)), balancer("adaptive", 7), model.run(0, 12)]
+    # Who comes in the first 30 s is not new: a balancer that has just begun knows nobody longer.
+    model.change(d=1000)
+    steps += [*register({"d": 1}), model.run(29 * SECOND, 12), model.run(40 * SECOND, 12)]
+    model.change(e=grown(0))
+    steps += [*register({"e": 1}), model.run(40 * SECOND, 60)]
+    for age in [7.5, 20, 30]:
+        model.now = round((40 + age) * SECOND)
+        model.change(e=grown(age))
+        steps.append(model.run(model.now, 60))
+    steps.append(model.run(71 * SECOND, 20, held=True))
+    return {"name": "who is new is given a tenth at first, half after 7.5 s and all after 30 s", "steps": steps}
+
+
+def all_anew():
+    model = Changing(thousandths(dict.fromkeys("abc", 1)), 8)
+    steps = [*register(dict.fromkeys("abc", 1)), balancer("adaptive", 8), model.run(0, 12), model.run(40 * SECOND, 12)]
+    model.change(a=None, b=None, c=None, d=100, e=100, f=100)
+    steps += [*register(dict.fromkeys("def", 1)), *[{"do": "deregister", "args": {"service": "s", "id": id}} for id in "abc"], model.run(40 * SECOND, 40)]
+    steps.append(model.run(40 * SECOND, 12, held=True))
+    return {"name": "a fleet that is new as a whole is shared evenly", "steps": steps}
+
+
 def adaptive():
     cases = []
     for name, hosts, seed, slow, bad in [("a slow one and a failing one", {"a": 1, "b": 1, "c": 1, "d": 1}, 5, "b", "d"),
@@ -273,7 +348,8 @@ def adaptive():
         *register({"a": 1}), balancer("adaptive", 1), {"at": 0, **pick("a"), "as": "p0"}, {**pick("a"), "as": "p1"},
         {"at": 100_000, **finish("p0", 0.1)}, finish("p1", 0.05),
         {"do": "balancer_stats", "expect": {"instances": [{"id": "a", "expected": 0.1}]}}]})
-    return "adaptive", "The cost that is learnt: latency, load and success; the idle get their turn, and calls that hang show.", \
+    cases += [spared(), newcomer(), all_anew()]
+    return "adaptive", "The cost that is learnt: latency, load and success; the idle get their turn, calls that hang show, who asks for it is spared, and who is new comes in slowly.", \
         "python tests/oracles/order.py: the rules of core/src/balance/policy/score.rs with the C library's exponential; " \
         "peak EWMA as published by Finagle and tower.", cases
 

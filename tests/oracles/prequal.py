@@ -37,9 +37,13 @@ class Prequal:
         if len(self.probes) == self.size:
             self.probes.pop(0)
         surplus = (1 - min(self.size / len(self.hosts), 1)) * self.rate - self.remove
-        uses = max(1, math.floor((1 + self.delta) / surplus + 0.5)) if surplus > 0 else self.size
+        uses = max(1, math.floor(self.uses() + 0.5)) if surplus > 0 else self.size
         self.probes.append({"host": host, "rif": rif, "latency": latency, "at": now, "uses": uses})
         self.seen = [*self.seen, rif][-64:]
+
+    def uses(self):
+        """The paper's equation 1."""
+        return max(1, (1 + self.delta) / ((1 - min(self.size / len(self.hosts), 1)) * self.rate - self.remove))
 
     def pick(self, now, exclude=()):
         self.probes = [probe for probe in self.probes if now - probe["at"] <= self.age]
@@ -89,6 +93,14 @@ def life(name, count, weights=(1,), steps=40, seed=7, **settings):
     return {"name": name, "steps": script}
 
 
+def reused():
+    """The rates of figure 8, for sixteen probes of a hundred hosts: how often each is used."""
+    for rate, remove, uses in [(3, 1, 1.3157894736842106), (4, 0.25, 1), (2**1.5, 0.25, 1), (2, 0.25, 1.3986013986013988), (2**0.5, 0.25, 2.132333939932379),
+                               (1, 0.25, 3.3898305084745766), (2**-0.5, 0.25, 5.8144656989094035), (0.5, 0.25, 11.764705882352942)]:
+        assert abs(Prequal(dict.fromkeys(range(100), 1), 0, rate=rate, remove=remove).uses() - uses) < 1e-12
+        yield life(f"a probe is used {round(uses, 2)} times, to the nearest: {round(rate, 3)} probes a call, {remove} taken out", 100, steps=24 if uses > 2 else 12, rate=rate, remove=remove)
+
+
 def prequal():
     abc = {"a": 1, "b": 1, "c": 1}
     random = Random(thousandths(abc), 0)
@@ -103,6 +115,7 @@ def prequal():
         life("fewer hosts than the pool: probes are used again", 8),
         life("by weight, and only by requests in flight", 20, weights=(1, 4, 0.5), quantile=0.0, seed=11),
         life("only by latency, a probe for every second call", 20, quantile=1.0, rate=0.5, remove=0.25, seed=12),
+        *reused(),
         {"name": "a probe is too old after a second", "steps": [
             *register(abc), balancer("prequal", 0), asked(asks), told("a", 1, 0.009), told("b", 1, 0.002), {"at": SECOND, **pick(aged.pick(1.0))},
             {"at": SECOND + 1, **pick(aged.pick(1.000_001))}]},

@@ -109,6 +109,32 @@ class Sync:
         self.channel.close()
 
 
+class Futures(Sync):
+    """The same, with calls for which nobody waits at once."""
+
+    def call(self, method=SAY, request=b"hello", timeout=10):
+        done = threading.Event()
+        future = self.channel.unary_unary(method).future(request, timeout=timeout)
+        future.add_done_callback(lambda own: done.set() if own is future else None)
+        try:
+            answer = future.result(30)
+        except grpc.RpcError as error:
+            assert future.exception() is error and future.code() == error.code()
+            raise
+        finally:
+            assert done.wait(5) and future.done() and not future.cancel()
+        assert future.code() == grpc.StatusCode.OK and not future.cancelled() and future.initial_metadata() is not None
+        return answer
+
+    def give_up(self):
+        call = self.channel.unary_unary(SAY).future(b"hello")
+        with pytest.raises(grpc.FutureTimeoutError):
+            call.result(0.2)
+        assert call.running() and call.cancel() and call.cancelled() and call.code() == grpc.StatusCode.CANCELLED
+        with pytest.raises(grpc.FutureCancelledError):
+            call.result()
+
+
 class Async:
     """The same by the asynchronous one."""
 
@@ -215,7 +241,7 @@ def registry(servers):
     return registry
 
 
-@pytest.fixture(params=[Sync, Async])
+@pytest.fixture(params=[Sync, Futures, Async])
 def open(request, registry):
     clients = []
 
@@ -344,7 +370,7 @@ def test_a_stream_that_fails_or_is_left_is_told_of(open, servers):
 def test_a_call_that_is_given_up_is_in_flight_nowhere(open, servers):
     client = open(policy={"preset": "least-request", "retry": {"first": 30, "most": 30}})
     for server in servers:
-        if isinstance(client, Sync):
+        if type(client) is Sync:
             server.hangs = True
         else:
             server.status = grpc.StatusCode.UNAVAILABLE

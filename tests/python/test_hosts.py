@@ -4,12 +4,15 @@ import json
 import os
 import pathlib
 import re
+import select
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from http.client import HTTPResponse
 from urllib.parse import quote
 
 import callboard
@@ -58,6 +61,7 @@ class Host:
         )
         self.said, self.dns = [], None
         threading.Thread(target=self.read, daemon=True).start()
+        self.scheme = self.hear(r"(https?)://127\.0\.0\.1:\d+")
         self.port = int(self.hear(r"https?://127\.0\.0\.1:(\d+)"))
 
     def read(self):
@@ -73,7 +77,7 @@ class Host:
         pytest.fail(f"{self.name} does not say {pattern}: {''.join(self.said)[-2_000:]}")
 
     def url(self, path=""):
-        return f"http://127.0.0.1:{self.port}{self.base}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{self.base}{path}"
 
     def request(self, method, path, **more):
         return httpx.request(method, self.url(path), timeout=PATIENCE, trust_env=False, **more)
@@ -97,18 +101,18 @@ app.mount("/registry", Board())
 """
 
 
-def started(name, scripts, **env):
+def started(name, scripts, flags=(), **env):
     server = str(scripts / "registry-fetch/server.mjs")
     deno = {"DENO_DIR": str(scripts / "deno"), "DENO_NO_UPDATE_CHECK": "1"}
     uvicorn = [sys.executable, "-m", "uvicorn", "--port", "0", "--timeout-graceful-shutdown", "5"]
     match name:
         case "axum":
             binary = str(ROOT / "target/demo/registry-server")
-            host = Host(name, [binary, "--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--domain", "consul"], scripts)
+            host = Host(name, [binary, "--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--domain", "consul", *flags], scripts)
             host.dns = int(host.hear(r"dns://127\.0\.0\.1:(\d+)"))
             return host
         case "asgi":
-            return Host(name, [*uvicorn, "registry:app"], EXAMPLES / "registry-asgi")
+            return Host(name, [*uvicorn, *flags, "registry:app"], EXAMPLES / "registry-asgi", **env)
         case "mounted":
             (scripts / "mounted.py").write_text(MOUNTED.format(folder=str(EXAMPLES / "registry-asgi")))
             host = Host(name, [*uvicorn, "mounted:app"], scripts)
@@ -117,12 +121,12 @@ def started(name, scripts, **env):
         case "node":
             return Host(name, ["node", server], scripts, PORT="0", **env)
         case "deno":
-            flags = ["run", "--no-remote", "--no-prompt", "--allow-net", "--allow-env", "--allow-read", "--allow-write"]
-            return Host(name, [found("@deno/*/deno"), *flags, server], scripts, PORT="0", **deno, **env)
+            allowed = ["run", "--no-remote", "--no-prompt", "--allow-net", "--allow-env", "--allow-read", "--allow-write"]
+            return Host(name, [found("@deno/*/deno"), *allowed, server], scripts, PORT="0", **deno, **env)
         case "bun":
             return Host(name, [found("@oven/*/bin/bun"), "run", server], scripts, PORT="0", **env)
         case "workerd":
-            return Host(name, ["node", str(scripts / "registry-worker/run.mjs")], scripts, PORT="0", STORAGE=str(scripts / "state"))
+            return Host(name, ["node", str(scripts / "registry-worker/run.mjs")], scripts, PORT="0", **{"STORAGE": str(scripts / "state"), **env})
 
 
 @pytest.fixture(scope="module", params=HOSTS)
@@ -151,12 +155,12 @@ def until(done, what, patience=PATIENCE):
 
 def test_callboards_own_api(host):
     path = "/v1/instances/default/rest/a%2Fb"
+    start = time.monotonic()
     created = host.request("PUT", path, json={"endpoints": ["http://10.0.0.1:80"], "ttl": 1, "grace": 1})
     assert (created.status_code, created.json()["created"]) == (201, True)
     assert host.request("GET", path).json()["id"] == "a/b"
     position = host.request("GET", "/v1/instances/default/rest").json()
     query = f"?epoch={position['epoch']}&revision={position['revision']}&wait=20"
-    start = time.monotonic()
     # Nobody renews: the poll ends when the lease does, though nobody else asks.
     told = host.request("GET", f"/v1/instances/default/rest{query}").json()
     assert told["instances"] == [] or told["instances"][0]["lease"] == "suspect"
@@ -506,5 +510,125 @@ def test_a_journal_outlives_its_process(name, scripts, tmp_path):
         host.process.kill()
         host = started(name, scripts, JOURNAL=str(journal))
         assert len(host.request("GET", "/v1/instances/default/web").json()["instances"]) == 60
+    finally:
+        host.stop()
+
+
+class Wire:
+    """A connection of its own, on which a request is sent as it is written."""
+
+    def __init__(self, host, text):
+        self.socket = socket.create_connection(("127.0.0.1", host.port))
+        self.socket.settimeout(PATIENCE)
+        self.socket.sendall(text.encode())
+
+    def answer(self):
+        response = HTTPResponse(self.socket)
+        response.begin()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, headers, json.loads(response.read())
+
+    def close(self):
+        self.socket.close()
+
+
+def are_silent(*wires):
+    """Whether there is no answer on any of them within half a second."""
+    return not select.select([wire.socket for wire in wires], [], [], 0.5)[0]
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTS if name != "mounted"])
+def test_what_there_is_no_room_for_is_told_so(name, scripts, tmp_path):
+    bounds = json.dumps({"requests": 6, "bodies": 1, "waits": 2, "patience": 2})
+    own = {"asgi": {"CALLBOARD_BOUNDS": bounds}, "workerd": {"BOUNDS": bounds, "STORAGE": str(tmp_path)}}
+    host = started(name, scripts, *([["--bounds", bounds]] if name == "axum" else []), **own.get(name, {"BOUNDS": bounds}))
+    try:
+        position = host.request("GET", "/v1/instances/default/web").json()
+        where = f"epoch={position['epoch']}&revision={position['revision']}"
+        end = "HTTP/1.1\r\nhost: board\r\n"
+        poll = f"GET /v1/instances/default/web?{where}&wait=60 {end}\r\n"
+        put = f"PUT /v1/instances/default/web/a {end}content-length: "
+        look = f"GET /v1/instances/default/web {end}connection: close\r\n\r\n"
+
+        def is_refused(wire, field):
+            status, headers, told = wire.answer()
+            assert (status, headers["retry-after"], told["code"], told["field"]) == (503, "1", "overloaded", field), told
+            wire.close()
+
+        # Long polls; whoever only looks is still answered.
+        polls = [Wire(host, poll) for _ in range(2)]
+        assert are_silent(*polls)
+        is_refused(Wire(host, poll), "waits")
+        looks = Wire(host, look)
+        assert looks.answer()[0] == 200
+        looks.close()
+        # Large bodies; a small one is none of them. What does not come in time is not waited for.
+        start = time.monotonic()
+        large = Wire(host, f"{put}1000000\r\n\r\n{' ' * 200_000}")
+        assert are_silent(large)
+        is_refused(Wire(host, f"{put}1000000\r\n\r\n{' ' * 200_000}"), "bodies")
+        small = Wire(host, f"{put}2\r\nconnection: close\r\n\r\n{{}}")
+        assert small.answer()[0] == 201
+        small.close()
+        status, _, told = large.answer()
+        assert (status, told["code"], told["field"]) == (408, "malformed", "body") and 1.5 < time.monotonic() - start < 10
+        large.close()
+        for wire in polls:
+            # The registration was what they waited for.
+            assert wire.answer()[0] == 200
+            wire.close()
+        # Requests in hand: nothing but six that are slow.
+        where = f"epoch={position['epoch']}&revision={host.request('GET', '/v1/instances/default/web').json()['revision']}"
+        poll = f"GET /v1/instances/default/web?{where}&wait=60 {end}\r\n"
+        slow = f"{put}10\r\n\r\n{{"
+
+        def all_are_slow():
+            held = [Wire(host, text) for text in (poll, poll, slow, slow, slow, slow)]
+            done = are_silent(*held)
+            if not done:
+                for wire in held:
+                    wire.close()
+            return held if done else None
+
+        held = until(all_are_slow, "room for six")
+        is_refused(Wire(host, look), "requests")
+        for wire in held:
+            wire.close()
+
+        def is_answered():
+            wire = Wire(host, look)
+            status = wire.answer()[0]
+            wire.close()
+            return status == 200
+
+        until(is_answered, "room again")
+    finally:
+        host.stop()
+
+
+@pytest.mark.parametrize("name", ["asgi", "node", "deno", "bun"])
+def test_a_host_speaks_tls(name, scripts, tmp_path):
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*make, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    flags = ["--ssl-certfile", cert, "--ssl-keyfile", key] if name == "asgi" else []
+    host = started(name, scripts, flags, CERT=cert, KEY=key)
+    try:
+        assert host.scheme == "https"
+        trusting = ssl.create_default_context(cafile=cert)
+        with httpx.Client(verify=trusting, trust_env=False, timeout=PATIENCE) as client:
+            put = client.put(host.url("/v1/instances/default/web/a"), json={"ttl": 60})
+            assert (put.status_code, put.http_version) == (201, "HTTP/1.1")
+            assert client.post(host.url("/v1/instances/default/web/a/renew")).status_code == 200
+            where = f"epoch={put.json()['epoch']}&revision={put.json()['revision']}"
+            told = threading.Thread(target=lambda: time.sleep(0.3) or client.put(host.url("/v1/instances/default/web/b"), json={}))
+            told.start()
+            polled = client.get(host.url(f"/v1/instances/default/web?{where}&wait=20"))
+            told.join()
+            assert [one["id"] for one in polled.json()["instances"]] == ["a", "b"]
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(host.url("/v1/health"), trust_env=False, timeout=PATIENCE)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(host.url("/v1/health").replace("https", "http"), trust_env=False, timeout=5)
     finally:
         host.stop()

@@ -141,6 +141,65 @@ def test_a_stream_goes_on_piece_by_piece():
     assert len(asyncio.run(whole())) == 1
 
 
+def test_what_there_is_no_room_for_is_refused_and_room_comes_back():
+    registry = Registry()
+    server = callboard.Server(bounds={"requests": 3, "bodies": 1, "waits": 1, "patience": 0.2})
+    query = f"epoch={registry.epoch}&revision={registry.revision}&wait=60"
+
+    async def slow(size, last=b"{}"):
+        yield b" " * size
+        await asyncio.sleep(0.4)
+        yield last
+
+    async def broken():
+        yield b"{"
+        raise ConnectionResetError
+
+    def ask(method, path, query="", body=b""):
+        return asyncio.ensure_future(respond(registry, method, path, query, body, server=server))
+
+    def put(body):
+        return ask("PUT", "/v1/instances/default/other/a", body=body)
+
+    async def refused(answer, status, field):
+        response = await answer
+        assert (response.status, json.loads(response.body)["field"]) == (status, field)
+        return dict(response.headers)
+
+    async def main():
+        waiting = ask("GET", PATH, query)
+        await asyncio.sleep(0)
+        assert (await refused(ask("GET", PATH, query), 503, "waits"))["retry-after"] == "1"
+        large = put(slow(100_000))
+        await asyncio.sleep(0)
+        await refused(put(slow(100_000)), 503, "bodies")
+        small = put(slow(10))
+        await asyncio.sleep(0)
+        await refused(ask("GET", "/v1/health"), 503, "requests")
+        await refused(large, 408, "body")
+        await refused(small, 408, "body")
+        await refused(put(broken()), 400, "body")
+        await refused(put(slow(8 * 1024 * 1024 + 1)), 413, "body")
+        # Whoever is cancelled from without is no body that came late.
+        cancelled = put(slow(10))
+        await asyncio.sleep(0.05)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert len([await put(b"{}") for _ in range(5)]) == 5
+        assert registry.lookup("other", "a")
+        with pytest.raises(callboard.InvalidError):
+            await put(1)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    with pytest.raises(callboard.Error) as caught:
+        callboard.Server(bounds={"connections": 1})
+    assert caught.value.field == "bounds.connections"
+
+
 def test_a_saved_query_is_asked_and_watched():
     registry = Registry()
     registry.save_query("q", callboard.Query("billing", fallbacks=[{"service": "spare"}]), now=0)

@@ -326,8 +326,9 @@ class Host:
 
     def do_picks(self, args, keep, now):
         balancer, ids, counts = self.balancer(args), [], {}
-        for _ in range(args["count"]):
-            pick = balancer.pick(**self.request(args), now=now)
+        for at in range(args["count"]):
+            request = self.request({**args, "key": f"{args['each']}{at}"} if "each" in args else args)
+            pick = balancer.pick(**request, now=now)
             ids.append(pick.instance.id)
             counts[pick.instance.id] = counts.get(pick.instance.id, 0) + 1
             if "finish" in args:

@@ -107,6 +107,14 @@ impl Etcd {
                 });
                 Value::map([("result", self.with_header([("ID", text(id))].into_iter().chain(ttl)))])
             }
+            "/v3/lease/timetolive" => {
+                let id = number(&body, "ID");
+                let lasts = match self.leases.get(&id) {
+                    Some((ttl, end)) => vec![("TTL", text((end - now) as u64)), ("grantedTTL", text(*ttl))],
+                    None => vec![("TTL", Value::from("-1"))],
+                };
+                self.with_header([("ID", text(id))].into_iter().chain(lasts))
+            }
             other => panic!("no {other} here"),
         };
         String::from_utf8(answer.to_json()).expect("UTF-8")

@@ -8,6 +8,7 @@ use callboard::limits;
 use callboard::model::{AdminState, Endpoint, Handle, Host, Lease, Metadata, Override, Registration, Tags, Version, Weight};
 use callboard::query::{Query, Selector, VersionRange};
 use callboard::registry::{Config, Extent, Listing, Op, Put, Registry};
+use callboard::serve::Server;
 use callboard::store::replica;
 use callboard::{Code, Error, Timestamp, Value};
 
@@ -69,6 +70,9 @@ const PROBES: &[(&str, Probe)] = &[
         registry().apply(&vec![op; n as usize], Timestamp::ZERO).map(drop)
     }),
     ("queued-changes", |n| replica::Settings::from_value(&Value::map([("queue", n.into())])).map(drop)),
+    ("held", |n| held("requests", n)),
+    ("held", |n| held("bodies", n)),
+    ("held", |n| held("waits", n)),
     ("payload-bytes", |n| Value::from_json(format!("{}1", " ".repeat(n as usize - 1)).as_bytes()).map(drop)),
     ("payload-instances", |n| {
         let targets = vec!["\"a\""; n as usize].join(",");
@@ -115,6 +119,11 @@ const PROBES: &[(&str, Probe)] = &[
 
 /// Limits from below: one less is too little.
 const LEAST: &[&str] = &["ttl-min-micros", "reap-min-micros", "span-min-micros", "feed-span-min-micros"];
+
+fn held(name: &str, number: u64) -> Result<(), Error> {
+    let bounds = Value::map([(name, Value::from(number))]);
+    Server::from_value(&Value::map([("bounds", bounds)])).map(drop)
+}
 
 fn long(bytes: u64) -> String {
     "a".repeat(bytes as usize)

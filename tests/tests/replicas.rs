@@ -1,5 +1,5 @@
 //! Several servers over one etcd, in memory and in steps: random lives of clients, servers, connections and of etcd itself. When all is well again, every server
-//! has exactly whom its clients were last told that it has.
+//! has exactly whom its clients were last told that it has, and nobody has spoken for whom a token guards.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,6 +7,8 @@ use std::time::Duration;
 use callboard::model::{AdminState, Override, Registration};
 use callboard::query::{HealthFilter, Query};
 use callboard::registry::{Config, Put, Registry};
+use callboard::serve::token::proof;
+use callboard::serve::{Reply, Request, Server as Protocols};
 use callboard::store::replica::{Fate, Replica, Settings};
 use callboard::{Code, Timestamp};
 use callboard_tests::dice::Dice;
@@ -45,6 +47,24 @@ impl Server {
         }
     }
 
+    /// What a provider or somebody else asks for an instance, with what it shows; the status of the answer.
+    fn ask(&mut self, method: &str, id: &str, query: &str, body: &str, shown: [&str; 2], now: Timestamp) -> u16 {
+        let verb = if method == "POST" { "/renew" } else { "" };
+        let path = format!("/v1/instances/default/s/{id}{verb}");
+        let headers = [(shown[0], shown[1])];
+        let request = Request { method, path: &path, query, headers: &headers, body: body.as_bytes(), ..Request::default() };
+        match Protocols::default().handle(&mut self.registry, &request, now) {
+            Reply::Response(response) => response.status,
+            _ => panic!("{path} waits"),
+        }
+    }
+
+    /// A proof that is good here now, if the instance is on record.
+    fn prove(&self, id: &str, verb: &str, query: &str, sequence: u64) -> String {
+        let Some(handle) = self.registry.lookup("default", "s", id) else { return format!("1.{:064}", 0) };
+        proof(&token(id), verb, self.registry.epoch(), handle, sequence, query, b"").unwrap()
+    }
+
     fn says(&self) -> BTreeMap<String, String> {
         let answer = self.registry.query(&Query::everything().health(HealthFilter::Any));
         let own = |handle| {
@@ -56,13 +76,28 @@ impl Server {
             let word = instance.admin.map_or("", |own| own.state.as_str());
             (instance.registration.id, format!("{} {word}", String::from_utf8(said.to_json()).unwrap()))
         };
-        answer.handles.into_iter().map(own).collect()
+        let queries = self.registry.saved_queries(None).map(|own| (own.name.clone(), format!("\"weight\":{},", own.query.limit.unwrap())));
+        answer.handles.into_iter().map(own).chain(queries).collect()
     }
 }
 
-/// A provider that is told to sign in and out, and does so until somebody says that it is done.
+fn token(id: &str) -> String {
+    format!("the-token-of-{id}-0123456789")
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Provider,
+    /// One that holds a token.
+    Holder,
+    /// An operator, who saves and drops a query.
+    Saver,
+}
+
+/// Somebody who is told to sign in and out, and does so until somebody says that it is done.
 struct Client {
     id: String,
+    kind: Kind,
     server: usize,
     leased: bool,
     wants: Option<u32>,
@@ -74,6 +109,80 @@ struct Client {
     beat: u64,
     /// It is gone without a word.
     dead: bool,
+    /// What somebody has seen: the method, the query and the proof.
+    seen: Vec<(&'static str, String, String)>,
+}
+
+impl Client {
+    /// Says what it wants to be so; whether it is taken.
+    fn say(&mut self, there: &mut Server, now: Timestamp) -> Result<(), Code> {
+        let Self { id, kind, leased, wants, incarnation, seen, .. } = self;
+        let registry = &mut there.registry;
+        let done = match (*kind, *wants) {
+            (Kind::Saver, Some(weight)) => {
+                let query = Query::service("s").limit(weight / 1_000);
+                registry.save_query(id, &query, now).map(drop)
+            }
+            (Kind::Saver, None) => registry.drop_query("default", id, now).map(drop),
+            (Kind::Provider, Some(weight)) => {
+                let mut own = Registration::new("s", id.as_str()).weight(f64::from(weight) / 1_000.0).unwrap();
+                own.incarnation = *incarnation;
+                if *leased {
+                    own = own.lease(Duration::from_secs(LEASE), Duration::ZERO).unwrap();
+                }
+                registry.register(&own, Put::default(), now).map(drop)
+            }
+            (Kind::Provider, None) => registry.deregister("default", "s", id, Some(*incarnation), now).map(drop),
+            (Kind::Holder, wants) => {
+                let status = match wants {
+                    Some(weight) => {
+                        let ttl = if *leased { format!("\"ttl\":{LEASE},") } else { String::new() };
+                        let body = format!("{{{ttl}\"weight\":{},\"incarnation\":{incarnation}}}", weight / 1_000);
+                        there.ask("PUT", id, "", &body, ["x-callboard-token", &token(id)], now)
+                    }
+                    None => {
+                        let query = format!("incarnation={incarnation}");
+                        let shown = there.prove(id, "deregister", &query, now.as_micros());
+                        let status = there.ask("DELETE", id, &query, "", ["x-callboard-proof", &shown], now);
+                        seen.extend((status < 300).then_some(("DELETE", query, shown)));
+                        status
+                    }
+                };
+                return match status {
+                    200..300 => Ok(()),
+                    403 => Err(Code::PermissionDenied),
+                    404 => Err(Code::UnknownInstance),
+                    409 => Err(Code::StaleIncarnation),
+                    503 => Err(Code::EngineUnreachable),
+                    other => panic!("{other}"),
+                };
+            }
+        };
+        done.map_err(|error| error.code())
+    }
+
+    /// Says that it is alive.
+    fn renew(&mut self, there: &mut Server, now: Timestamp) -> Result<(), Code> {
+        let Self { id, kind, incarnation, seen, .. } = self;
+        if *kind == Kind::Provider {
+            return there.registry.renew("default", "s", id, *incarnation, now).map(drop).map_err(|error| error.code());
+        }
+        let query = format!("incarnation={incarnation}");
+        let shown = there.prove(id, "renew", &query, now.as_micros());
+        match there.ask("POST", id, &query, "", ["x-callboard-proof", &shown], now) {
+            200 => {
+                // Where somebody else was first, without a token, it is no proof of anything.
+                if there.ask("POST", id, &query, "", ["x-callboard-proof", &shown], now) == 403 {
+                    seen.push(("POST", query, shown));
+                }
+                Ok(())
+            }
+            403 => Err(Code::PermissionDenied),
+            404 => Err(Code::UnknownLease),
+            409 => Err(Code::StaleIncarnation),
+            other => panic!("{other}"),
+        }
+    }
 }
 
 struct World {
@@ -90,6 +199,7 @@ struct World {
     told: u32,
     stale: u32,
     refused: u32,
+    intruders: u32,
 }
 
 impl World {
@@ -97,19 +207,26 @@ impl World {
         let servers = (0..SERVERS as u64).map(|number| Server::new(number, queue)).collect();
         let client = |number: usize| Client {
             id: format!("c{number}"),
+            kind: match number {
+                0..6 => Kind::Provider,
+                6..10 => Kind::Holder,
+                _ => Kind::Saver,
+            },
             server: number % SERVERS,
             // Whoever has none may be there again when an engine has lost that it signed out.
-            leased: wiped || !number.is_multiple_of(4),
+            leased: number < 10 && (wiped || number >= 6 || !number.is_multiple_of(4)),
             wants: None,
             told: None,
             asked: None,
             incarnation: 0,
             beat: 0,
             dead: false,
+            seen: Vec::new(),
         };
         let (etcd, clients) = (Etcd::default(), (0..CLIENTS).map(client).collect());
         let dice = Dice(seed);
-        Self { etcd, servers, clients, dice, now: 0, lives: SERVERS as u64, queue, down: 0, wiped, told: 0, stale: 0, refused: 0 }
+        let (lives, down, told, stale, refused, intruders) = (SERVERS as u64, 0, 0, 0, 0, 0);
+        Self { etcd, servers, clients, dice, now: 0, lives, queue, down, wiped, told, stale, refused, intruders }
     }
 
     fn chance(&mut self, percent: u64) -> bool {
@@ -182,75 +299,89 @@ impl World {
         let now = self.time();
         // Of what waits at one server another does not know.
         let moves = !calm && self.queue == 0 && self.chance(2);
-        let Client { id, server, leased, wants, told, asked, incarnation, beat, dead } = &mut self.clients[number];
-        if let Some((at, edition, life, what)) = *asked {
+        let client = &mut self.clients[number];
+        if let Some((at, edition, life, what)) = client.asked {
             let there = &self.servers[at];
             let fate = if there.registry.config().seed == life { there.replica.fate(edition) } else { Fate::Unknown };
             match fate {
                 Fate::Waiting => return,
                 Fate::Kept => {
-                    (*told, *asked) = (what, None);
+                    (client.told, client.asked) = (what, None);
                     self.told += 1;
                 }
                 Fate::Unknown => {
-                    *asked = None;
-                    *server = (*server + 1) % SERVERS;
+                    client.asked = None;
+                    client.server = (client.server + 1) % SERVERS;
                     self.refused += 1;
                 }
             }
         }
-        if *dead {
+        if client.dead {
             return;
         }
         if moves {
-            *server = (*server + 1) % SERVERS;
+            client.server = (client.server + 1) % SERVERS;
         }
-        let at = *server;
+        let at = client.server;
         let there = &mut self.servers[at];
         if self.now < there.frozen {
             if self.queue == 0 {
-                *server = (*server + 1) % SERVERS;
+                client.server = (client.server + 1) % SERVERS;
             }
             return;
         }
         // An answer that says stale counts for no less.
         self.stale += u32::from(there.replica.is_stale());
-        if *wants != *told {
+        if client.wants != client.told {
             if self.queue > 0 {
-                *incarnation += 1;
+                client.incarnation += 1;
             }
-            let done = match *wants {
-                Some(weight) => {
-                    let mut own = Registration::new("s", id.as_str()).weight(f64::from(weight) / 1_000.0).unwrap();
-                    own.incarnation = *incarnation;
-                    if *leased {
-                        own = own.lease(Duration::from_secs(LEASE), Duration::ZERO).unwrap();
-                    }
-                    there.registry.register(&own, Put::default(), now).map(drop)
-                }
-                None => there.registry.deregister("default", "s", id, Some(*incarnation), now).map(drop),
-            };
-            match done {
+            match client.say(there, now) {
                 Ok(()) => {
-                    *beat = self.now;
-                    *asked = Some((at, there.registry.edition(), there.registry.config().seed, *wants));
+                    client.beat = self.now;
+                    client.asked = Some((at, there.registry.edition(), there.registry.config().seed, client.wants));
                 }
-                // Whoever does not know it need not be told; but may be told too early.
-                Err(error) if error.code() == Code::UnknownInstance => *server = (*server + 1) % SERVERS,
-                Err(error) => {
-                    assert!(matches!(error.code(), Code::EngineUnreachable | Code::StaleIncarnation), "{error}");
-                    *server = (*server + 1) % SERVERS;
+                Err(code) => {
+                    use Code::{EngineUnreachable, PermissionDenied, StaleIncarnation, UnknownInstance, UnknownQuery};
+                    // Whoever does not know it need not be told; but may be told too early.
+                    let known = [EngineUnreachable, PermissionDenied, StaleIncarnation, UnknownInstance, UnknownQuery];
+                    assert!(known.contains(&code), "{code:?}");
+                    client.server = (client.server + 1) % SERVERS;
                     self.refused += 1;
                 }
             }
-        } else if wants.is_some() && *leased && self.now >= *beat + LEASE * 1_000_000 / 3 {
-            *beat = self.now;
-            if let Err(error) = there.registry.renew("default", "s", id, *incarnation, now) {
+        } else if client.wants.is_some() && client.leased && self.now >= client.beat + LEASE * 1_000_000 / 3 {
+            client.beat = self.now;
+            if let Err(code) = client.renew(there, now) {
+                assert!(matches!(code, Code::UnknownLease | Code::StaleIncarnation | Code::PermissionDenied), "{code:?}");
                 // Signed in again where it is not known.
-                assert!(matches!(error.code(), Code::UnknownLease | Code::StaleIncarnation), "{error}");
-                *told = None;
+                client.told = None;
             }
         }
+    }
+
+    /// Somebody tries to speak for whoever is there and holds a token: with what was seen, another token, or none.
+    fn intrude(&mut self) {
+        let (which, server) = (6 + self.dice.below(4) as usize, self.dice.below(SERVERS as u64) as usize);
+        let (what, which_seen) = (self.dice.below(4), self.dice.below(u64::MAX));
+        let (client, now) = (&self.clients[which], Timestamp::from_micros(self.now).unwrap());
+        let there = &mut self.servers[server];
+        if client.told.is_none() || client.told != client.wants || self.now < there.frozen {
+            return;
+        }
+        // Where the name was free, it goes with its lease.
+        let body = format!("{{\"weight\":99,\"ttl\":{LEASE}}}");
+        let mine = ["x-callboard-token", "the-token-of-somebody"];
+        let status = match client.seen.len() as u64 {
+            count @ 1.. if what == 0 => {
+                let (method, query, proof) = &client.seen[(which_seen % count) as usize];
+                there.ask(method, &client.id, query, "", ["x-callboard-proof", proof], now)
+            }
+            _ if what == 1 => there.ask("PUT", &client.id, "", &body, mine, now),
+            _ if what == 2 => there.ask("PUT", &client.id, "", &body, ["accept", "*/*"], now),
+            _ => there.ask("DELETE", &client.id, "", "", mine, now),
+        };
+        self.intruders += u32::from(status == 403);
     }
 
     fn disturb(&mut self) {
@@ -287,6 +418,7 @@ impl World {
                 client.dead |= client.leased && client.asked.is_none();
             }
             16 => self.etcd.put("callboard/weather", "fine"),
+            18..60 => self.intrude(),
             17 => {
                 let admin = Override { state: AdminState::Disabled, until: None, reason: String::new() };
                 let (id, now) = (format!("c{}", self.dice.below(CLIENTS as u64)), self.time());
@@ -317,12 +449,17 @@ impl World {
         // All is well again, until every lease has ended that nobody hears of.
         self.servers.iter_mut().for_each(|server| server.frozen = 0);
         self.down = 0;
-        for _ in 0..5 * LEASE * 1_000_000 / STEP {
-            self.now += STEP;
+        (0..5 * LEASE * 1_000_000 / STEP).for_each(|_| self.be_calm());
+    }
+
+    /// A step in which nothing fails.
+    fn be_calm(&mut self) {
+        self.now += STEP;
+        if self.now >= self.down {
             self.etcd.advance(self.seconds());
-            (0..CLIENTS).for_each(|number| self.live(number, true));
-            (0..SERVERS).for_each(|number| self.serve(number, true));
         }
+        (0..CLIENTS).for_each(|number| self.live(number, true));
+        (0..SERVERS).for_each(|number| self.serve(number, true));
     }
 
     fn check(&self, seed: u64) {
@@ -331,7 +468,8 @@ impl World {
             assert!(!server.replica.is_stale(), "seed {seed}: server {number} is stale");
             assert_eq!(server.says(), first, "seed {seed}: server {number} is not server 0");
         }
-        for client in &self.clients {
+        // A query that was dropped may be there again when the engine has lost that it was.
+        for client in self.clients.iter().filter(|client| !self.wiped || client.kind != Kind::Saver) {
             let there = first.get(&client.id);
             assert_eq!(
                 client.wants.is_some() && !client.dead,
@@ -345,13 +483,25 @@ impl World {
                 assert!(said.contains(&weight), "seed {seed}: {} should say {weight} and says {said}", client.id);
             }
         }
-        let entries = self.etcd.entries().filter(|(key, _)| key.starts_with("callboard/instances/")).count();
+        for client in self.clients.iter().filter(|client| client.kind == Kind::Holder && first.contains_key(&client.id)) {
+            for number in 0..SERVERS {
+                let mut there = Server { registry: self.servers[number].registry.clone(), ..Server::new(0, 0) };
+                let now = Timestamp::from_micros(self.now).unwrap();
+                let mut asks = vec![there.ask("DELETE", &client.id, "", "", ["accept", "*/*"], now)];
+                for (method, query, proof) in &client.seen {
+                    asks.push(there.ask(method, &client.id, query, "", ["x-callboard-proof", proof], now));
+                }
+                assert!(asks.iter().all(|status| *status == 403), "seed {seed}: {} is not guarded at server {number}: {asks:?}", client.id);
+            }
+        }
+        let kinds = ["callboard/instances/", "callboard/queries/"];
+        let entries = self.etcd.entries().filter(|(key, _)| kinds.iter().any(|kind| key.starts_with(kind))).count();
         assert_eq!(entries, first.len(), "seed {seed}");
     }
 }
 
 fn lives(queue: u32, wiped: bool) {
-    let (mut told, mut stale, mut refused) = (0, 0, 0);
+    let (mut told, mut stale, mut refused, mut intruders) = (0, 0, 0, 0);
     let number = |name: &str, default| std::env::var(name).map_or(default, |text| text.parse().expect("a number"));
     let (first, count) = (number("CALLBOARD_SEED", 0), number("CALLBOARD_SEEDS", 60));
     for seed in first..first + count {
@@ -359,9 +509,12 @@ fn lives(queue: u32, wiped: bool) {
         world.run();
         world.check(seed);
         (told, stale, refused) = (told + world.told, stale + world.stale, refused + world.refused);
+        intruders += world.intruders;
     }
-    println!("{told} changes acknowledged, {refused} refused or unknown, {stale} questions answered from what was known");
-    assert!(count < 10 || told > 500 && stale > 1_000);
+    println!(
+        "{told} changes acknowledged, {refused} refused or unknown, {stale} questions answered from what was known, {intruders} intruders refused"
+    );
+    assert!(count < 10 || told > 500 && stale > 1_000 && intruders > 500);
 }
 
 #[test]
@@ -377,4 +530,40 @@ fn changes_wait_while_the_engine_is_away() {
 #[test]
 fn an_engine_that_lost_everything_is_told_again() {
     lives(0, true);
+}
+
+/// Providers that beat all the time, each at its server, while etcd is frozen for longer than any lease, or killed, or forgets how it came to what it knows.
+#[test]
+fn an_engine_that_was_frozen_is_no_reason_to_miss_anybody() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 0, false);
+        for client in &mut world.clients {
+            client.wants = Some(1_000);
+        }
+        let mut held = 0;
+        for step in 0..STEPS as u64 {
+            if step > 100 && world.now >= world.down + 20_000_000 {
+                world.down = world.now + world.dice.below(25) * 1_000_000;
+                match world.dice.below(4) {
+                    0 => world.etcd.restart(world.down as f64 / 1e6),
+                    1 => world.etcd.compact(),
+                    _ => {}
+                }
+            }
+            world.be_calm();
+            for (number, server) in world.servers.iter().enumerate().filter(|_| step > 100) {
+                assert_eq!(server.says().len(), CLIENTS, "seed {seed}: server {number} misses somebody at {step}");
+                held += u32::from(server.registry.query(&Query::everything()).stale && world.now > world.down + 5_000_000);
+            }
+        }
+        // Who signs out soon after is gone at once, and not held.
+        world.down = 0;
+        (0..100).for_each(|_| world.be_calm());
+        let now = world.time();
+        world.servers[0].registry.deregister("default", "s", "c1", None, now).unwrap();
+        (world.clients[1].wants, world.clients[1].told) = (None, None);
+        (0..20).for_each(|_| world.be_calm());
+        assert!(world.servers.iter().all(|server| !server.says().contains_key("c1")), "seed {seed}");
+        assert!(held < 100, "seed {seed}: {held} answers were stale for long");
+    }
 }

@@ -1,5 +1,6 @@
 //! The habits of the house that a machine can check.
 
+use callboard::Value;
 use callboard_tests::source::sources;
 use callboard_tests::{files, read, root};
 
@@ -188,5 +189,18 @@ fn every_ban_of_clippy_has_its_reason() {
         ["#![no_std]", "#![forbid(unsafe_code)]", "unwrap_used", "expect_used", "panic", "indexing_slicing", "arithmetic_side_effects"]
     {
         assert!(root.contains(lint), "{lint}");
+    }
+}
+
+/// A place that has moved on would only be missed when the nets are cast, which no suite does.
+#[test]
+fn every_fish_has_one_place() {
+    let list = Value::from_json(read("tests/fish.json").as_bytes()).expect("JSON");
+    for fish in list.as_list().expect("a list") {
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).expect("a text").to_owned();
+        for edit in fish.get("edits").and_then(Value::as_list).expect("edits") {
+            let (file, from) = (text(edit, "file"), text(edit, "from"));
+            assert_eq!(read(&file).matches(&from).count(), 1, "{}: say anew where in {file} {from:?} is", text(fish, "name"));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The registry with a clock, a timer, sleepers to wake and a file to keep.
+//! The registry with a clock, a timer, sleepers to wake, and a file or an etcd to keep it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,17 +10,16 @@ use callboard::registry::{Config, Registry};
 use callboard::serve::{Reply, Request, Response, Server, Wait, Waits};
 use callboard::store::Store;
 use callboard::store::journal::recover;
+use callboard::store::replica::{Ask, Fate, Replica, Settings, Told};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::disk;
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 pub struct Board {
     held: Mutex<Held>,
-    /// Long polls at a time; one more is answered 503.
-    most_waits: usize,
-    server: Server,
+    pub server: Server,
     /// Zero of the registry's clock.
     started: Instant,
     file: Option<PathBuf>,
@@ -30,6 +29,10 @@ pub struct Board {
     asked: watch::Sender<u64>,
     /// What became of the latest write.
     tried: watch::Sender<Write>,
+    /// An answer of etcd's was taken, or there was none.
+    answered: watch::Sender<()>,
+    /// Somebody was heard, which may be news to other servers.
+    beaten: Notify,
     /// A new deadline may be earlier than the one the timer sleeps for.
     deadline: Notify,
     /// Waits are to end.
@@ -41,6 +44,8 @@ pub struct Board {
 /// What is asked and changed under one lock.
 struct Held {
     registry: Registry,
+    /// Where several servers share an etcd.
+    shared: Option<Replica>,
     waits: Waits<oneshot::Sender<()>>,
 }
 
@@ -74,18 +79,22 @@ struct Write {
 }
 
 impl Board {
-    /// The board as the file has it, or an empty one.
-    pub fn open(file: Option<PathBuf>, server: Server, most_waits: usize) -> Result<Self, Error> {
+    /// The board as the file has it, or an empty one; or one of several.
+    pub fn open(file: Option<PathBuf>, shared: Option<Settings>, server: Server) -> Result<Self, Error> {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         let config = Config { seed: getrandom::u64()?, epoch: u64::try_from(epoch)?, ..Config::default() };
         let saved = file.as_deref().map(disk::read).transpose()?.flatten();
-        let registry = match saved {
+        let mut registry = match saved {
             Some(bytes) => recover(&bytes, config, Timestamp::ZERO)?.registry,
             None => Registry::new(config)?,
         };
+        let mut shared = shared.map(Replica::new);
+        if let Some(replica) = &mut shared {
+            // Nothing to ask before anything is known; but from now on the registry is one of several.
+            replica.ask(&mut registry, Timestamp::ZERO);
+        }
         Ok(Self {
-            held: Mutex::new(Held { registry, waits: Waits::default() }),
-            most_waits,
+            held: Mutex::new(Held { registry, shared, waits: Waits::default() }),
             server,
             started: Instant::now(),
             file,
@@ -93,6 +102,8 @@ impl Board {
             // What was recovered is on the disk; an empty board need not be.
             asked: watch::Sender::new(0),
             tried: watch::Sender::new(Write::default()),
+            answered: watch::Sender::new(()),
+            beaten: Notify::new(),
             deadline: Notify::new(),
             stopping: watch::Sender::new(false),
             closed: watch::Sender::new(false),
@@ -125,7 +136,9 @@ impl Board {
     pub async fn answer(&self, request: &Request<'_>) -> Result<(Response, Option<Wait>), Error> {
         let answer = self.said(self.ask(|registry, now| self.server.handle(registry, request, now))).await;
         // A renewal must not fail with the disk: what it writes at most, a newer incarnation, is written soon after.
-        if request.method != "GET" && !request.is_heartbeat() {
+        if request.is_heartbeat() {
+            self.beaten.notify_one();
+        } else if request.method != "GET" && answer.0.status < 400 {
             self.is_stored().await?;
         }
         Ok(answer)
@@ -157,15 +170,17 @@ impl Board {
 
     /// A response, or a place among those who wait for one. Under the lock of the question, so that no change comes between.
     fn ask(&self, act: impl FnOnce(&mut Registry, Timestamp) -> Reply) -> Asked<'_> {
-        self.with(|Held { registry, waits }, now| match act(registry, now) {
+        self.with(|Held { registry, waits, .. }, now| match act(registry, now) {
             Reply::Response(response) => Asked::Response(response, None),
             Reply::Stream(response, wait) => Asked::Response(response, Some(wait)),
-            Reply::Wait(_) if waits.len() >= self.most_waits => Asked::Response(Response::overloaded("wait"), None),
-            Reply::Wait(wait) => {
-                let (wake, woken) = oneshot::channel();
-                let number = waits.add(registry, &wait, wake);
-                Asked::Wait(wait, Place { board: self, number, woken })
-            }
+            Reply::Wait(wait) => match waits.refuses(&self.server) {
+                Some(refusal) => Asked::Response(refusal, None),
+                None => {
+                    let (wake, woken) = oneshot::channel();
+                    let number = waits.add(registry, &wait, wake);
+                    Asked::Wait(wait, Place { board: self, number, woken })
+                }
+            },
         })
     }
 
@@ -225,8 +240,16 @@ impl Board {
         }
     }
 
-    /// Waits until all that was changed so far is on the disk.
+    /// Waits until all that was changed so far is on the disk, or in etcd.
     async fn is_stored(&self) -> Result<(), Error> {
+        let (mut news, edition) = (self.answered.subscribe(), self.lock().registry.edition());
+        while let Some(fate) = self.fate(edition) {
+            match fate {
+                Fate::Kept => return Ok(()),
+                Fate::Waiting => news.changed().await?,
+                Fate::Unknown => return Err("whether this is kept is not known: the engine does not answer".into()),
+            }
+        }
         if self.file.is_none() {
             return Ok(());
         }
@@ -236,13 +259,69 @@ impl Board {
         write.failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
+    // For several servers over one etcd.
+
+    fn fate(&self, edition: u64) -> Option<Fate> {
+        self.lock().shared.as_ref().map(|replica| replica.fate(edition))
+    }
+
+    /// Marks what there may be to say.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.asked.subscribe()
+    }
+
+    /// Resolves when somebody was heard.
+    pub async fn beaten(&self) {
+        self.beaten.notified().await;
+    }
+
+    /// What to ask etcd, or how long there is nothing.
+    pub fn ask_engine(&self) -> (Option<Ask>, Duration) {
+        let (ask, deadline) = self.share(|replica, registry, now| (replica.ask(registry, now), replica.deadline())).unwrap_or_default();
+        (ask, deadline.map_or(Duration::from_secs(3_600), |deadline| deadline.saturating_since(self.now())))
+    }
+
+    /// Takes etcd's answer, or that there was none.
+    pub fn take_answer(&self, body: Option<&[u8]>) -> Result<Told, callboard::Error> {
+        let told = self.share(|replica, registry, now| match body {
+            Some(body) => replica.answer(registry, body, now),
+            None => {
+                replica.failed(registry, now);
+                Ok(Told::default())
+            }
+        });
+        self.answered.send_replace(());
+        told.unwrap_or_else(|| Ok(Told::default()))
+    }
+
+    /// What to follow the other servers with.
+    pub fn follow_engine(&self) -> Option<Ask> {
+        self.lock().shared.as_ref().map(Replica::follow)
+    }
+
+    /// Takes what they say; there may be more to say then.
+    pub fn take_news(&self, body: &[u8]) -> Result<Told, callboard::Error> {
+        let told = self.share(|replica, registry, now| replica.push(registry, body, now));
+        self.asked.send_modify(|_| ());
+        told.unwrap_or_else(|| Ok(Told::default()))
+    }
+
+    /// The stream of it ended.
+    pub fn lose_engine(&self) {
+        self.share(|replica, registry, now| replica.lost(registry, now));
+    }
+
+    fn share<T>(&self, act: impl FnOnce(&mut Replica, &mut Registry, Timestamp) -> T) -> Option<T> {
+        self.with(|Held { registry, shared, .. }, now| shared.as_mut().map(|replica| act(replica, registry, now)))
+    }
+
     /// Does something with the registry, and wakes whom that concerns.
     fn with<T>(&self, act: impl FnOnce(&mut Held, Timestamp) -> T) -> T {
         let (result, woken) = {
             let mut held = self.lock();
             let edition = held.registry.edition();
             let result = act(&mut held, self.now());
-            let Held { registry, waits } = &mut *held;
+            let Held { registry, waits, .. } = &mut *held;
             // What brings no edition, a plain renewal, only puts the deadline off.
             if registry.edition() != edition {
                 self.asked.send_modify(|asked| *asked += 1);

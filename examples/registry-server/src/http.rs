@@ -2,17 +2,16 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody as _, to_bytes};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use callboard::serve::Wait;
-use callboard::{Code, Error, limits};
+use callboard::serve::{Place, Response as Said, Room, Wait};
 use futures_util::stream::{self, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tower_service::Service as _;
 
 use crate::PATIENCE;
@@ -33,22 +32,25 @@ const REFUSALS: usize = 64;
 const IDLE: Duration = Duration::from_secs(60);
 /// Bytes of a request line and headers.
 const HEAD: usize = 64 * 1_024;
-/// Large bodies that are read at a time, and what is large.
-const BODIES: usize = 32;
-const LARGE: u64 = 64 * 1_024;
 
 /// What every connection needs.
 #[derive(Clone)]
 struct Desk {
     board: Arc<Board>,
-    bodies: Arc<Semaphore>,
+    room: Arc<Mutex<Room>>,
 }
 
-/// Takes connections, so many at a time, until the board stops, and lets those that there are end.
-pub async fn serve(listener: TcpListener, board: Arc<Board>, connections: usize) {
-    let app = Router::new().fallback(answer).with_state(Desk { board: Arc::clone(&board), bodies: Arc::new(Semaphore::new(BODIES)) });
+/// The place of a request whose body is read.
+struct Reading<'a> {
+    room: &'a Mutex<Room>,
+    place: Option<Place>,
+}
+
+/// Takes connections, each with a request at a time and so many as the bounds allow requests, until the board stops, and lets those that there are end.
+pub async fn serve(listener: TcpListener, board: Arc<Board>) {
+    let app = Router::new().fallback(answer).with_state(Desk { board: Arc::clone(&board), room: Arc::default() });
     let refusing = Router::new().fallback(refuse);
-    let (places, refusals) = (Arc::new(Semaphore::new(connections)), Arc::new(Semaphore::new(REFUSALS)));
+    let (places, refusals) = (Arc::new(Semaphore::new(board.server.bounds().requests)), Arc::new(Semaphore::new(REFUSALS)));
     let ending = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -90,7 +92,7 @@ fn bounds(idle: Duration) -> http1::Builder {
 
 /// One that comes when every place is taken.
 async fn refuse() -> Response {
-    let mut refused = send(callboard::serve::Response::overloaded("connection"));
+    let mut refused = send(Said::overloaded("requests"));
     refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     refused
 }
@@ -98,9 +100,9 @@ async fn refuse() -> Response {
 /// One request, however long it has to wait.
 async fn answer(State(desk): State<Desk>, ConnectInfo(peer): ConnectInfo<SocketAddr>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = match read(body, &desk.bodies).await {
+    let body = match read(body, &desk).await {
         Ok(body) => body,
-        Err(refused) => return refused,
+        Err(refused) => return send(refused),
     };
     // Headers that are no text are nobody's business here.
     let headers: Vec<_> = parts.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
@@ -136,25 +138,51 @@ fn pieces(board: Arc<Board>, first: Vec<u8>, wait: Wait) -> Body {
 }
 
 /// The whole body, or why it was not taken.
-async fn read(body: Body, bodies: &Semaphore) -> Result<Bytes, Response> {
-    let is_large = body.size_hint().upper().is_none_or(|most| most > LARGE);
-    let place = is_large.then(|| bodies.try_acquire());
-    if let Some(Err(_)) = place {
-        return Err(send(callboard::serve::Response::overloaded("body")));
-    }
-    match timeout(PATIENCE, to_bytes(body, limits::PAYLOAD_BYTES)).await {
-        Ok(Ok(body)) => Ok(body),
-        // Cut short, or too large: the first has nobody left to tell.
-        Ok(Err(_)) => {
-            let limit = limits::PAYLOAD_BYTES as u64;
-            let error = Error::new(Code::LimitExceeded, "body").limit(limit).message("above the limit");
-            Err(send(callboard::serve::Response::error(&error)))
+async fn read(body: Body, desk: &Desk) -> Result<Vec<u8>, Said> {
+    let bounds = desk.board.server.bounds();
+    let until = Instant::now() + bounds.patience;
+    let mut reading = Reading::enter(desk)?;
+    let length = body.size_hint().exact();
+    reading.take(length.unwrap_or(0), desk)?;
+    let (mut whole, mut parts) = (Vec::new(), body.into_data_stream());
+    loop {
+        match timeout_at(until, parts.next()).await {
+            Ok(Some(Ok(part))) => whole.extend_from_slice(&part),
+            Ok(Some(Err(_))) => return Err(Said::cut()),
+            Ok(None) => return Ok(whole),
+            Err(_) => return Err(Said::late()),
         }
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body did not come in time\n").into_response()),
+        if length.is_none() {
+            reading.take(whole.len() as u64, desk)?;
+        }
     }
 }
 
-fn send(response: callboard::serve::Response) -> Response {
+impl<'a> Reading<'a> {
+    fn enter(desk: &'a Desk) -> Result<Self, Said> {
+        let place = lock(&desk.room).enter(desk.board.server.bounds())?;
+        Ok(Self { room: &desk.room, place: Some(place) })
+    }
+
+    fn take(&mut self, bytes: u64, desk: &Desk) -> Result<(), Said> {
+        let Some(place) = &mut self.place else { return Ok(()) };
+        lock(self.room).take(desk.board.server.bounds(), place, bytes)
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            lock(self.room).leave(place);
+        }
+    }
+}
+
+fn lock(room: &Mutex<Room>) -> std::sync::MutexGuard<'_, Room> {
+    room.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn send(response: Said) -> Response {
     let mut built = Response::builder().status(response.status);
     for (name, value) in response.headers {
         built = built.header(name, value);

@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! registry-server [--listen 127.0.0.1:7400] [--dns 127.0.0.1:8600] [--domain callboard] [--journal FILE]
-//!     [--connections 8192] [--waits 4096]
+//!     [--bounds '{"requests": 8192, "bodies": 32, "waits": 4096, "patience": 10}'] [--etcd URL [--queue 0]]
 //! ```
 //! Everything that is decided is decided by the core; this program brings the socket, the clock, the disk and the entropy.
 //! With `--journal`, a change is acknowledged only when a frame that holds it is on the disk: no registration that was acknowledged is lost. Changes that come
 //! while one is being written share the next one. Renewals are not written, save for a newer incarnation, for which they do not wait; after a restart every lease
 //! begins anew. When the disk fails, changes are answered 503 and stay in memory, reads and renewals go on, and the write is tried again every second.
-//! At most so many connections and long polls are there at a time, and few large bodies; what comes above that is answered 503 with `Retry-After`.
+//! With `--etcd http://127.0.0.1:2379`, several servers share that etcd: a provider that signs in at one is seen at all, and renews at any. While etcd is away,
+//! what is known is served and says that it is stale, and changes are refused, or up to `--queue` of them taken and written later.
+//! At most so many connections, of a request each, long polls and large bodies are there at a time; what comes above that is answered 503 with `Retry-After`.
+//! It speaks no TLS: where others listen, a proxy before it does.
 
 mod board;
 mod disk;
 mod dns;
 mod http;
+mod shared;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,11 +26,12 @@ use std::time::Duration;
 use board::Board;
 use callboard::Value;
 use callboard::serve::Server;
+use callboard::store::replica::Settings;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-/// How long a body may take to arrive, and connections to end when the server stops.
+/// How long a message of DNS may take to arrive, and connections to end when the server stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Arguments {
@@ -34,8 +39,8 @@ struct Arguments {
     dns: Option<String>,
     server: Server,
     journal: Option<String>,
-    connections: usize,
-    waits: usize,
+    etcd: Option<String>,
+    queue: u32,
 }
 
 #[tokio::main]
@@ -51,7 +56,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let arguments = arguments()?;
-    let board = Arc::new(Board::open(arguments.journal.map(Into::into), arguments.server, arguments.waits)?);
+    let settings = arguments.etcd.as_ref().map(|_| Settings { queue: arguments.queue, ..Settings::default() });
+    let board = Arc::new(Board::open(arguments.journal.map(Into::into), settings, arguments.server)?);
     // Before anybody can know that we run: a signal must never find the default action, which is to die.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(&arguments.listen).await?;
@@ -67,6 +73,10 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     };
     eprintln!("registry-server: {}", board.summary());
 
+    let sharing = arguments.etcd.map(|url| {
+        let etcd = Arc::new(shared::Etcd::at(&url));
+        [tokio::spawn(shared::speak(Arc::clone(&board), Arc::clone(&etcd))), tokio::spawn(shared::listen(Arc::clone(&board), etcd))]
+    });
     let timer = tokio::spawn(Arc::clone(&board).keep_time());
     let writer = tokio::spawn(Arc::clone(&board).keep_on_disk());
     let stopping = Arc::clone(&board);
@@ -83,10 +93,11 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         sleep(PATIENCE).await;
     };
     tokio::select! {
-        () = http::serve(listener, Arc::clone(&board), arguments.connections) => {}
+        () = http::serve(listener, Arc::clone(&board)) => {}
         () = patience => eprintln!("registry-server: some connections did not end in time"),
     }
     timer.abort();
+    sharing.into_iter().flatten().for_each(|task| task.abort());
     names.inspect(tokio::task::JoinHandle::abort);
     // Only now, when nobody waits for the disk any more, the writer may end.
     board.close();
@@ -96,34 +107,33 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments {
-        listen: "127.0.0.1:7400".into(),
-        dns: None,
-        server: Server::default(),
-        journal: None,
-        connections: 8_192,
-        waits: 4_096,
-    };
-    let number = |text: String| text.parse().map_err(|_| format!("{text} is not a number"));
+    let mut arguments =
+        Arguments { listen: "127.0.0.1:7400".into(), dns: None, server: Server::default(), journal: None, etcd: None, queue: 0 };
+    let mut settings = Vec::new();
     let mut given = std::env::args().skip(1);
     while let Some(name) = given.next() {
         let value = given.next().ok_or_else(|| format!("{name} needs a value"));
         match name.as_str() {
             "--listen" => arguments.listen = value?,
             "--dns" => arguments.dns = Some(value?),
-            "--domain" => {
-                let settings = Value::map([("domain", Value::from(value?.as_str()))]);
-                arguments.server = Server::from_value(&settings).map_err(|error| error.to_string())?;
-            }
+            "--domain" => settings.push(("domain", Value::from(value?))),
+            "--bounds" => settings.push(("bounds", Value::from_json(value?.as_bytes()).map_err(|error| error.to_string())?)),
             "--journal" => arguments.journal = Some(value?),
-            "--connections" => arguments.connections = number(value?)?,
-            "--waits" => arguments.waits = number(value?)?,
+            "--etcd" => arguments.etcd = Some(value?),
+            "--queue" => {
+                let value = value?;
+                arguments.queue = value.parse().map_err(|_| format!("{value} is not a number"))?;
+            }
             _ => {
-                let usage = "registry-server [--listen ADDRESS:PORT] [--dns ADDRESS:PORT] [--domain NAME] [--journal FILE] \
-                    [--connections NUMBER] [--waits NUMBER]";
+                let usage = "registry-server [--listen ADDRESS:PORT] [--dns ADDRESS:PORT] [--domain NAME] [--journal FILE] [--bounds JSON] \
+                    [--etcd URL [--queue NUMBER]]";
                 return Err(format!("unknown argument {name}; usage: {usage}"));
             }
         }
+    }
+    arguments.server = Server::from_value(&Value::map(settings)).map_err(|error| error.to_string())?;
+    if arguments.journal.is_some() && arguments.etcd.is_some() {
+        return Err("either a journal keeps the registry, or an etcd that several servers share".into());
     }
     Ok(arguments)
 }

@@ -171,7 +171,7 @@ fn a_change_reaches_those_who_watch_it_and_wakes_nobody_else() {
 #[test]
 fn what_there_is_no_room_for_is_told_so_and_comes_again() {
     let file = file("room");
-    let server = Server::start_with(&file, &["--connections", "4", "--waits", "2"]);
+    let server = Server::start_with(&file, &["--bounds", r#"{"requests": 4, "waits": 2}"#]);
     let (_, body) = server.send("GET", "/v1/instances/default/web", "");
     let epoch: String = body.split("\"epoch\":").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
     let poll = format!("GET /v1/instances/default/web?epoch={epoch}&revision=0&wait=60 HTTP/1.1\r\nhost: board\r\n\r\n");

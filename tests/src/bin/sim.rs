@@ -1,6 +1,7 @@
 //! The registry simulator. `cargo xtask sim --help`.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
                     if seed >= first + seeds || failure.lock().is_ok_and(|failure| failure.is_some()) {
                         return;
                     }
-                    if let Err(why) = callboard_tests::simulator::seed(seed, steps as usize) {
+                    let outcome = catch_unwind(|| callboard_tests::simulator::seed(seed, steps as usize));
+                    if let Err(why) = outcome.unwrap_or_else(|_| Err(format!("seed {seed} panics"))) {
                         if let Ok(mut failure) = failure.lock() {
                             failure.get_or_insert(why);
                         }

@@ -42,7 +42,10 @@ impl Host {
             "pick" => balancer.pick(&request, now).map(document),
             "picks" => {
                 let (finish, mut ids, mut counts) = (outcome("finish")?, Vec::new(), Vec::<(String, u64)>::new());
-                for _ in 0..number(args, "count")?.unwrap_or(0) {
+                let each = args.get("each").map(|_| text(args, "each")).transpose()?;
+                for at in 0..number(args, "count")?.unwrap_or(0) {
+                    let key = each.map(|each| format!("{each}{at}"));
+                    let request = Request { key: key.as_ref().map(String::as_bytes).or(request.key), ..request };
                     let pick = balancer.pick(&request, now)?;
                     let id = registry.instance(pick.handle).expect("on record").registration.id;
                     if let Some(outcome) = finish {

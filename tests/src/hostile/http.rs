@@ -30,11 +30,12 @@ impl Answer {
         self.status == 503 && self.head.contains("\r\nretry-after:")
     }
 
-    /// Whether a server that is well may say so. 503 is a critical service's state and 500 another datacenter's in Consul.
+    /// Whether a server that is well may say so: 501 and 505 are of what HTTP it does not speak, 503 is a critical service's state and 500 another
+    /// datacenter's in Consul.
     fn judge(&self, request: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(&self.body);
         let told = text.starts_with("No path to datacenter") || request.windows(17).any(|part| part == b"/v1/agent/health/");
-        if self.status < 500 || self.status == 501 || self.is_overload() || told {
+        if self.status < 500 || matches!(self.status, 501 | 505) || self.is_overload() || told {
             return Ok(());
         }
         Err(format!("{} {text:?} to {:?}", self.status, String::from_utf8_lossy(&request[..request.len().min(2_000)])))

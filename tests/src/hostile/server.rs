@@ -15,6 +15,10 @@ pub struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // What it started ends with it: workerd, which a script that is killed would leave behind.
+        for id in self.tree().into_iter().skip(1) {
+            drop(Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status());
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -53,11 +57,29 @@ impl Server {
         Ok(Self { http, dns, child })
     }
 
-    /// KiB that it has in memory.
+    /// KiB that it has in memory, with the processes that it started.
     pub fn memory(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        let of = |id: u32| {
+            let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        self.tree().into_iter().map(of).sum()
+    }
+
+    /// It and those that it started.
+    fn tree(&self) -> Vec<u32> {
+        let mut tree = vec![self.child.id()];
+        let mut at = 0;
+        while let Some(id) = tree.get(at) {
+            let tasks = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+            let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+            let children: Vec<u32> =
+                children.flat_map(|line| line.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
+            tree.extend(children);
+            at += 1;
+        }
+        tree
     }
 
     pub fn is_alive(&self) -> bool {

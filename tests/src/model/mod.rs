@@ -144,8 +144,9 @@ impl Model {
         restored.sources = self.sources.clone();
         restored.overrides = self.overrides.clone();
         for until in restored.overrides.values_mut().filter_map(|own| own.until.as_mut()) {
-            // What was left of it is left of it.
-            *until = Timestamp::from_micros(now + until.as_micros().saturating_sub(self.now)).expect("a time");
+            // What was left of it is left of it, as far as time goes.
+            let end = now + until.as_micros().saturating_sub(self.now);
+            *until = Timestamp::from_micros(end.min(Timestamp::MAX.as_micros())).expect("a time");
         }
         for record in restored.records.values_mut() {
             record.beat = now;
@@ -175,11 +176,16 @@ impl Model {
         }
     }
 
-    // Operations. Each is checked on a copy, so that a batch is done whole or not at all.
+    // Operations. A batch is done on a copy, so that it is done whole or not at all; a single one checks before it changes anything.
 
     /// Does a batch as one revision.
     pub fn apply(&mut self, ops: &[Op], now: u64) -> Result<u64, Refused> {
         self.observe(now);
+        if let [op] = ops {
+            self.operate(op)?;
+            self.commit();
+            return Ok(self.revision);
+        }
         // The log only grows, and is long.
         let log = std::mem::take(&mut self.log);
         let mut copy = self.clone();

@@ -245,7 +245,7 @@ impl World {
                     if since < oldest {
                         return Err(format!("changes since {since} were told, but the log starts at {oldest}"));
                     }
-                    let mut ours: Vec<&Change> = model.log.iter().filter(|change| change.0 > since).collect();
+                    let mut ours: Vec<&Change> = model.log[model.log.partition_point(|change| change.0 <= since)..].iter().collect();
                     let theirs: Vec<Change> = events
                         .iter()
                         .map(|event| {
@@ -306,7 +306,11 @@ impl World {
         let Some(watched) = self.watches.get_mut(name) else { return Ok(()) };
         let told = self.host.perform("poll", args, None, at).map_err(|error| error.to_string())?;
         match told.get("delta") {
-            Some(delta) => watched.take(delta)?,
+            Some(delta) => {
+                let told = ["epoch", "revision"].map(|name| delta.get(name).and_then(Value::as_u64));
+                same!("position of a delta", [Some(self.model.epoch), Some(self.model.revision)], told);
+                watched.take(delta)?;
+            }
             None if watched.polled => {}
             None => return Err("the first poll told nothing".into()),
         }
