@@ -1,5 +1,5 @@
-"""One, two and three registry servers (examples/registry-asgi) over one real etcd: how soon a registration at one is seen at another, beside etcd's own watch; what
-more servers bring; and what is left while etcd is down.
+"""One, two and three registry servers (examples/registry-asgi, then registry-server) over one real etcd: how soon a registration at one is seen at another, beside
+etcd's own watch; what more servers bring; and what is left while etcd is down.
 
 Prints a JSON object a line; see `src/report.rs` for its form. `--quick` takes fewer rounds.
 """
@@ -61,10 +61,13 @@ def etcd(folder):
     return Program([binary, *flags], port)
 
 
-def server(store):
-    port = free_port()
+def server(kind, store):
+    port, url = free_port(), f"http://127.0.0.1:{store.port}"
+    if kind == "axum":
+        binary = ROOT / "target/demo/registry-server"
+        return Program([binary, "--listen", f"127.0.0.1:{port}", "--etcd", url], port)
     command = [sys.executable, "-m", "uvicorn", "registry:app", "--port", str(port), "--log-level", "error"]
-    return Program(command, port, ROOT / "examples/registry-asgi", {"CALLBOARD_SHARE": f"http://127.0.0.1:{store.port}"})
+    return Program(command, port, ROOT / "examples/registry-asgi", {"CALLBOARD_SHARE": url})
 
 
 class Line:
@@ -149,10 +152,10 @@ def rounded(value):
     return float(f"{value:.3e}")
 
 
-def row(name, unit, ours, peer, note=None):
+def row(kind, name, unit, ours, peer, note=None):
     ours, peer = figure(ours), peer and figure(peer)
     noise = {"ours": [rounded(ours[1]), rounded(ours[2])]} | ({"peer": [rounded(peer[1]), rounded(peer[2])]} if peer else {})
-    found = {"name": name, "unit": unit, "ours": rounded(ours[0]), "peer": peer and rounded(peer[0]), "ratio": peer and rounded(peer[0] / ours[0])}
+    found = {"name": f"{kind}: {name}", "unit": unit, "ours": rounded(ours[0]), "peer": peer and rounded(peer[0]), "ratio": peer and rounded(peer[0] / ours[0])}
     print(json.dumps(found | {"goal": None, "met": None, "noise": noise} | ({"note": note} if note else {})), flush=True)
 
 
@@ -188,7 +191,8 @@ async def sights(store, one, two):
     return ours, peers
 
 
-async def measure(folder):
+async def measure(kind, folder):
+    print(f"bench: {kind}", file=sys.stderr)
     store = etcd(folder)
     servers = []
     try:
@@ -200,13 +204,13 @@ async def measure(folder):
             except (OSError, KeyError, asyncio.IncompleteReadError):
                 lease.writer = None
                 await asyncio.sleep(0.05)
-        servers = [server(store) for _ in range(3)]
+        servers = [server(kind, store) for _ in range(3)]
         ports = [one.port for one in servers]
         await until_up(ports)
         ours, peers = await sights(store, ports[0], ports[1])
-        row("a registration is seen at another server", "ms", ours, peers, "beside etcd's own put and watch")
+        row(kind, "a registration is seen at another server", "ms", ours, peers, "beside etcd's own put and watch")
         tail = [sorted(values)[int(len(values) * 0.99)] for values in (ours, peers)]
-        row("the same, the slowest of a hundred", "ms", tail[:1], tail[1:])
+        row(kind, "the same, the slowest of a hundred", "ms", tail[:1], tail[1:])
 
         print("bench: more servers", file=sys.stderr)
         for what, ask in (("registration", register), ("renewal", renew), ("read", look)):
@@ -226,9 +230,9 @@ async def measure(folder):
                 if ask is renew:
                     raw.append((await flood([store.port], lambda *_: ("POST", "/v3/lease/keepalive", {"ID": lease_id})))[0] * 1e6)
             if raw:
-                row("a renewal at one server", "us", times[1], raw, "beside the keep-alive of a lease at etcd's gateway")
+                row(kind, "a renewal at one server", "us", times[1], raw, "beside the keep-alive of a lease at etcd's gateway")
             for count in (2, 3):
-                row(f"a {what} at one of {count} servers", "us", times[count], times[1], "beside one server; wall time of all clients together")
+                row(kind, f"a {what} at one of {count} servers", "us", times[count], times[1], "beside one server; wall time of all clients together")
 
         print("bench: etcd is down", file=sys.stderr)
         up, down, shares = {look: [], renew: []}, {look: [], renew: []}, []
@@ -249,10 +253,10 @@ async def measure(folder):
             started = time.perf_counter()
             await stale_is(ports, False)
             back.append((time.perf_counter() - started) * 1000)
-        row("a read while etcd is down", "us", down[look], up[look], "beside while it is up")
-        row("a renewal while etcd is down", "us", down[renew], up[renew], "beside while it is up")
-        row("of reads and renewals while etcd is down, answered", "%", [100 * share for share in shares], None, "here more is better")
-        row("all servers are current after etcd answers again", "ms", back, None)
+        row(kind, "a read while etcd is down", "us", down[look], up[look], "beside while it is up")
+        row(kind, "a renewal while etcd is down", "us", down[renew], up[renew], "beside while it is up")
+        row(kind, "of reads and renewals while etcd is down, answered", "%", [100 * share for share in shares], None, "here more is better")
+        row(kind, "all servers are current after etcd answers again", "ms", back, None)
     finally:
         for one in (*servers, store):
             one.process.kill()
@@ -279,5 +283,6 @@ async def stale_is(ports, wanted):
         line.close()
 
 
-with tempfile.TemporaryDirectory() as folder:
-    asyncio.run(measure(folder))
+for kind in ("asgi", "axum"):
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(kind, folder))

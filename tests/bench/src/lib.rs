@@ -4,7 +4,7 @@
 //! `naive` and `sqlite` are what one would write without callboard. The programs are in `bin`; `cargo xtask bench` runs
 //! them and prints what they found.
 
-#[cfg(feature = "pick")]
+#[cfg(any(feature = "pick", feature = "policies"))]
 pub mod floor;
 #[cfg(feature = "serve")]
 pub mod load;

@@ -1,81 +1,26 @@
-//! Picks for `cargo xtask counts`, which runs this under callgrind.
+//! Work for `cargo xtask counts`, which runs this under callgrind.
 //!
-//! `counts NAME ROUNDS`: a balancer over a hundred instances, and so many rounds of [`PICKS`] picks that are finished. What two rounds
-//! cost more than one is the cost of picks alone. Without a name the names are printed.
+//! `counts NAME ROUNDS`: so many rounds of a case's operations. What two rounds cost more than one is the cost of the operations
+//! alone. Without a name the cases are printed, each with its operations in a round.
 
-use std::hint::black_box;
-use std::time::Duration;
+mod picks;
+mod work;
 
-use callboard::balance::{Balancer, Options, Outcome, Policy, Request};
-use callboard::model::Registration;
-use callboard::query::Query;
-use callboard::registry::{Config, Put, Registry};
-use callboard::{Error, Timestamp, Value};
+use callboard::Error;
 
-/// Name, policy, whether the weights differ, whether requests have keys.
-const CASES: &[(&str, &str, bool, bool)] = &[
-    ("random", "random", false, false),
-    ("random, weighted", "random", true, false),
-    ("round-robin, weighted", "round-robin", true, false),
-    ("least-request", "least-request", false, false),
-    ("least-request, weighted", "least-request", true, false),
-    ("peak-ewma", "peak-ewma", false, false),
-    ("adaptive", "adaptive", false, false),
-    ("adaptive, every part", "", false, false),
-    ("ring-hash", "ring-hash", false, true),
-    ("maglev", "maglev", false, true),
-];
-
-const INSTANCES: u32 = 100;
-const PICKS: u64 = 20_000;
+/// Registers what a case needs, and does so many operations.
+type Case<'a> = Box<dyn Fn(u64) -> Result<(), Error> + 'a>;
 
 fn main() -> Result<(), Error> {
+    let cases: Vec<(&str, u64, Case<'_>)> = picks::cases().chain(work::cases()).collect();
     let Some(name) = std::env::args().nth(1) else {
-        CASES.iter().for_each(|(name, ..)| println!("{name}"));
+        cases.iter().for_each(|(name, operations, _)| println!("{operations} {name}"));
         return Ok(());
     };
-    let Some((_, policy, weighted, keyed)) = CASES.iter().find(|(known, ..)| *known == name) else {
+    let Some((_, operations, run)) = cases.iter().find(|(known, ..)| *known == name) else {
         eprintln!("no case {name:?}");
         std::process::exit(2);
     };
-    let mut registry = Registry::new(Config::default())?;
-    for at in 0..INSTANCES {
-        let weight = if *weighted { 1.0 + f64::from(at % 10) } else { 1.0 };
-        let registration = Registration::new("billing", format!("billing-{at:03}")).weight(weight)?;
-        registry.register(&registration, Put::default(), Timestamp::ZERO)?;
-    }
-    let mut balancer = Balancer::new(Query::service("billing"), self::policy(policy)?, Options::seeded(1))?;
-    balancer.follow(&registry);
-    let keys: Vec<[u8; 20]> = (0..64u8).map(|at| std::array::from_fn(|byte| b'a' + (at + byte as u8 * 7) % 26)).collect();
-    let keys = if *keyed { keys.as_slice() } else { &[] };
     let rounds = std::env::args().nth(2).and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
-    picks(&mut balancer, keys, rounds * PICKS)
-}
-
-/// A policy by its name; the empty one is `adaptive` with every part that looks at outcomes or at time.
-fn policy(name: &str) -> Result<Policy, Error> {
-    match name {
-        "" => Policy::from_value(&Value::map([
-            ("preset", Value::from("adaptive")),
-            ("hold", Value::map::<&str>([])),
-            ("breaker", Value::map::<&str>([])),
-            ("retry", Value::map::<&str>([])),
-            ("hedge", Value::map::<&str>([])),
-            ("slow_start", Value::map([("window", Value::from(60u64))])),
-        ])),
-        name => Policy::from_value(&name.into()),
-    }
-}
-
-/// So many picks that succeed, each a microsecond after the one before.
-fn picks(balancer: &mut Balancer, keys: &[[u8; 20]], count: u64) -> Result<(), Error> {
-    let outcome = Outcome::success(Duration::from_micros(900));
-    for at in 0..count {
-        let now = Timestamp::from_micros(at)?;
-        let key = keys.get(at as usize % keys.len().max(1)).map(|key| key.as_slice());
-        let pick = balancer.pick(&Request { key, ..Request::default() }, now)?;
-        black_box(pick.handle);
-        balancer.finish(pick.token, outcome, now);
-    }
-    Ok(())
+    run(rounds * operations)
 }

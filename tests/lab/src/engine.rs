@@ -74,6 +74,8 @@ enum Event {
     Arrival,
     /// An attempt is over at its server, well or not.
     Over(CallId, bool),
+    /// A server asked an attempt to come back later.
+    Throttled(CallId),
     Timeout(CallId),
     /// The first attempt of a call has no answer yet, and it is time for another beside it.
     Hedge(CallId),
@@ -149,6 +151,7 @@ impl<'a> Engine<'a> {
         match event {
             Event::Arrival => self.arrive(),
             Event::Over(call, ok) => self.over(call, ok),
+            Event::Throttled(call) => self.turn_away(call),
             Event::Timeout(call) => self.give_up(call, OutcomeKind::Timeout),
             Event::Hedge(call) => self.hedge(call),
             Event::Retry(call) => self.attempt(call),

@@ -37,6 +37,10 @@ pub enum Effect {
     Replace(f64, Nanos),
     /// It stands still for the second time, each time that the first has passed on average.
     Pause(f64, Nanos),
+    /// It takes so many calls a second; others are asked to come back after this time, or at no named time when it is 0.
+    Throttle(f64, Nanos),
+    /// The registry is told that it is unhealthy.
+    Sick,
 }
 
 /// Some servers.
@@ -52,10 +56,10 @@ pub enum Selection {
 }
 
 impl Fault {
-    /// Reads `{at, until?, servers, EFFECT, flap?, moving?}` with one of `slow`, `latency`, `fail`, `hang`, `gone`, `replace` and
-    /// `pause`.
+    /// Reads `{at, until?, servers, EFFECT, flap?, moving?}` with one of `slow`, `latency`, `fail`, `hang`, `gone`, `replace`,
+    /// `pause`, `throttle` and `sick`.
     pub fn read(value: &Value, place: &str) -> Result<Self> {
-        let effects = ["slow", "latency", "fail", "hang", "gone", "replace", "pause"];
+        let effects = ["slow", "latency", "fail", "hang", "gone", "replace", "pause", "throttle", "sick"];
         let keys = ["at", "until", "servers", "flap", "moving"];
         let object = Object::new(value, place, &[&effects[..], &keys[..]].concat())?;
         if effects.iter().filter(|key| object.has(key)).count() != 1 {
@@ -75,8 +79,12 @@ impl Fault {
             Effect::Replace(factor, nanos(over))
         } else if let Some([every, length]) = object.numbers("pause")? {
             Effect::Pause(every, nanos(length))
+        } else if let Some([rate, after]) = object.numbers("throttle")? {
+            Effect::Throttle(rate, nanos(after))
+        } else if object.flag("sick")? {
+            Effect::Sick
         } else {
-            return Err(format!("{place}: hang and gone are true, or absent"));
+            return Err(format!("{place}: hang, gone and sick are true, or absent"));
         };
         let fault = Self {
             at: nanos(object.number_or("at", 0.0)?),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use callboard::Timestamp;
-use callboard::model::{Handle, Registration};
+use callboard::model::{Handle, Health, Registration};
 use callboard::registry::{Config, Put, Registry};
 
 use crate::Nanos;
@@ -57,6 +57,12 @@ impl Fleet {
     pub fn remove(&mut self, server: usize, now: Nanos) -> Result<(), callboard::Error> {
         let id = self.id(server);
         self.registry.deregister("default", SERVICE, &id, None, timestamp(now)).map(|_| ())
+    }
+
+    /// Somebody says how a server is.
+    pub fn tell(&mut self, server: usize, health: Health, now: Nanos) -> Result<(), callboard::Error> {
+        let id = self.id(server);
+        self.registry.set_health("default", SERVICE, &id, health, None, timestamp(now)).map(|_| ())
     }
 
     /// Another takes its place, under another name.

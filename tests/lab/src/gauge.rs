@@ -21,6 +21,8 @@ pub struct Gauge {
     recent: VecDeque<(u32, Nanos)>,
     /// Cores or workers it was promised; 0 when calls do not disturb each other.
     promised: f64,
+    /// How many it has now.
+    cores: f64,
     /// Averages of the last seconds: answers and failures a second, cores at work.
     answers: f64,
     failures: f64,
@@ -35,7 +37,7 @@ impl Gauge {
             Model::Queue { workers, .. } => *workers as f64,
             Model::Shared { cores, .. } => *cores,
         };
-        Self { promised, ..Self::default() }
+        Self { promised, cores: promised, ..Self::default() }
     }
 
     /// A request comes; how many there are with it.
@@ -67,10 +69,16 @@ impl Gauge {
         Load { utilization: cpu, cpu, qps: self.answers, eps: self.failures, rif: f64::from(self.in_flight) }
     }
 
+    /// Its neighbours leave it so many cores from now on.
+    pub fn set_cores(&mut self, cores: f64, now: Nanos) {
+        self.pass(now);
+        self.cores = cores;
+    }
+
     fn pass(&mut self, now: Nanos) {
         let keep = (-seconds(now - self.at) / MEMORY).exp();
-        // Each call uses one core at most, and what it was promised is taken for what it gets.
-        let busy = f64::from(self.in_flight).min(self.promised);
+        // The time that the processors spent on it: each call uses one core at most, and all of them no more than there are.
+        let busy = f64::from(self.in_flight).min(self.cores);
         self.busy = busy + (self.busy - busy) * keep;
         self.answers *= keep;
         self.failures *= keep;
@@ -108,6 +116,14 @@ mod tests {
             gauge.begin(0);
         }
         assert!((900..920).contains(&gauge.latency()));
+    }
+
+    #[test]
+    fn a_server_uses_no_more_than_its_neighbours_leave() {
+        let mut gauge = Gauge::new(&Model::Shared { cores: 4.0, spare: None });
+        (0..8).for_each(|_| _ = gauge.begin(0));
+        gauge.set_cores(2.0, 0);
+        assert!((gauge.report(60_000_000_000).utilization - 0.5).abs() < 1e-4);
     }
 
     #[test]

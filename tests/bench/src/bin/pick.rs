@@ -38,14 +38,8 @@ const SAMPLE: f64 = 4.0;
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let (sizes, rounds): (&[usize], _) = if quick { (&[10, 1_000], 7) } else { (&[10, 100, 1_000, 10_000, 100_000], 21) };
-    let mut found = std::collections::BTreeMap::new();
     for n in sizes {
-        let figures = run(*n, rounds);
-        report(*n, &figures);
-        found.insert(*n, figures);
-    }
-    if let (Some(few), Some(many)) = (found.get(&100), found.get(&100_000)) {
-        report_growth(few, many);
+        report(*n, &run(*n, rounds));
     }
 }
 
@@ -62,6 +56,9 @@ fn report(n: usize, figures: &Figures) {
     row(what, "random", "rand slice[random_range]", Some(1.0));
     row(what, "random", "poise-core Random", None);
     row(what, "random", "pingora Random", Some(50.0));
+    let what = "random, equal weights, chosen and finished at once";
+    row(what, "random, next", "rand slice[random_range]", None);
+    row(what, "random, next", "pingora Random", None);
     let what = "random, weights 1 to 10";
     row(what, "random, weighted", "rand WeightedIndex", at(&[(100, 4.0), (10_000, 9.0)]));
     row(what, "random, weighted", "poise-core WeightedRandom", None);
@@ -90,18 +87,6 @@ fn report(n: usize, figures: &Figures) {
     let what = "rendezvous, keys of 20 bytes";
     row(what, "rendezvous", "poise-core Rendezvous", None);
     row(what, "rendezvous", "pingora Consistent (ketama)", None);
-}
-
-/// How much more a pick costs among many than among few, for the policies whose work does not grow: beside the same of the floor, for
-/// which only memory is farther away.
-fn report_growth(few: &Figures, many: &Figures) {
-    let growth = |name: &str| Some(Figure::exact(many.get(name)?.median / few.get(name)?.median));
-    let Some(floor) = growth(FLOOR) else { return };
-    for name in ["random", "random, weighted", "round-robin", "round-robin, weighted", "least-request", "peak-ewma", "maglev"] {
-        if let Some(own) = growth(name) {
-            compare(&format!("growth from n=100 to 100 000, {name}: the floor's own"), "x", own, floor, None);
-        }
-    }
 }
 
 fn run(n: usize, rounds: usize) -> Figures {
@@ -176,6 +161,12 @@ fn callboard<'a>(cases: &mut Rounds<'a>, equal: &[u32], weights: &[u32], keys: &
             }
         });
     }
+    let mut next = balancer("random", equal);
+    cases.operation("random, next", SAMPLE, move |count| {
+        for _ in 0..count {
+            black_box(next.next(Timestamp::ZERO).unwrap());
+        }
+    });
     let mut floor = Floor::new(equal.len() as u32, 1);
     cases.operation(FLOOR, SAMPLE, move |count| {
         for _ in 0..count {

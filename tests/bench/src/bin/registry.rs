@@ -9,7 +9,7 @@ use callboard::Timestamp;
 use callboard::query::Query;
 use callboard::registry::{Config, Put, Registry};
 use callboard_bench::measure::{Figure, Rounds, Samples, nanos, time};
-use callboard_bench::naive::{Expiry, LazyHeap, PushHeap, Tree};
+use callboard_bench::naive::{Bare, Expiry, LazyHeap, PushHeap, Tree};
 use callboard_bench::report::compare;
 use callboard_bench::sqlite::{Indexes, Table};
 use callboard_bench::workload::{ENV, TIER, TTL, VERSIONS, ZONE, seeds};
@@ -190,12 +190,14 @@ fn leases(count: usize, rounds: usize, in_sqlite: Option<Figure>) {
         run(warm_up, &mut Samples::default());
         move |samples| run(ticks, samples)
     }
+    cases.add(peer("bare", Bare::default(), &order, ticks, warm_up, ttl));
     cases.add(peer("tree", Tree::default(), &order, ticks, warm_up, ttl));
     cases.add(peer("push heap", PushHeap::default(), &order, ticks, warm_up, ttl));
     cases.add(peer("lazy heap", LazyHeap::default(), &order, ticks, warm_up, ttl));
     let figures = cases.run("leases", rounds);
 
     let name = |what: &str, peer: &str| format!("{what}, {count} instances: {peer}");
+    compare(&name("renew by handle", "a bare store with lookup, which expires nobody"), "ns", figures["ours"], figures["bare"], Some(0.5));
     compare(&name("renew by handle", "BTreeMap by deadline"), "ns", figures["ours"], figures["tree"], Some(20.0));
     compare(&name("renew by handle", "heap, an entry a renewal"), "ns", figures["ours"], figures["push heap"], None);
     compare(&name("renew by handle", "heap, an entry an instance"), "ns", figures["ours"], figures["lazy heap"], None);

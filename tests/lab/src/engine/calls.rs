@@ -174,7 +174,7 @@ impl Engine<'_> {
 
     /// An attempt comes to its server.
     fn serve(&mut self, id: CallId, server: usize, dice: &mut Dice) {
-        let condition = &self.conditions[server];
+        let condition = &mut self.conditions[server];
         // Drawn first, so that the work is the same whatever the condition.
         let work = self.scenario.service.draw(dice) * condition.factor(self.now);
         if condition.hangs {
@@ -182,6 +182,9 @@ impl Engine<'_> {
         } else if let Some((after, _)) = condition.fails.filter(|(_, share)| dice.unit() < *share) {
             self.leave(id);
             self.schedule(self.now + after, Event::Over(id, false));
+        } else if !condition.admits(self.now) {
+            self.leave(id);
+            self.schedule(self.now + REFUSAL, Event::Throttled(id));
         } else if let Some(latency) = condition.latency {
             self.leave(id);
             self.schedule(self.now + latency, Event::Over(id, true));
@@ -246,6 +249,13 @@ impl Engine<'_> {
         }
     }
 
+    /// The server has no time for an attempt now.
+    pub(super) fn turn_away(&mut self, id: CallId) {
+        if self.calls.get(id).is_some_and(|attempt| attempt.waited_for) {
+            self.conclude(id, OutcomeKind::Throttled);
+        }
+    }
+
     /// The client has waited long enough to ask another server as well, if the policy's budget allows it.
     pub(super) fn hedge(&mut self, id: CallId) {
         let Some(attempt) = self.calls.get(id).filter(|attempt| attempt.waited_for) else { return };
@@ -280,7 +290,9 @@ impl Engine<'_> {
         self.calls.release(id);
         let is_answered = !matches!(kind, OutcomeKind::Timeout | OutcomeKind::Cancelled);
         let load = is_answered.then(|| self.gauges[server].report(self.now));
-        let outcome = Outcome { latency: Some(Duration::from_nanos(self.now - began)), load, ..Outcome::of(kind) };
+        let throttle = self.conditions[server].throttle.filter(|(_, after)| kind == OutcomeKind::Throttled && *after > 0);
+        let retry_after = throttle.map(|(_, after)| Duration::from_nanos(after));
+        let outcome = Outcome { latency: Some(Duration::from_nanos(self.now - began)), load, retry_after, ..Outcome::of(kind) };
         let now = timestamp(self.now);
         self.balancers[client].finish(token, outcome, now);
         let open = &mut self.calls.open[call];

@@ -1,5 +1,7 @@
 //! What is wrong with servers, and how that changes.
 
+use callboard::model::Health;
+
 use super::{Engine, Event};
 use crate::fault::{Effect, Fault};
 use crate::scenario::{Model, Scenario};
@@ -15,6 +17,10 @@ pub(super) struct Condition {
     /// When calls fail, and how many of them.
     pub fails: Option<(Nanos, f64)>,
     pub hangs: bool,
+    /// How many calls a second it takes, and when others are to come back.
+    pub throttle: Option<(f64, Nanos)>,
+    /// How many it would take now, and since when that is known.
+    allowance: (f64, Nanos),
     /// How long it has stood still in all, the pause it is in to its end.
     pub stood_still: Nanos,
     pub stands_still_until: Nanos,
@@ -34,6 +40,8 @@ impl Condition {
             latency: None,
             fails: None,
             hangs: false,
+            throttle: None,
+            allowance: (0.0, 0),
             stood_still: 0,
             stands_still_until: 0,
             cores,
@@ -48,6 +56,16 @@ impl Condition {
         let left = self.warm_after.saturating_sub(now - self.born);
         let cold = if left == 0 { 1.0 } else { 1.0 + (self.cold - 1.0) * seconds(left) / seconds(self.warm_after) };
         self.scale * self.slow * cold
+    }
+
+    /// Whether it takes a call now. It saves up what it takes in a tenth of a second.
+    pub(super) fn admits(&mut self, now: Nanos) -> bool {
+        let Some((rate, _)) = self.throttle else { return true };
+        let (saved, since) = self.allowance;
+        let saved = (saved + rate * seconds(now - since)).min((rate / 10.0).max(1.0));
+        let admits = saved >= 1.0;
+        self.allowance = (if admits { saved - 1.0 } else { saved }, now);
+        admits
     }
 }
 
@@ -77,6 +95,7 @@ impl Engine<'_> {
                 }
                 self.strike(&struck);
             }
+            Effect::Sick => self.tell(&struck, Health::Unhealthy)?,
             Effect::Pause(..) => struck.iter().for_each(|server| self.schedule_pause(fault, *server)),
             _ => self.strike(&struck),
         }
@@ -97,6 +116,9 @@ impl Engine<'_> {
             for server in &struck {
                 self.fleet.add(*server, self.now).map_err(|error| error.to_string())?;
             }
+        }
+        if effect == Effect::Sick {
+            self.tell(&struck, Health::Healthy)?;
         }
         self.strike(&struck);
         if let Some([_, off]) = flap
@@ -124,11 +146,16 @@ impl Engine<'_> {
         Ok(())
     }
 
+    fn tell(&mut self, servers: &[usize], health: Health) -> Result<(), String> {
+        servers.iter().try_for_each(|server| self.fleet.tell(*server, health, self.now)).map_err(|error| error.to_string())
+    }
+
     /// Adds up what is wrong with these servers.
     fn strike(&mut self, servers: &[usize]) {
         for server in servers {
             let condition = &mut self.conditions[*server];
             (condition.slow, condition.latency, condition.fails, condition.hangs) = (1.0, None, None, false);
+            condition.throttle = None;
             let at_it = self.scenario.faults.iter().zip(&self.struck).filter(|(_, struck)| struck.contains(server));
             for (fault, _) in at_it {
                 match fault.effect {
@@ -136,7 +163,8 @@ impl Engine<'_> {
                     Effect::Latency(latency) => condition.latency = Some(latency),
                     Effect::Fail(after, share) => condition.fails = Some((after, share)),
                     Effect::Hang | Effect::Gone => condition.hangs = true,
-                    Effect::Replace(..) | Effect::Pause(..) => {}
+                    Effect::Throttle(rate, after) => condition.throttle = Some((rate, after)),
+                    Effect::Replace(..) | Effect::Pause(..) | Effect::Sick => {}
                 }
             }
         }
@@ -182,6 +210,7 @@ impl Engine<'_> {
         let cores = level.or(spare.levels.last()).map_or(0.0, |level| level.1);
         let again = self.now + nanos(self.spare.exponential(spare.every));
         self.conditions[server].cores = cores;
+        self.gauges[server].set_cores(cores, self.now);
         if self.now >= self.conditions[server].stands_still_until {
             let next = self.servers[server].set_cores(cores, self.now);
             self.follow_up(server, next);
