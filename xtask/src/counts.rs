@@ -1,4 +1,4 @@
-//! `cargo xtask counts [--write]`: how many instructions a pick with its finish costs, held to `tests/counts/counts.json`.
+//! `cargo xtask counts [--write]`: how many instructions a pick with its finish costs, a renewal, a query, a decoded answer, a request; held to `tests/counts/counts.json`.
 //!
 //! Times depend on what else the machine does, instructions do not: callgrind counts the same for the same program in every run. What a
 //! program is made of depends on the compiler, though; so the file names the one it was written with, and under another one the
@@ -13,8 +13,6 @@ use crate::{Result, sh};
 
 /// By how many percent a figure may exceed the one on file.
 const MARGIN: f64 = 5.0;
-/// As in `tests/counts`.
-const PICKS: f64 = 20_000.0;
 
 pub fn command(args: &[String]) -> Result {
     let is_writing = match args {
@@ -34,13 +32,14 @@ pub fn command(args: &[String]) -> Result {
     Ok(())
 }
 
-/// The compiler and what it compiles for.
+/// The compiler, what it compiles for, and the library whose allocator is counted with what allocates.
 fn builder() -> String {
     let version = sh::ask(sh::command("rustc").arg("--version")).unwrap_or_default();
-    format!("{version}, {}", std::env::consts::ARCH)
+    let library = sh::ask(sh::command("getconf").arg("GNU_LIBC_VERSION")).unwrap_or_default();
+    format!("{version}, {}, {library}", std::env::consts::ARCH)
 }
 
-/// Every case with its instructions for a pick.
+/// Every case with its instructions for an operation.
 fn count() -> Result<Vec<(String, f64)>> {
     if sh::which("valgrind").is_none() {
         apt::install("counts: valgrind", &["valgrind"])?;
@@ -53,10 +52,10 @@ fn count() -> Result<Vec<(String, f64)>> {
     let program: PathBuf = sh::root().join("target/demo/counts");
     let names = sh::ask(&mut sh::command(&program)).ok_or("the program of tests/counts says nothing")?;
     let mut found = Vec::new();
-    for name in names.lines() {
+    for (operations, name) in names.lines().filter_map(|line| line.split_once(' ')) {
         // The second round finds everything built.
         let more = collect(&program, name, "2")? - collect(&program, name, "1")?;
-        found.push((name.to_owned(), (more / PICKS).round()));
+        found.push((name.to_owned(), (more / operations.parse::<f64>()?).round()));
     }
     Ok(found)
 }
@@ -72,7 +71,7 @@ fn collect(program: &Path, name: &str, rounds: &str) -> Result<f64> {
 
 fn compare(found: &[(String, f64)], file: &Value, builder: &str) -> Result {
     let known = &file["instructions"];
-    println!("{:<26} {:>6} {:>8} {:>8}", "a pick and its finish", "now", "on file", "change");
+    println!("{:<26} {:>6} {:>8} {:>8}", "a pick and its finish, ...", "now", "on file", "change");
     let mut worse = Vec::new();
     for (name, figure) in found {
         let Some(before) = known[name].as_f64() else {

@@ -8,7 +8,7 @@ use crate::{Result, sh, ui};
 
 pub fn command(_: &[String]) -> Result {
     let (compiler, _) = wasm_target::ensure()?;
-    let mut cargo = compiler.build();
+    let mut cargo = compiler.build(false);
     cargo.args(["--locked", "--profile", "proof", "--package", "callboard-purity", "--target-dir", "target/purity"]);
     let done = sh::must("purity: compile", &mut cargo)?;
     let module = sh::root().join("target/purity").join(TARGET).join("proof/callboard_purity.wasm");

@@ -9,8 +9,10 @@ use std::time::Duration;
 use crate::Result;
 use crate::ui::Progress;
 
-/// No step of this repository takes longer; one that does hangs.
+/// No step of the build or of a test takes longer; one that does hangs.
 const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+/// What is measured or sent by the million has so long ([`run_within`]).
+pub const LONG: Duration = Duration::from_secs(3 * 60 * 60);
 
 /// What a program did.
 pub struct Finished {
@@ -57,7 +59,27 @@ pub fn cargo() -> Command {
 }
 
 /// Runs to the end. `watch` sees every line and may return a word for the progress display.
-pub fn run(label: &str, command: &mut Command, mut watch: impl FnMut(&str) -> Option<String>) -> Result<Finished> {
+pub fn run(label: &str, command: &mut Command, watch: impl FnMut(&str) -> Option<String>) -> Result<Finished> {
+    finish(TIMEOUT, Progress::start(label), label, command, watch)
+}
+
+/// The same of what may take so long.
+pub fn run_within(limit: Duration, label: &str, command: &mut Command, watch: impl FnMut(&str) -> Option<String>) -> Result<Finished> {
+    finish(limit, Progress::start(label), label, command, watch)
+}
+
+/// The same, with a progress of the caller's choice.
+pub fn run_showing(progress: Progress, label: &str, command: &mut Command, watch: impl FnMut(&str) -> Option<String>) -> Result<Finished> {
+    finish(TIMEOUT, progress, label, command, watch)
+}
+
+fn finish(
+    limit: Duration,
+    mut progress: Progress,
+    label: &str,
+    command: &mut Command,
+    mut watch: impl FnMut(&str) -> Option<String>,
+) -> Result<Finished> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -82,7 +104,6 @@ pub fn run(label: &str, command: &mut Command, mut watch: impl FnMut(&str) -> Op
     }
     drop(send);
 
-    let mut progress = Progress::start(label);
     let (mut lines, mut status) = (Vec::new(), String::new());
     let status_code = loop {
         match lines_of.recv_timeout(Duration::from_millis(100)) {
@@ -102,10 +123,10 @@ pub fn run(label: &str, command: &mut Command, mut watch: impl FnMut(&str) -> Op
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break child.wait()?,
         }
-        if progress.elapsed() > TIMEOUT {
+        if progress.elapsed() > limit {
             child.kill()?;
             child.wait()?;
-            return Err(format!("{label}: still running after {} minutes, stopped", TIMEOUT.as_secs() / 60).into());
+            return Err(format!("{label}: still running after {} minutes, stopped", limit.as_secs() / 60).into());
         }
     };
     Ok(Finished { success: status_code.success(), lines, elapsed: progress.end() })
@@ -113,7 +134,12 @@ pub fn run(label: &str, command: &mut Command, mut watch: impl FnMut(&str) -> Op
 
 /// Runs to the end; a failure is an error that carries the end of the output.
 pub fn must(label: &str, command: &mut Command) -> Result<Finished> {
-    let done = run(label, command, |_| None)?;
+    must_showing(Progress::start(label), label, command)
+}
+
+/// The same, with a progress of the caller's choice.
+pub fn must_showing(progress: Progress, label: &str, command: &mut Command) -> Result<Finished> {
+    let done = run_showing(progress, label, command, |_| None)?;
     if done.success { Ok(done) } else { Err(format!("{label} failed:\n{}", done.gist()).into()) }
 }
 

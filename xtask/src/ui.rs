@@ -14,6 +14,7 @@ pub struct Progress {
     started: Instant,
     spoke: Option<Instant>,
     terminal: bool,
+    silent: bool,
     frame: usize,
 }
 
@@ -21,7 +22,12 @@ impl Progress {
     pub fn start(label: &str) -> Self {
         let dumb = std::env::var_os("CI").is_some() || std::env::var("TERM").is_ok_and(|term| term == "dumb");
         let terminal = std::io::stdout().is_terminal() && !dumb;
-        Self { label: label.to_owned(), started: Instant::now(), spoke: None, terminal, frame: 0 }
+        Self { label: label.to_owned(), started: Instant::now(), spoke: None, terminal, silent: false, frame: 0 }
+    }
+
+    /// For a step beside another that shows its own: it keeps the time and says nothing.
+    pub fn silent() -> Self {
+        Self { label: String::new(), started: Instant::now(), spoke: None, terminal: false, silent: true, frame: 0 }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -39,7 +45,7 @@ impl Progress {
             let line: String = line.chars().take(width.saturating_sub(1)).collect();
             print!("\r\x1b[2K{line}");
             let _ = std::io::stdout().flush();
-        } else if elapsed >= PATIENCE && self.spoke.is_none_or(|at| at.elapsed() >= HEARTBEAT) {
+        } else if !self.silent && elapsed >= PATIENCE && self.spoke.is_none_or(|at| at.elapsed() >= HEARTBEAT) {
             let space = if status.is_empty() { "" } else { ": " };
             match self.spoke {
                 None => println!("  {} ...", self.label),

@@ -15,6 +15,7 @@ use callboard_tests::vector;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::targets::Target;
+use crate::targets::requests::{BETWEEN, PROTOCOLS};
 
 /// Longer ones slow a target down and show it nothing new.
 const LENGTH: usize = 8_192;
@@ -60,7 +61,7 @@ fn gather() -> BTreeMap<String, Vec<Vec<u8>>> {
                 match verb {
                     "balancer" => add("policy", without_name(args).to_json()),
                     "dns" => add("dns-server", unhex(text("hex").unwrap_or_default())),
-                    "request" => requests.push(request(args)),
+                    "request" => requests.push((text("path").unwrap_or_default().to_owned(), request(args))),
                     "parse_selector" => add("selector", text("text").unwrap_or_default().into()),
                     "match" => {
                         let version = |of: &str| args.get(of).and_then(|own| own.get("version")).and_then(Value::as_str);
@@ -75,8 +76,12 @@ fn gather() -> BTreeMap<String, Vec<Vec<u8>>> {
                     add(format, body);
                 }
             }
-            if !requests.is_empty() {
-                add("rest", requests.join(&b'\x1e'));
+            for (target, prefixes) in PROTOCOLS.iter().copied().chain([("rest", &[""][..])]) {
+                let of_it = requests.iter().filter(|(path, _)| prefixes.iter().any(|prefix| path.starts_with(prefix)));
+                let of_it: Vec<&[u8]> = of_it.map(|(_, request)| &request[..]).collect();
+                if !of_it.is_empty() {
+                    add(target, of_it.join(&BETWEEN));
+                }
             }
             if let Some((snapshot, journal)) = kept(case, steps) {
                 add("restore", snapshot);
@@ -106,7 +111,9 @@ fn body(args: &Value) -> Option<Vec<u8>> {
 fn request(args: &Value) -> Vec<u8> {
     let text = |name: &str| args.get(name).and_then(Value::as_str).unwrap_or_default();
     let query = if text("query").is_empty() { String::new() } else { format!("?{}", text("query")) };
-    let line = format!("{} {}{query}\n", text("method"), text("path"));
+    let headers = args.get("headers").and_then(Value::as_map).unwrap_or_default().iter();
+    let headers: String = headers.map(|(name, value)| format!("\t{name}: {}", value.as_str().unwrap_or_default())).collect();
+    let line = format!("{} {}{query}{headers}\n", text("method"), text("path"));
     [line.into_bytes(), body(args).unwrap_or_default()].concat()
 }
 

@@ -1,5 +1,6 @@
 //! The programs that measure.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::setup::{Part, apt, node, python};
@@ -13,11 +14,17 @@ pub struct Program {
 }
 
 pub const REGISTRY: Program = Program { name: "registry", prepare: || rust("registry", "registry") };
+pub const POLICIES: Program = Program { name: "policies", prepare: || rust("policies", "policies") };
 pub const PICK: Program = Program { name: "pick in Rust", prepare: pick };
 pub const PYTHON: Program = Program { name: "pick in Python", prepare: || in_python("tests/bench/pick.py") };
-pub const NODE: Program = Program { name: "pick in Node", prepare: pick_in_node };
-pub const DENO: Program =
-    Program { name: "pick in Deno", prepare: || pick_in("deno", &["run", "--no-remote", "--no-prompt", "--allow-all"]) };
+pub const NODE: Program = Program { name: "pick in Node", prepare: || in_node_with_peers("tests/bench/js/pick.mjs") };
+pub const DENO: Program = Program {
+    name: "pick in Deno",
+    prepare: || pick_in(&node::binary("@deno", "deno")?, &["run", "--no-remote", "--no-prompt", "--allow-all"]),
+};
+pub const BUN: Program = Program { name: "pick in Bun", prepare: || pick_in(&node::binary("@oven", "bun")?, &[]) };
+pub const WORKERD: Program = Program { name: "pick in workerd", prepare: || in_node_with_peers("tests/bench/js/pick_workerd.mjs") };
+pub const PACKAGE: Program = Program { name: "npm package", prepare: as_published };
 pub const FORMATS: Program = Program { name: "formats", prepare: || rust("formats", "formats") };
 pub const FORMATS_PYTHON: Program = Program { name: "formats in Python", prepare: || in_python("tests/bench/formats.py") };
 pub const FORMATS_NODE: Program = Program { name: "formats in Node", prepare: || in_node("tests/bench/formats.mjs") };
@@ -26,8 +33,10 @@ pub const SERVE: Program = Program { name: "serve", prepare: serve };
 pub const SCALE: Program = Program { name: "several servers over one etcd", prepare: scale };
 
 fn scale() -> Result<Command> {
-    Part::Engines.ensure()?;
-    in_python("tests/bench/scale.py")
+    hosts()?;
+    let mut script = sh::command(python::program("python"));
+    script.arg("tests/bench/scale.py");
+    Ok(script)
 }
 
 /// A program of `tests/bench`, built on first use.
@@ -50,15 +59,21 @@ fn pick() -> Result<Command> {
     rust("pick", "pick,pingora")
 }
 
-/// With every host that it starts: the server, without the release's optimisation of the whole program, and both packages.
+/// With every host that it starts, and the npm package.
 fn serve() -> Result<Command> {
+    hosts()?;
+    in_node("")?;
+    rust("serve", "serve")
+}
+
+/// The engines, the server and the Python package, the latter two without the release's optimisation of the whole program.
+fn hosts() -> Result {
     Part::Engines.ensure()?;
     let mut cargo = sh::cargo();
     cargo.args(["build", "--locked", "--profile", "demo", "--package", "registry-server"]);
     sh::must("bench: build registry-server", &mut cargo)?;
-    in_python("")?;
-    in_node("")?;
-    rust("serve", "serve")
+    Part::Python.ensure()?;
+    python::install_package()
 }
 
 /// In the virtual environment, with the package that `pip` builds.
@@ -81,19 +96,26 @@ fn in_node(path: &str) -> Result<Command> {
     Ok(script)
 }
 
-/// In another runtime, which comes from npm; after [`NODE`], which brings what the script needs.
-fn pick_in(runtime: &str, arguments: &[&str]) -> Result<Command> {
+/// The npm package as it is published.
+fn as_published() -> Result<Command> {
     Part::Node.ensure()?;
-    let mut script = sh::command(node::folder().join("node_modules/.bin").join(runtime));
-    script.args(arguments).arg("tests/bench/pick.mjs");
+    crate::wasm::command(&["--small".to_owned()])?;
+    let mut script = sh::command("node");
+    script.arg("tests/bench/js/package.mjs");
     Ok(script)
 }
 
-/// With the peer from npm.
-fn pick_in_node() -> Result<Command> {
-    let script = in_node("tests/bench/pick.mjs")?;
-    let mut npm = sh::command("npm");
-    npm.current_dir(sh::root().join("tests/bench")).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
-    sh::must("bench: npm ci", &mut npm)?;
+/// In another runtime.
+fn pick_in(runtime: &Path, arguments: &[&str]) -> Result<Command> {
+    in_node_with_peers("")?;
+    let mut script = sh::command(runtime);
+    script.args(arguments).arg("tests/bench/js/pick.mjs");
+    Ok(script)
+}
+
+/// With the peers from npm.
+fn in_node_with_peers(path: &str) -> Result<Command> {
+    let script = in_node(path)?;
+    node::install(&sh::root().join("tests/bench"))?;
     Ok(script)
 }

@@ -8,8 +8,8 @@ pub fn missing(name: &str, why: &str) -> Value {
 }
 
 /// Prints the rows, with a line of explanation.
-pub fn print(rows: &[Value]) {
-    let width = rows.iter().map(|row| text(row, "name").chars().count()).max().unwrap_or_default();
+pub fn print<'a>(rows: impl Iterator<Item = &'a Value> + Clone) {
+    let width = rows.clone().map(|row| text(row, "name").chars().count()).max().unwrap_or_default();
     println!(
         "\n{:<width$}  {:>10} {:>10} {:<4} {:>9} {:>7}  {:<4} noise of ours, of the peer",
         "", "ours", "peer", "", "ratio", "goal", "met"
@@ -31,6 +31,21 @@ pub fn print(rows: &[Value]) {
     }
     println!("\nSmaller is better in `ours` and `peer`, medians of interleaved rounds; `ratio` is peer / ours; `noise` is p10 and p90 in");
     println!("percent of the median. Of times only the ratios mean something: the machine was busy with whatever it was busy with.");
+}
+
+/// How many goals each suite met, which it did not, and what could not be measured.
+pub fn print_summary(suites: &[(&str, Vec<Value>)]) {
+    for (name, rows) in suites {
+        println!("\nbench: {name}: {}", summary(rows));
+        for row in rows.iter().filter(|row| row["met"] == false) {
+            println!("  not met: {}, {} of {}", text(row, "name"), times(&row["ratio"]), times(&row["goal"]));
+        }
+        for row in rows.iter().filter(|row| row["ours"].is_null()) {
+            println!("  not measured: {}: {}", text(row, "name"), text(row, "note").lines().next().unwrap_or_default());
+        }
+    }
+    let all: Vec<Value> = suites.iter().flat_map(|(_, rows)| rows.clone()).collect();
+    println!("\nbench: {}", summary(&all));
 }
 
 /// How many goals are met.

@@ -3,12 +3,13 @@
 //! `tests/fish.json` has them, each as a text of the core's source and what it was where the bug was.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Form;
+use super::mutants::{self, Mutant};
 use super::nets::{self, Cast, NETS, Net, Programs, Sources};
 use super::report::Row;
 use crate::{Result, sh};
@@ -17,7 +18,7 @@ use crate::{Result, sh};
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// A bug.
-struct Fish {
+pub struct Fish {
     name: String,
     bug: String,
     /// The net to cast first, and of which tests.
@@ -33,13 +34,22 @@ struct Edit {
 }
 
 pub fn prove(_: Form) -> Result<Vec<Row>> {
-    let fish = read()?;
-    let tree = sh::root().join("target/fish");
-    nets::copy(&tree, |sources| put_in(sources, &fish))?;
-    let programs = nets::build(&tree)?;
-    nets::still(&tree, &programs)?;
+    let (tree, fish, _, programs) = stock()?;
     let caught = nets::each("prove: fish", fish.len(), |number| try_one(&tree, number, &fish[number], &programs))?;
     report(&fish, caught)
+}
+
+/// A copy of the core with every bug in it, and with the changes of [`mutants`], which are behind the same switch so that both need one build.
+pub fn stock() -> Result<(PathBuf, Vec<Fish>, Vec<Mutant>, Programs)> {
+    let fish = read()?;
+    let tree = sh::root().join("target/fish");
+    let mutants = nets::copy(&tree, |sources| {
+        put_in(sources, &fish)?;
+        mutants::plant(sources)
+    })?;
+    let programs = nets::build(&tree)?;
+    nets::still(&tree, &programs)?;
+    Ok((tree, fish, mutants, programs))
 }
 
 /// What was caught of each fish: the net, what it said, and how long it took.

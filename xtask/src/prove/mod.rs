@@ -108,7 +108,7 @@ pub fn command(args: &[String]) -> Result {
     }
     let mut failed = Vec::new();
     for line in LINES.iter().filter(|line| only.is_empty() || only.contains(&line.name)) {
-        let started = std::time::Instant::now();
+        let (started, commit) = (std::time::Instant::now(), report::commit());
         let rows = (line.prove)(form)?;
         for row in &rows {
             println!("prove: {row}");
@@ -116,7 +116,7 @@ pub fn command(args: &[String]) -> Result {
                 failed.push(row.line.clone());
             }
         }
-        report::keep(line.name, form.name(), rows)?;
+        report::keep(line.name, form.name(), &commit, rows)?;
         println!("prove: {} took {}", line.name, ui::seconds(started.elapsed()));
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("not met: {}", failed.join(", ")).into()) }

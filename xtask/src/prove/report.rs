@@ -58,12 +58,16 @@ fn kept() -> Vec<Value> {
     read.unwrap_or_default()
 }
 
-/// Keeps the rows of a line in the place of those it had in this form.
-pub fn keep(name: &str, form: &str, rows: Vec<Row>) -> Result {
-    let date = sh::ask(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_default();
+/// The commit that is run, asked for before it is.
+pub fn commit() -> String {
     let commit = sh::ask(sh::command("git").args(["rev-parse", "--short=10", "HEAD"])).unwrap_or_default();
     let changed = sh::ask(sh::command("git").args(["status", "--porcelain", "--untracked-files=no"])).is_some_and(|text| !text.is_empty());
-    let commit = if changed { format!("{commit}, changed") } else { commit };
+    if changed { format!("{commit}, changed") } else { commit }
+}
+
+/// Keeps the rows of a line in the place of those it had in this form.
+pub fn keep(name: &str, form: &str, commit: &str, rows: Vec<Row>) -> Result {
+    let date = sh::ask(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_default();
     let mut all = kept();
     all.retain(|row| row["of"] != name || row["form"] != form);
     all.extend(rows.into_iter().map(|row| {

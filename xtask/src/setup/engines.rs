@@ -1,4 +1,5 @@
-//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, an etcd, a Redis, a NATS, a ZooKeeper.
+//! Programs of other people that the Python tests hold callboard against: a server of DNS and a reader of its answers, an etcd, a Redis, a NATS, a ZooKeeper, and
+//! one that makes certificates.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -7,13 +8,14 @@ use super::{Ready, apt};
 use crate::{Result, sh};
 
 /// Each program, and the Debian package that has it.
-const ENGINES: [(&str, &str); 6] = [
+const ENGINES: [(&str, &str); 7] = [
     ("dnsmasq", "dnsmasq-base"),
     ("dig", "bind9-dnsutils"),
     ("etcd", "etcd-server"),
     ("redis-server", "redis-server"),
     ("nats-server", "nats-server"),
     ("zkServer.sh", "zookeeper"),
+    ("openssl", "openssl"),
 ];
 
 /// The programs, installed from Debian where they are missing.

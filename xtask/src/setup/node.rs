@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ready, stamped};
+use super::{Part, Ready, stamped};
 use crate::{Result, sh};
 
 /// The oldest Node that the tests and tools run on (the package itself runs on 18, and is run there).
@@ -31,8 +31,23 @@ pub fn ensure() -> Result<Ready> {
     Ok(Ready { what, took })
 }
 
+/// An executable that an npm package of this platform carries, without the script that would look for it.
+pub fn binary(scope: &str, name: &str) -> Result<PathBuf> {
+    Part::Node.ensure()?;
+    let root = folder().join("node_modules").join(scope);
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    for package in std::fs::read_dir(&root).map_err(|error| format!("{}: {error}", root.display()))? {
+        let package = package?.path();
+        let found = [package.join(&name), package.join("bin").join(&name)].into_iter().find(|path| path.is_file());
+        if let Some(path) = found {
+            return Ok(path);
+        }
+    }
+    Err(format!("npm has no {name} for this platform").into())
+}
+
 /// What the lockfile of a folder names; how long it took, if it was not there.
-fn install(folder: &Path) -> Result<Option<Duration>> {
+pub fn install(folder: &Path) -> Result<Option<Duration>> {
     let lock = std::fs::read(folder.join("package-lock.json"))?;
     let stamp = folder.join("node_modules/.callboard-stamp");
     if stamped(&stamp, &lock) {

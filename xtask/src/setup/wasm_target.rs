@@ -24,20 +24,35 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// A `cargo build` for the target, up to the package selection.
-    pub fn build(self) -> Command {
+    /// A `cargo build` for the target, up to the package selection. A small one has a standard library of its own, in which a panic
+    /// is a trap and nothing else: no message is made, and no code that would make one is carried.
+    pub fn build(self, small: bool) -> Command {
         let mut cargo = match self {
-            Self::Active => sh::cargo(),
+            Self::Active => {
+                let mut cargo = sh::cargo();
+                if small {
+                    // What builds the standard library is not stable; the compiler stays the one that is active.
+                    cargo.env("RUSTC_BOOTSTRAP", "1");
+                }
+                cargo
+            }
             Self::Debian => {
                 let mut cargo = sh::command("/usr/bin/cargo");
                 // A rustup cargo exports these to us; they must not lead the other cargo back to it.
                 for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER"] {
                     cargo.env_remove(name);
                 }
-                cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1").args(["-Zbuild-std=std,panic_abort"]);
+                cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
                 cargo
             }
         };
+        if small || self == Self::Debian {
+            cargo.arg("-Zbuild-std=std,panic_abort");
+        }
+        if small {
+            cargo.arg("-Zbuild-std-features=optimize_for_size");
+            cargo.args(["--config", &format!("target.{TARGET}.rustflags=['-Zunstable-options', '-Cpanic=immediate-abort']")]);
+        }
         cargo.args(["build", "--target", TARGET]);
         cargo
     }
@@ -76,6 +91,16 @@ pub fn ensure() -> Result<(Compiler, Ready)> {
     }
     let compiler = find().ok_or("installed, but the compiler still has no standard library for wasm32-unknown-unknown")?;
     Ok((compiler, Ready::installed(compiler.name(), started.elapsed())))
+}
+
+/// The sources of the standard library, which a small module is built from.
+pub fn ensure_sources(compiler: Compiler) -> Result {
+    let sysroot = sh::ask(sh::command("rustc").args(["--print", "sysroot"])).unwrap_or_default();
+    if compiler == Compiler::Debian || Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").is_dir() {
+        return Ok(());
+    }
+    sh::must("wasm:  rustup component add rust-src", sh::command("rustup").args(["component", "add", "rust-src"]))?;
+    Ok(())
 }
 
 fn find() -> Option<Compiler> {

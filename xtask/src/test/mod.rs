@@ -7,7 +7,10 @@ mod suites;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
+use crate::ui::Progress;
 use crate::{Result, sh, ui};
 use parse::Count;
 use suites::{Need, SUITES, Suite};
@@ -26,34 +29,75 @@ pub fn command(names: &[String]) -> Result {
         let known: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
         return Err(format!("no suite {unknown:?}; there are {}", known.join(", ")).into());
     }
-    let mut total = Count::default();
-    let mut needs = BTreeMap::new();
-    for suite in SUITES.iter().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name)) {
-        total += run(suite, &mut needs);
-    }
+    let chosen: Vec<&Suite> = SUITES.iter().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name)).collect();
+    let total = run_all(&chosen);
     println!("{} passed, {} failed", total.passed, total.failed);
     // The line above is the last one; main prints nothing more for an empty error.
     if total.failed == 0 { Ok(()) } else { Err("".into()) }
 }
 
+/// In the order of the table; the suites that mostly wait go one after the other beside those that compute.
+fn run_all(chosen: &[&'static Suite]) -> Count {
+    let mut total = Count::default();
+    let mut needs = BTreeMap::new();
+    let (send, beside) = mpsc::channel::<&Suite>();
+    let lane = std::thread::spawn(move || {
+        let mut total = Count::default();
+        for suite in beside {
+            total += run(suite, Progress::silent());
+        }
+        total
+    });
+    for suite in chosen {
+        match ready(suite, &mut needs) {
+            Ok(()) if suite.waits => {
+                println!("test:  {:<13} started, beside what follows", suite.name);
+                // It listens until `send` is dropped.
+                let _ = send.send(suite);
+            }
+            Ok(()) => total += run(suite, Progress::start(&label(suite))),
+            Err(count) => total += count,
+        }
+    }
+    drop(send);
+    let mut progress = Progress::start("test:  the suites beside");
+    while !lane.is_finished() {
+        progress.tick("");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    progress.end();
+    total += lane.join().unwrap_or(Count { passed: 0, failed: 1 });
+    total
+}
+
 /// Needs that were met, or why they were not, by their names.
 type Met = BTreeMap<String, std::result::Result<(), String>>;
 
-fn run(suite: &Suite, met: &mut Met) -> Count {
+/// Whether the suite can run: what it needs is there; or how it counts when it cannot.
+fn ready(suite: &Suite, met: &mut Met) -> std::result::Result<(), Count> {
     let name = suite.name;
     if let Some(why) = (suite.skip)() {
         println!("test:  {name:<13} skipped: {why}");
-        return Count::default();
+        return Err(Count::default());
     }
     for need in suite.needs {
         let outcome = met.entry(format!("{need:?}")).or_insert_with(|| meet(*need).map_err(|error| error.to_string()));
         if let Err(why) = outcome {
             println!("test:  {name:<13} FAILED to start: {why}");
-            return Count { passed: 0, failed: 1 };
+            return Err(Count { passed: 0, failed: 1 });
         }
     }
+    Ok(())
+}
+
+fn label(suite: &Suite) -> String {
+    format!("test:  {}", suite.name)
+}
+
+fn run(suite: &Suite, progress: Progress) -> Count {
+    let name = suite.name;
     let mut command = (suite.command)();
-    let done = match sh::run(&format!("test:  {name}"), &mut command, |line| parse::current(suite.format, line)) {
+    let done = match sh::run_showing(progress, &label(suite), &mut command, |line| parse::current(suite.format, line)) {
         Ok(done) => done,
         Err(error) => {
             println!("test:  {name:<13} FAILED to run: {error}");

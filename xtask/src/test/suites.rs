@@ -56,8 +56,11 @@ pub struct Suite {
     pub command: fn() -> Command,
     /// Some word on why it cannot run here and need not, such as a tool that is no part of the set-up.
     pub skip: fn() -> Option<&'static str>,
+    /// Whether it mostly waits, for servers to start and for leases to end, so that others may compute meanwhile.
+    pub waits: bool,
 }
 
+/// Those that wait stand early: the longest of them all ends last.
 pub const SUITES: &[Suite] = &[
     Suite {
         name: "fmt",
@@ -66,6 +69,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["fmt", "--all", "--check"]),
         skip: || sh::which("rustfmt").is_none().then_some("rustfmt is not installed"),
+        waits: false,
     },
     Suite {
         name: "clippy",
@@ -74,6 +78,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
         skip: || sh::which("cargo-clippy").is_none().then_some("clippy is not installed"),
+        waits: false,
     },
     Suite {
         name: "rust",
@@ -82,6 +87,43 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "callboard", "--all-features"]),
         skip: never,
+        waits: false,
+    },
+    Suite {
+        name: "followers",
+        what: "the followers of examples, of a real etcd and of servers that break down",
+        format: Format::Pytest,
+        needs: FOLLOWERS,
+        command: || venv("pytest", &["--quiet", "tests/python/test_followers.py"]),
+        skip: never,
+        waits: true,
+    },
+    Suite {
+        name: "hosts",
+        what: "the registries of examples in every host, with the clients of Consul, Eureka, Nacos and DNS",
+        format: Format::Pytest,
+        needs: HOSTS,
+        command: || venv("pytest", &["--quiet", "tests/python/test_hosts.py"]),
+        skip: never,
+        waits: true,
+    },
+    Suite {
+        name: "stores",
+        what: "registries kept in files, SQLite, Redis, etcd and NATS: kills, stops, spoilt files",
+        format: Format::Pytest,
+        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
+        command: || venv("pytest", &["--quiet", "tests/python/test_stores.py"]),
+        skip: never,
+        waits: true,
+    },
+    Suite {
+        name: "shared",
+        what: "several registries over one etcd: servers and etcd killed, frozen and compacted",
+        format: Format::Pytest,
+        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage, Need::Example("registry-server")],
+        command: || venv("pytest", &["--quiet", "tests/python/test_shared.py"]),
+        skip: never,
+        waits: true,
     },
     Suite {
         name: "proof",
@@ -102,6 +144,7 @@ pub const SUITES: &[Suite] = &[
             ])
         },
         skip: never,
+        waits: false,
     },
     Suite {
         name: "lab",
@@ -110,6 +153,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "lab", "--quick", "--check"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "counts",
@@ -118,6 +162,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "counts"]),
         skip: || (!cfg!(target_os = "linux")).then_some("valgrind is for Linux"),
+        waits: false,
     },
     Suite {
         name: "prove",
@@ -126,6 +171,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "prove", "--ci"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "purity",
@@ -134,6 +180,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::Part(Part::WasmTarget)],
         command: || cargo(&["xtask", "purity"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "server",
@@ -142,14 +189,16 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--profile", "demo", "--package", "registry-server"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "hostile",
-        what: "requests that nobody should send, over the wire to the registries in Rust and Python",
+        what: "requests that nobody should send, over the wire to the hosts of a registry",
         format: Format::Check,
         needs: &[],
         command: || cargo(&["xtask", "hostile", "--count", "6000"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "clients",
@@ -158,6 +207,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "clients-rust"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "xtask",
@@ -166,6 +216,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "xtask"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "python",
@@ -192,38 +243,7 @@ pub const SUITES: &[Suite] = &[
             )
         },
         skip: never,
-    },
-    Suite {
-        name: "followers",
-        what: "the followers of examples, of a real etcd and of servers that break down",
-        format: Format::Pytest,
-        needs: FOLLOWERS,
-        command: || venv("pytest", &["--quiet", "tests/python/test_followers.py"]),
-        skip: never,
-    },
-    Suite {
-        name: "hosts",
-        what: "the registries of examples in every host, with the clients of Consul, Eureka, Nacos and DNS",
-        format: Format::Pytest,
-        needs: HOSTS,
-        command: || venv("pytest", &["--quiet", "tests/python/test_hosts.py"]),
-        skip: never,
-    },
-    Suite {
-        name: "stores",
-        what: "registries kept in files, SQLite, Redis, etcd and NATS: kills, stops, spoilt files",
-        format: Format::Pytest,
-        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
-        command: || venv("pytest", &["--quiet", "tests/python/test_stores.py"]),
-        skip: never,
-    },
-    Suite {
-        name: "shared",
-        what: "several registries over one etcd: servers and etcd killed, frozen and compacted",
-        format: Format::Pytest,
-        needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
-        command: || venv("pytest", &["--quiet", "tests/python/test_shared.py"]),
-        skip: never,
+        waits: false,
     },
     Suite {
         name: "pip",
@@ -232,6 +252,7 @@ pub const SUITES: &[Suite] = &[
         needs: PYTHON_PACKAGE,
         command: || venv("pytest", &["--quiet", "tests/python/test_package.py"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "stubtest",
@@ -240,6 +261,7 @@ pub const SUITES: &[Suite] = &[
         needs: PYTHON_PACKAGE,
         command: || python_check("python", &["-m", "mypy.stubtest", "callboard", "--allowlist", "stubtest-allowlist.txt"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "mypy",
@@ -248,6 +270,7 @@ pub const SUITES: &[Suite] = &[
         needs: PYTHON_PACKAGE,
         command: || python_check("mypy", &["--strict", "python/callboard", "../tests/python/types_sample.py"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "pyright",
@@ -260,6 +283,7 @@ pub const SUITES: &[Suite] = &[
             pyright
         },
         skip: never,
+        waits: false,
     },
     Suite {
         name: "types",
@@ -268,6 +292,7 @@ pub const SUITES: &[Suite] = &[
         needs: NPM_PACKAGE,
         command: || npm_tool("tsc", &["--project", "../tests/js/tsconfig.json"]),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "js",
@@ -276,6 +301,7 @@ pub const SUITES: &[Suite] = &[
         needs: NPM_PACKAGE,
         command: || node_test("tests/js"),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "npm-tarball",
@@ -284,6 +310,7 @@ pub const SUITES: &[Suite] = &[
         needs: NPM_TARBALL,
         command: || node_test("tests/packaging"),
         skip: never,
+        waits: false,
     },
     Suite {
         name: "ui",
@@ -292,6 +319,7 @@ pub const SUITES: &[Suite] = &[
         needs: UI,
         command: || node_test("tests/ui"),
         skip: never,
+        waits: false,
     },
 ];
 

@@ -3,6 +3,7 @@
 use callboard::Timestamp;
 use callboard::formats::{Ask, Context, Decoded, Feed, FeedConfig, Format, decode, encode};
 use callboard::model::Registration;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{registry, state};
 use crate::bounds;
@@ -19,16 +20,20 @@ pub fn run(format: Format, bytes: &[u8]) {
         2 => (Ask::Watch, Some("web")),
         _ => (Ask::Full, None),
     };
+    // What comes after reading costs eight times as much as reading: one input in eight goes through all of it.
+    let all = xxh3_64(bytes) % 8 == 0;
     let context = Context { service, ask, ..Context::new("default") };
     if let Ok(decoded) = bounds::within(bounds::of_payload(bytes), || decode(format, bytes, &context)) {
         for entry in &decoded.instances {
             entry.registration.validate().expect("what is read is an instance");
         }
-        if bytes.len() <= WRITTEN {
+        if all && bytes.len() <= WRITTEN {
             again(format, &decoded, &context);
         }
     }
-    feed(format, bytes, service);
+    if all {
+        feed(format, bytes, service);
+    }
 }
 
 fn instances(decoded: &Decoded) -> Vec<Registration> {

@@ -4,7 +4,7 @@ mod calls;
 mod formats;
 mod journals;
 mod names;
-mod requests;
+pub mod requests;
 mod snapshots;
 mod texts;
 
@@ -22,10 +22,13 @@ pub enum Target {
 
 const OTHERS: &[Target] = &[
     Target::Other("calls", calls::run),
+    Target::Other("consul-server", requests::consul),
     Target::Other("dns-server", names::run),
+    Target::Other("eureka-server", requests::eureka),
     Target::Other("journal", journals::run),
+    Target::Other("nacos-server", requests::nacos),
     Target::Other("policy", texts::policy),
-    Target::Other("rest", requests::run),
+    Target::Other("rest", requests::rest),
     Target::Other("restore", snapshots::run),
     Target::Other("selector", texts::selector),
     Target::Other("version-range", texts::range),
