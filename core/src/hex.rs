@@ -9,6 +9,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// The 32 bytes of 64 hexadecimal digits.
+#[cfg(any(feature = "serve", feature = "store"))]
 pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {

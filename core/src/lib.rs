@@ -36,7 +36,6 @@ mod base64;
 pub mod error;
 #[cfg(feature = "feed")]
 pub mod formats;
-#[cfg(any(feature = "serve", feature = "store"))]
 mod hex;
 pub mod limits;
 pub mod model;

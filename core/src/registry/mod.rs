@@ -55,7 +55,7 @@ mod view;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 
-use sha2::{Digest as _, Sha256};
+use hmac_sha256::Hash;
 
 pub use config::Config;
 pub use explain::{ExplainedRung, QueryExplanation, Unmatched};
@@ -73,6 +73,7 @@ pub use source::{Extent, Listing, Reconciled, Skipped};
 pub use view::{Delta, Departed, View};
 
 use crate::error::{Code, Error};
+use crate::hex::hex;
 use crate::model::{AdminState, Availability, Endpoint, Handle, Health, Instance, Override, Registration, Weight};
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -333,20 +334,14 @@ impl Registry {
     /// of the id (4 bytes), the id and the revision (8 bytes), little endian. None when there is no such service.
     pub fn digest(&self, namespace: &str, service: &str) -> Option<String> {
         let service = self.store.services.get(self.store.services.find(namespace, service)?)?;
-        let mut sha = Sha256::new();
+        let mut sha = Hash::new();
         for slot in &service.members {
             let id = self.store.id(*slot);
             sha.update((id.len() as u32).to_le_bytes());
             sha.update(id.as_bytes());
             sha.update(self.store.revision(*slot).to_le_bytes());
         }
-        let mut text = String::new();
-        for byte in sha.finalize() {
-            for nibble in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(nibble.into(), 16).unwrap_or('0'));
-            }
-        }
-        Some(text)
+        Some(hex(&sha.finalize()))
     }
 
     /// What happened since a position, in order and without a gap, or why that cannot be told.

@@ -4,8 +4,6 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use sha2::{Digest as _, Sha256};
-
 use super::*;
 use crate::error::Code;
 use crate::model::{Instance, Registration};
@@ -15,7 +13,7 @@ use crate::rng::Rng;
 use crate::value::Value;
 
 fn hex(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::hex::hex(&hmac_sha256::Hash::hash(token.as_bytes()))
 }
 
 fn server(policy: &str) -> Server {

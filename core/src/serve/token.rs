@@ -13,7 +13,7 @@
 
 use alloc::string::{String, ToString as _};
 
-use sha2::{Digest as _, Sha256};
+use hmac_sha256::{HMAC, Hash};
 
 use super::http::Request;
 use crate::error::{Code, Error};
@@ -63,19 +63,19 @@ impl Secret {
     pub(super) fn from_value(value: &Value) -> Result<Self, Error> {
         let long = value.as_str().filter(|text| text.len() >= 32);
         let text = long.ok_or_else(|| Error::new(Code::InvalidArgument, "secret").message("text of at least 32 bytes"))?;
-        Ok(Self(Sha256::digest(text.as_bytes()).into()))
+        Ok(Self(Hash::hash(text.as_bytes())))
     }
 
     /// The token of a life of an instance.
     pub(super) fn token(&self, epoch: u64, handle: Handle) -> String {
         let life = alloc::format!("callboard token\n{epoch}\n{}", handle.to_bits());
-        hex(&hmac(&self.0, life.as_bytes()))
+        hex(&HMAC::mac(life.as_bytes(), self.0))
     }
 }
 
 /// The digest of a token, which is what is kept of it.
 pub(super) fn digest(token: &str) -> TokenDigest {
-    TokenDigest(Sha256::digest(token.as_bytes()).into())
+    TokenDigest(Hash::hash(token.as_bytes()))
 }
 
 impl Shown {
@@ -107,7 +107,7 @@ impl Shown {
         let digits = !sequence.is_empty() && sequence.bytes().all(|byte| byte.is_ascii_digit());
         let sequence = sequence.parse::<u64>().ok().filter(|sequence| digits && *sequence < 1 << 53).ok_or_else(wrong)?;
         let mac = unhex(mac).ok_or_else(wrong)?;
-        Ok(Self::Proof(Proof { sequence, mac, verb, query: request.query.into(), body: Sha256::digest(request.body).into() }))
+        Ok(Self::Proof(Proof { sequence, mac, verb, query: request.query.into(), body: Hash::hash(request.body) }))
     }
 
     /// Whether it lets whoever asks speak for a record: the sequence number to take then.
@@ -137,7 +137,7 @@ impl Shown {
 fn proved(digest: &TokenDigest, verb: &str, epoch: u64, handle: Handle, sequence: u64, query: &str, body: &[u8; 32]) -> [u8; 32] {
     let (handle, body) = (handle.to_bits(), hex(body));
     let text = alloc::format!("callboard proof\n{verb}\n{epoch}\n{handle}\n{sequence}\n{query}\n{body}");
-    hmac(&digest.0, text.as_bytes())
+    HMAC::mac(text.as_bytes(), digest.0)
 }
 
 /// What goes into `x-callboard-proof`: that whoever sends a request holds the token of an instance. The verb is `renew`, `health` or `deregister`; `query` and
@@ -149,22 +149,11 @@ pub fn proof(token: &str, verb: &str, epoch: u64, handle: Handle, sequence: u64,
     if !["renew", "health", "deregister"].contains(&verb) {
         return Err(Error::new(Code::InvalidArgument, "verb").message("one of renew health deregister"));
     }
-    let mac = proved(&digest(token), verb, epoch, handle, sequence, query, &Sha256::digest(body).into());
+    let mac = proved(&digest(token), verb, epoch, handle, sequence, query, &Hash::hash(body));
     let mut text = sequence.to_string();
     text.push('.');
     text.push_str(&hex(&mac));
     Ok(text)
-}
-
-/// HMAC-SHA-256 (RFC 2104) with a key of 32 bytes.
-fn hmac(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
-    let padded = |with: u8| {
-        let mut block = [with; 64];
-        block.iter_mut().zip(key).for_each(|(byte, own)| *byte ^= own);
-        block
-    };
-    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(text).finalize();
-    Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize().into()
 }
 
 /// Compares in the same time wherever the difference is.
@@ -176,12 +165,10 @@ fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
 mod tests {
     use super::*;
 
-    /// Test case 1 of RFC 4231 has a key of 20 bytes: zeros behind it make the same block.
+    /// Test case 1 of RFC 4231.
     #[test]
     fn hmac_is_that_of_rfc_4231() {
-        let mut key = [0; 32];
-        key[..20].fill(0x0b);
-        assert_eq!(hex(&hmac(&key, b"Hi There")), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+        assert_eq!(hex(&HMAC::mac(b"Hi There", [0x0b; 20])), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The hash functions of the systems whose tables are made here.
 
-use md5::{Digest as _, Md5};
 use xxhash_rust::xxh64::xxh64;
 
 /// xxHash64 with the seed 0: Envoy's and gRPC's hash.
@@ -29,7 +28,7 @@ pub(super) fn murmur2(bytes: &[u8]) -> u64 {
 
 /// The digest of RFC 1321 as four little-endian words.
 pub(super) fn md5(bytes: &[u8]) -> [u32; 4] {
-    let digest: [u8; 16] = Md5::digest(bytes).into();
+    let digest = ::md5::compute(bytes).0;
     let mut words = [0; 4];
     for (word, bytes) in words.iter_mut().zip(digest.as_chunks::<4>().0) {
         *word = u32::from_le_bytes(*bytes);
