@@ -30,9 +30,9 @@ def test_a_kill_loses_nothing_that_was_acknowledged(kind, tmp_path):
     for turn in range(ROUNDS):
         keeper = [sys.executable, str(ROOT / "tests/python/keeper.py"), url, str(turn)]
         process = subprocess.Popen(keeper, stdout=subprocess.PIPE, text=True)
-        said = [process.stdout.readline()]
-        # From the first write on, at any moment of one.
-        time.sleep(chance.random() * 0.03)
+        # After some writes, however slow they are, at any moment of one.
+        said = [process.stdout.readline() for _ in range(chance.randrange(1, 24))]
+        time.sleep(chance.random() * 0.003)
         process.kill()
         said += process.stdout.readlines()
         process.wait()
