@@ -288,3 +288,27 @@ fn every_part_at_once_is_replayed_to_the_letter() {
     }
     assert!(ejected > 0 && held > 0, "{ejected} {held}");
 }
+
+#[test]
+fn probes_are_replayed_and_what_differs_is_told() {
+    let options = Options { trace: 1_000, ..Options::seeded(5) };
+    let (mut balancer, mut stage) =
+        (Balancer::new(Query::service("s"), Policy::named("prequal").unwrap(), options).unwrap(), Stage::default());
+    (0..6).for_each(|id| drop(stage.put(&mut balancer, &format!("b{id}"), 1_000, Available)));
+    for call in 0..100u64 {
+        for handle in balancer.probe_requests(at(call)) {
+            balancer.probed(handle, (handle.to_bits() % 5) as u32, Duration::from_millis(1 + call % 9), at(call));
+        }
+        let pick = balancer.pick(&Request::default(), at(call)).unwrap();
+        balancer.finish(pick.token, Outcome::success(Duration::from_millis(2)), at(call));
+    }
+    let trace = balancer.trace().unwrap();
+    let text = String::from_utf8(trace.to_json()).unwrap();
+    assert!(text.contains("\"do\":\"probed\"") && text.contains("\"do\":\"probe_requests\""));
+    let replay = Balancer::replay(&trace).unwrap();
+    assert_eq!(replay.to_value(), Value::map([("picks", 100u64.into()), ("same", 100u64.into())]));
+    // Had the idle ones said that they are busy, others would have been chosen.
+    let forged = text.replace("\"rif\":0", "\"rif\":9");
+    let replay = Balancer::replay(&Value::from_json(forged.as_bytes()).unwrap()).unwrap();
+    assert!(replay.same < 100 && replay.difference.is_some(), "{replay:?}");
+}

@@ -74,3 +74,24 @@ fn the_short_way_leads_where_the_long_one_does() {
     }
     assert!(short_ways > steps / 2, "{short_ways} of {steps}");
 }
+
+/// What is called `next` is a pick and its end, by the short way and by the long one.
+#[test]
+fn next_is_a_pick_that_is_finished() {
+    for (seed, name) in (0u64..).zip(Policy::presets()) {
+        let [(mut short, mut one), (mut long, mut other)] = twins(&Policy::named(name).unwrap(), seed);
+        assert_eq!(short.next(at(0)).map_err(|error| error.code()), Err(Code::NoInstances));
+        for id in 0..7 {
+            one.put(&mut short, &format!("b{id}"), 1_000 * (id % 3), Available);
+            other.put(&mut long, &format!("b{id}"), 1_000 * (id % 3), Available);
+        }
+        for step in 0..200 {
+            // Now and then the clock goes back, or stands.
+            let now = Timestamp::from_millis(step - step % 7 * (step % 2));
+            let pick = long.pick(&Request::default(), now).unwrap();
+            long.finish(pick.token, Outcome::default(), now);
+            assert_eq!(short.next(now).unwrap(), pick.handle, "{name} {step}");
+        }
+        assert_eq!((short.in_flight(), short.stats().instances), (0, long.stats().instances), "{name}");
+    }
+}
