@@ -123,9 +123,9 @@ impl Said {
     /// A number for it: that of what the registry [says] once it has taken it.
     pub(super) fn print(&self) -> u64 {
         match self {
-            Self::Instance(own, digest) => print(&instance_text(own, *digest)),
+            Self::Instance(own, digest) => print(instance_text(own, *digest)),
             Self::Override(_, own) => print_of_admin(own),
-            Self::Query(_, own) => print(&text(&own.to_value())),
+            Self::Query(_, own) => print(text(&own.to_value())),
         }
     }
 }
@@ -171,14 +171,14 @@ pub(super) fn unread(key: &str) -> Unread {
     Unread::new(key, corrupt(key))
 }
 
-fn print(text: &str) -> u64 {
-    xxh3_64(text.as_bytes())
+pub(super) fn print(text: impl AsRef<[u8]>) -> u64 {
+    xxh3_64(text.as_ref())
 }
 
 /// A number for what an override says, but for how long that is still so.
 fn print_of_admin(own: &Override) -> u64 {
     let ends = if own.until.is_some() { "for a while" } else { "for good" };
-    print(&[own.state.as_str(), ends, &own.reason].join(" "))
+    print([own.state.as_str(), ends, &own.reason].join(" "))
 }
 
 fn spell<const COUNT: usize>(kind: &str, names: [&String; COUNT]) -> String {

@@ -219,6 +219,6 @@ fn text(value: &Value) -> String {
     String::from_utf8(value.to_json()).unwrap_or_default()
 }
 
-fn malformed(field: &str) -> Error {
+pub(super) fn malformed(field: &str) -> Error {
     Error::new(Code::Malformed, field).message("not an answer of etcd's gateway")
 }

@@ -68,6 +68,13 @@ struct Held {
     token: u64,
 }
 
+impl Held {
+    /// Whether it says what is there; what is spelled otherwise is read to know.
+    fn is(&self, kv: &Kv) -> bool {
+        self.lease == kv.lease && self.print == entry::print(&kv.value)
+    }
+}
+
 /// What we have to say about a name.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
@@ -128,8 +135,16 @@ enum Question {
     KeepAlive { ttl: u64, id: u64 },
     Look { lease: u64 },
     Grant { ttl: u64 },
-    Write(Vec<(Name, Option<Held>)>),
+    Write(Vec<Sent>),
     Ping,
+}
+
+/// A change that is under way: whose, the revision it was made on, and what the engine has then.
+#[derive(Debug, Clone)]
+struct Sent {
+    name: Name,
+    since: u64,
+    held: Option<Held>,
 }
 
 /// A listing that comes in pages.
@@ -157,8 +172,9 @@ pub struct Replica {
     /// Up to where of the engine's revisions everything is known.
     position: Option<u64>,
     listing: Option<Listing>,
-    /// The revision of the latest listing that was begun, to its end or not.
-    begun: u64,
+    /// The newest revision of which anything told, and the newest at the last line: a listing that was asked for after that is no older.
+    newest: u64,
+    past: u64,
     /// Whether all is to be listed again, and whether the listing or the watch goes on.
     relist: bool,
     current: bool,
@@ -191,7 +207,8 @@ impl Replica {
             gone: BTreeMap::new(),
             position: None,
             listing: None,
-            begun: 0,
+            newest: 0,
+            past: 0,
             relist: true,
             current: false,
             lost: 0,
@@ -287,7 +304,7 @@ impl Replica {
             Question::Grant { ttl } => gateway::read_grant(body).map(|id| {
                 self.leases.insert(ttl, Kept { id, told: now });
             }),
-            Question::Write(sent) => gateway::read_transaction(body).map(|outcome| self.written(registry, sent, outcome, &mut told)),
+            Question::Write(sent) => gateway::read_transaction(body).and_then(|outcome| self.written(registry, sent, outcome, &mut told)),
             Question::Ping => gateway::read_ping(body),
         };
         if let Err(error) = taken {
@@ -307,7 +324,7 @@ impl Replica {
     pub fn failed(&mut self, registry: &mut Registry, now: Timestamp) {
         self.begin(registry, now);
         if let Some(Question::Write(sent)) = self.asked.take() {
-            for (name, _) in sent {
+            for Sent { name, .. } in sent {
                 if let Some(waiting) = self.waiting.get_mut(&name) {
                     (waiting.asked, waiting.unsure) = (false, true);
                 }
@@ -330,7 +347,7 @@ impl Replica {
     pub fn push(&mut self, registry: &mut Registry, body: &[u8], now: Timestamp) -> Result<Told, Error> {
         self.begin(registry, now);
         let mut told = Told::default();
-        match gateway::read(body) {
+        match gateway::read(body).and_then(|said| self.check(said)) {
             Ok(Said::Page { revision, kvs, more }) => {
                 self.hear(registry.now());
                 self.listed(registry, revision, kvs, more, &mut told);
@@ -342,6 +359,7 @@ impl Replica {
                 }
                 // What is told with an end is not where we stand.
                 self.position = self.position.max(position.filter(|_| !end));
+                self.newest = self.newest.max(self.position.unwrap_or(0));
                 let position = self.position.unwrap_or(0);
                 self.gone.retain(|_, revision| *revision > position);
                 (self.relist, self.current, told.again) = (end, !end, end);
@@ -351,7 +369,7 @@ impl Replica {
                 return Err(error);
             }
         }
-        self.lost = 0;
+        (self.lost, self.past) = (0, self.newest);
         self.finish(registry);
         Ok(told)
     }
@@ -361,8 +379,14 @@ impl Replica {
         registry.advance(now);
         // An engine that was away may have lost what it knew, which no watch would tell.
         (self.relist, self.current, self.listing) = (true, false, None);
+        self.past = self.newest;
         self.lost = self.lost.saturating_add(1);
         self.settle(registry);
+    }
+
+    /// Whether a page of a listing comes next, and no line of a watch.
+    fn is_listing(&self) -> bool {
+        self.listing.is_some() || self.relist || self.position.is_none()
     }
 
     /// Whether the engine does not answer, or has never.

@@ -77,14 +77,14 @@ impl Replica {
                         self.waiting.remove(&name);
                     }
                     Wanted::Write(change, held) => {
+                        sent.push(Sent { name, since: change.since, held });
                         changes.push(change);
-                        sent.push((name, held));
                     }
                 }
             }
         }
         if !changes.is_empty() {
-            for (name, held) in &sent {
+            for Sent { name, held, .. } in &sent {
                 if let Some(waiting) = self.waiting.get_mut(name) {
                     (waiting.asked, waiting.token) = (true, held.map_or(waiting.token, |held| held.token));
                 }
@@ -144,7 +144,7 @@ pub(super) enum Next {
     KeepAlive(u64, u64),
     Look(u64),
     Grant(u64),
-    Write(Vec<Change>, Vec<(Name, Option<Held>)>),
+    Write(Vec<Change>, Vec<Sent>),
     Ping,
 }
 

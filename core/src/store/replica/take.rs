@@ -8,19 +8,39 @@ use crate::registry::TokenDigest;
 use crate::time::micros;
 
 impl Replica {
+    /// What was asked for is told: a line, or a page that is of its listing's revision and leads to the end of it.
+    pub(super) fn check(&self, said: Said) -> Result<Said, Error> {
+        match &said {
+            Said::Page { revision, kvs, more } if self.is_listing() => {
+                let (revision, before) = self.listing.as_ref().map_or((*revision, &[][..]), |listing| (listing.revision, &listing.last));
+                if kvs.iter().any(|kv| kv.revision > revision) {
+                    return Err(gateway::malformed("mod_revision"));
+                }
+                if *more && kvs.last().is_none_or(|kv| kv.key.as_slice() <= before) {
+                    return Err(gateway::malformed("more"));
+                }
+                Ok(said)
+            }
+            Said::Events { .. } if !self.is_listing() => Ok(said),
+            _ => Err(gateway::malformed("result")),
+        }
+    }
+
     /// A page of a listing. At its end, what the engine no longer has is gone.
     pub(super) fn listed(&mut self, registry: &mut Registry, revision: u64, kvs: Vec<Kv>, more: bool, told: &mut Told) {
         told.again = true;
+        let is_late = self.listing.is_none() && revision < self.past;
         let mut listing = self.listing.take().unwrap_or_else(|| Listing { revision, last: Vec::new(), names: BTreeSet::new() });
         // What was written later than it says is in the history of an engine that is not there any more.
         let is_earlier = |kv: &Kv| {
             let held = self.name_of(kv).and_then(|name| self.held.get(&name));
             held.is_some_and(|held| kv.revision < held.revision && held.revision <= listing.revision)
         };
-        if listing.revision < self.begun.max(self.position.unwrap_or(0)) || kvs.iter().any(is_earlier) {
+        if is_late || kvs.iter().any(is_earlier) {
             self.forget(registry);
         }
-        self.begun = listing.revision;
+        self.newest = self.newest.max(listing.revision);
+        self.gone.retain(|_, revision| *revision > listing.revision);
         for kv in kvs {
             listing.last.clone_from(&kv.key);
             listing.names.extend(self.take(registry, kv, told));
@@ -62,19 +82,24 @@ impl Replica {
             }
             return None;
         };
-        let known = self.held.get(&name).map(|held| held.revision).max(self.gone.get(&name).copied());
-        if known.is_some_and(|known| known >= kv.revision) {
+        let before = self.held.get(&name).copied();
+        self.newest = self.newest.max(kv.revision);
+        // At its own revision it is told again, or was never told rightly.
+        let is_late = |held: Held| held.revision > kv.revision || held.revision == kv.revision && (kv.gone || held.is(&kv));
+        if before.is_some_and(is_late) || self.gone.get(&name).is_some_and(|gone| *gone >= kv.revision) {
             return Some(name);
         }
         if kv.gone {
             self.take_gone(registry, &name, kv.revision);
             return Some(name);
         }
-        let before = self.held.get(&name).copied();
         let incarnation = before.map_or(0, |held| held.incarnation);
         let mut held = Held { revision: kv.revision, print: 0, incarnation, lease: kv.lease, token: 0 };
         let taken = entry::read(own, &kv.value, registry.now()).and_then(|said| {
             held.print = said.print();
+            if before.is_some_and(|before| (before.revision, before.print, before.lease) == (held.revision, held.print, held.lease)) {
+                return Ok(());
+            }
             let now = registry.now();
             match said {
                 entry::Said::Instance(own, token) => {
@@ -249,10 +274,11 @@ impl Replica {
     }
 
     /// What became of what we wrote.
-    pub(super) fn written(&mut self, registry: &mut Registry, sent: Vec<(Name, Option<Held>)>, outcome: Outcome, told: &mut Told) {
+    pub(super) fn written(&mut self, registry: &mut Registry, sent: Vec<Sent>, outcome: Outcome, told: &mut Told) -> Result<(), Error> {
         match outcome {
             Outcome::Done { revision } => {
-                for (name, held) in sent {
+                self.newest = self.newest.max(revision);
+                for Sent { name, held, .. } in sent {
                     if self.held.get(&name).is_none_or(|now| now.revision < revision) {
                         match held {
                             Some(held) => {
@@ -279,16 +305,36 @@ impl Replica {
                 }
             }
             Outcome::Changed { revision, kvs } => {
-                for ((name, _), kv) in sent.iter().zip(kvs) {
+                let is_same = |(sent, kv): (&Sent, &Option<Kv>)| kv.as_ref().map_or(0, |kv| kv.revision) == sent.since;
+                if kvs.len() != sent.len() || sent.iter().zip(&kvs).all(is_same) {
+                    return Err(gateway::malformed("succeeded"));
+                }
+                for (Sent { name, since, .. }, kv) in sent.iter().zip(kvs) {
+                    let waiting = self.waiting.get_mut(name);
+                    let is_asked = waiting.as_ref().is_some_and(|waiting| waiting.asked);
+                    waiting.into_iter().for_each(|waiting| (waiting.asked, waiting.unsure) = (false, false));
+                    if is_asked {
+                        self.doubt(name, *since, kv.as_ref());
+                    } else if self.position >= Some(revision) {
+                        // The watch has told it, and maybe that it is gone.
+                        continue;
+                    }
                     match kv {
                         Some(kv) => drop(self.take(registry, kv, told)),
                         None => self.take_gone(registry, name, revision),
                     }
-                    if let Some(waiting) = self.waiting.get_mut(name) {
-                        (waiting.asked, waiting.unsure) = (false, false);
-                    }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// What the engine has is newer than what was held when it was asked, whatever that claimed.
+    fn doubt(&mut self, name: &Name, since: u64, kv: Option<&Kv>) {
+        match self.held.get_mut(name) {
+            Some(held) if held.revision == since && kv.is_none_or(|kv| kv.revision < since) => held.revision = 0,
+            Some(_) => {}
+            None => drop(self.gone.remove(name)),
         }
     }
 
@@ -390,6 +436,7 @@ impl Replica {
         self.gone.clear();
         // An answer that is still to come is another engine's.
         (self.position, self.asked) = (None, None);
+        (self.newest, self.past) = (0, 0);
         let since = self.kept.saturating_add(1);
         let names: Vec<Name> = entry::names(registry).collect();
         for name in names {
