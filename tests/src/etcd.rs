@@ -32,15 +32,19 @@ impl Etcd {
         self.keys.iter().map(move |(key, stored)| (text(key), text(&stored.value)))
     }
 
-    /// Forgets what happened so far.
+    /// Forgets what happened so far, but what is there.
     pub fn compact(&mut self) {
         self.compacted = self.revision;
-        self.history.clear();
     }
 
     /// Forgets everything, as a disk that was lost.
     pub fn wipe(&mut self) {
         *self = Self { granted: self.granted, ..Self::default() };
+    }
+
+    /// Goes on by so many revisions, as if somebody had written what nobody here follows.
+    pub fn count_on(&mut self, count: u64) {
+        self.revision += count;
     }
 
     /// After a restart or a change of leader every lease begins anew.
@@ -131,6 +135,12 @@ impl Etcd {
         let within = |key: &Bytes| end.as_ref().map_or(*key == from, |end| *key >= from && key < end);
         // What was so at an earlier revision is told by the history.
         let at = number(body, "revision");
+        if at > self.revision {
+            return error("mvcc: required revision is a future revision", 11);
+        }
+        if at > 0 && at < self.compacted {
+            return error("mvcc: required revision has been compacted", 11);
+        }
         let mut keys = self.keys.clone();
         if at > 0 {
             for (revision, key, _) in self.history.iter().rev().take_while(|(revision, ..)| *revision > at) {
@@ -169,7 +179,11 @@ impl Etcd {
             one.get("request_put").is_some_and(|put| !matches!(number(put, "lease"), id if id == 0 || self.leases.contains_key(&id)))
         };
         if list("success").iter().any(lost) {
-            return Value::map([("error", Value::from("etcdserver: requested lease not found")), ("code", Value::Int(5))]);
+            return error("requested lease not found", 5);
+        }
+        let keeps = |one: &Value| one.get("request_put").filter(|put| put.get("ignore_lease").is_some()).map(|put| bytes(put, "key"));
+        if list("success").iter().filter_map(keeps).any(|key| !self.keys.contains_key(&key)) {
+            return error("key not found", 3);
         }
         self.revision += 1;
         for one in list("success") {
@@ -217,6 +231,10 @@ impl Etcd {
     }
 }
 
+fn error(text: &str, code: i64) -> Value {
+    Value::map([("error", Value::from(format!("etcdserver: {text}").as_str())), ("code", Value::Int(code))])
+}
+
 fn line(result: &Value) -> String {
     String::from_utf8(Value::map([("result", result.clone())]).to_json()).expect("UTF-8")
 }
@@ -244,7 +262,8 @@ fn number(value: &Value, name: &str) -> u64 {
 
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn encode(bytes: &[u8]) -> Value {
+/// Bytes as the gateway spells them.
+pub fn encode(bytes: &[u8]) -> Value {
     let mut out = String::new();
     for three in bytes.chunks(3) {
         let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));

@@ -28,7 +28,8 @@ const SLICE: u64 = 600;
 /// The longest input, bytes.
 const LENGTH: usize = 65_536;
 /// The longest where little more than that is refused for its length alone.
-const LENGTHS: &[(&str, usize)] = &[("dns-server", 1_500), ("policy", 4_096), ("selector", 4_200), ("version-range", 600)];
+const LENGTHS: &[(&str, usize)] =
+    &[("dns-server", 1_500), ("policy", 4_096), ("replica", 2_048), ("selector", 4_200), ("version-range", 600)];
 /// What the committed corpus of a target may hold: files, and bytes together.
 const KEPT: (usize, u64) = (40, 6_000);
 

@@ -91,7 +91,9 @@ fn gather() -> BTreeMap<String, Vec<Vec<u8>>> {
     }
     let mut dice = Dice(1);
     for length in [20, 60, 200, 600] {
-        add("calls", (0..length).map(|_| dice.bits() as u8).collect());
+        for target in ["calls", "replica"] {
+            add(target, (0..length).map(|_| dice.bits() as u8).collect());
+        }
     }
     seeds
 }

@@ -12,26 +12,26 @@ use super::{registry, state};
 use crate::bounds;
 
 const CALLS: usize = 200;
-const HEALTH: &[Health] = &[Health::Healthy, Health::Degraded, Health::Unhealthy];
-const STATES: &[AdminState] = &[AdminState::Enabled, AdminState::Draining, AdminState::Disabled];
+pub(super) const HEALTH: &[Health] = &[Health::Healthy, Health::Degraded, Health::Unhealthy];
+pub(super) const STATES: &[AdminState] = &[AdminState::Enabled, AdminState::Draining, AdminState::Disabled];
 /// Steps of time, with one that runs into the end of time.
 const STEPS: &[u64] = &[0, 1, 1_000, 1_000_000, 10_000_000, 600_000_000, 1 << 42, 1 << 52];
 
 /// The bytes, taken from the front; zeros when they are at an end.
-struct Source<'a>(&'a [u8]);
+pub(super) struct Source<'a>(pub(super) &'a [u8]);
 
 impl Source<'_> {
-    fn byte(&mut self) -> u8 {
+    pub(super) fn byte(&mut self) -> u8 {
         let Some((first, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *first
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.byte()) % choices.len()]
     }
 
-    fn id(&mut self) -> String {
+    pub(super) fn id(&mut self) -> String {
         format!("i{}", self.byte() % 8)
     }
 

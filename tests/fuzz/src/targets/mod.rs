@@ -4,6 +4,7 @@ mod calls;
 mod formats;
 mod journals;
 mod names;
+mod replica;
 pub mod requests;
 mod snapshots;
 mod texts;
@@ -28,6 +29,7 @@ const OTHERS: &[Target] = &[
     Target::Other("journal", journals::run),
     Target::Other("nacos-server", requests::nacos),
     Target::Other("policy", texts::policy),
+    Target::Other("replica", replica::run),
     Target::Other("rest", requests::rest),
     Target::Other("restore", snapshots::run),
     Target::Other("selector", texts::selector),
