@@ -58,7 +58,9 @@ pub enum Cast {
 
 /// Runs a net until a test of it fails.
 pub fn cast(tree: &Path, program: &Path, args: &[&str], fish: Option<usize>, limit: Duration, tick: &mut dyn FnMut()) -> Result<Cast> {
-    let mut command = Command::new(program);
+    // What is wrong may take memory without end; without it a process fails, which is noticed.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""]).arg(program);
     command.current_dir(tree).args(args).env_remove("CALLBOARD_FISH");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     if let Some(number) = fish {
