@@ -66,6 +66,10 @@ const PROBES: &[(&str, Probe)] = &[
         (1..n).try_for_each(|at| registry.reconcile(&listing(&format!("s{at}")), Timestamp::ZERO).map(drop))
     }),
     ("batch-ops", |n| {
+        let op = Value::map([("op", Value::from("renew")), ("service", "s".into()), ("id", "i".into())]);
+        Op::list_from_value(&Value::List(vec![op; n as usize]), Timestamp::ZERO).map(drop)
+    }),
+    ("batch-ops", |n| {
         let op = Op::Register { registration: Registration::new("s", "i"), put: Put::default() };
         registry().apply(&vec![op; n as usize], Timestamp::ZERO).map(drop)
     }),

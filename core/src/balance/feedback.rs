@@ -200,7 +200,6 @@ impl Balancer {
     #[cold]
     #[inline(never)]
     pub(super) fn ring(&mut self) {
-        self.stir();
         let now = self.now.as_micros();
         let mut freed = Vec::new();
         if let Some(feedback) = &mut self.feedback {

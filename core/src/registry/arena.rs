@@ -159,6 +159,20 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_that_is_mostly_in_use_is_left_where_it_is() {
+        let mut arena = Arena::default();
+        let places: Vec<Place> = (0..4_000u32).map(|slot| arena.insert(slot, &[7; 100])).collect();
+        for slot in (0..4_000).step_by(3) {
+            arena.remove(places[slot], |slot, _| panic!("{slot} is moved"));
+        }
+        let mut moved = 0;
+        for slot in (1..4_000).step_by(3) {
+            arena.remove(places[slot], |_, _| moved += 1);
+        }
+        assert!(moved > 0);
+    }
+
+    #[test]
     fn the_largest_run_is_kept() {
         let mut arena = Arena::default();
         let run = alloc::vec![7; 40_000];

@@ -17,7 +17,7 @@ use crate::{Result, sh};
 /// Whose code it is about.
 const FOLDERS: [&str; 3] = ["core/src/registry", "core/src/query", "core/src/balance"];
 /// The nets that are cast, the quick ones first.
-const CAST: [&str; 4] = ["vectors", "unit", "sim", "picks"];
+const CAST: [&str; 6] = ["vectors", "unit", "limits", "replicas", "sim", "picks"];
 /// One place in so many is changed.
 const EVERY: usize = 8;
 /// How many in a hundred must be noticed.

@@ -44,6 +44,8 @@ pub const NETS: &[Net] = &[
     Net { name: "hostile", of: Of::Test, program: "hostile", args: &[] },
     Net { name: "payloads", of: Of::Test, program: "payloads", args: &[] },
     Net { name: "secrets", of: Of::Test, program: "secrets", args: &[] },
+    Net { name: "limits", of: Of::Test, program: "limits", args: &[] },
+    Net { name: "replicas", of: Of::Test, program: "replicas", args: &[] },
     Net { name: "laws", of: Of::Program, program: "laws", args: &["3", "2000"] },
     Net { name: "bounds", of: Of::Program, program: "bounds", args: &[] },
 ];

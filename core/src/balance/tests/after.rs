@@ -294,7 +294,9 @@ fn probes_are_replayed_and_what_differs_is_told() {
     let options = Options { trace: 1_000, ..Options::seeded(5) };
     let (mut balancer, mut stage) =
         (Balancer::new(Query::service("s"), Policy::named("prequal").unwrap(), options).unwrap(), Stage::default());
-    (0..6).for_each(|id| drop(stage.put(&mut balancer, &format!("b{id}"), 1_000, Available)));
+    for id in 0..6 {
+        stage.put(&mut balancer, &format!("b{id}"), 1_000, Available);
+    }
     for call in 0..100u64 {
         for handle in balancer.probe_requests(at(call)) {
             balancer.probed(handle, (handle.to_bits() % 5) as u32, Duration::from_millis(1 + call % 9), at(call));
@@ -311,4 +313,27 @@ fn probes_are_replayed_and_what_differs_is_told() {
     let forged = text.replace("\"rif\":0", "\"rif\":9");
     let replay = Balancer::replay(&Value::from_json(forged.as_bytes()).unwrap()).unwrap();
     assert!(replay.same < 100 && replay.difference.is_some(), "{replay:?}");
+}
+
+#[test]
+fn who_comes_has_the_mean_of_what_was_reported_at_once() {
+    let document = br#"{"preset": "random", "reports": {"blackout": 0, "update": 60}}"#;
+    let policy = Policy::from_value(&Value::from_json(document).unwrap()).unwrap();
+    let mut balancer = Balancer::new(Query::service("s"), policy, Options::seeded(3)).unwrap();
+    let mut stage = Stage::default();
+    let handles = ["a", "b"].map(|id| stage.put(&mut balancer, id, 1_000, Available));
+    for (qps, other) in [(300.0, handles[1]), (100.0, handles[0])] {
+        let load = Load { qps, utilization: 0.5, ..Load::default() };
+        let pick = balancer.pick(&Request::excluding(&[other]), at(1)).unwrap();
+        balancer.finish(pick.token, Outcome { load: Some(load), ..Outcome::default() }, at(1));
+    }
+    let shares = |balancer: &mut Balancer, stage: &Stage, now: Timestamp| {
+        let mut counts = BTreeMap::<String, u32>::new();
+        (0..6_000).for_each(|_| *counts.entry(stage.id(balancer.next(now).unwrap()).to_string()).or_default() += 1);
+        counts.into_values().map(|count| (count + 250) / 500).collect::<Vec<_>>()
+    };
+    assert_eq!(shares(&mut balancer, &stage, at(70)), [9, 3]);
+    // Weights are worked out once a minute, but 3 : 1 : 2 is so at once.
+    stage.put(&mut balancer, "c", 1_000, Available);
+    assert_eq!(shares(&mut balancer, &stage, at(71)), [6, 2, 4]);
 }

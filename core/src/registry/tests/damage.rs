@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::Override;
+use crate::registry::snapshot::{FORMAT, HEADER, MAGIC, Tables};
 
 /// A registry that uses everything a snapshot can hold.
 fn full() -> Registry {
@@ -127,17 +128,39 @@ fn every_cut_and_every_flipped_bit_is_found() {
     assert!(restore(&[bytes.as_slice(), bytes.as_slice()].concat()).is_err());
 }
 
+/// A snapshot of this body, with its checksum.
+fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut sealed = [MAGIC.as_slice(), &FORMAT.to_le_bytes()].concat();
+    sealed.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    sealed.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(body).to_le_bytes());
+    sealed.extend_from_slice(body);
+    sealed
+}
+
+#[test]
+fn numbers_that_no_registry_reaches_and_another_order_are_damage() {
+    let bytes = full().snapshot();
+    let with = |change: fn(&mut Tables<'_>)| {
+        let (mut tables, rest) = postcard::take_from_bytes::<Tables<'_>>(&bytes[HEADER..]).unwrap();
+        change(&mut tables);
+        restore(&sealed(&[&postcard::to_allocvec(&tables).unwrap(), rest].concat())).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(with(|_| {}), Ok(()));
+    assert_eq!(with(|tables| tables.revision = Timestamp::MAX.as_micros()), Ok(()));
+    assert_eq!(with(|tables| tables.revision = Timestamp::MAX.as_micros() + 1), Err(Code::SnapshotCorrupt));
+    assert_eq!(with(|tables| tables.epoch = Timestamp::MAX.as_micros()), Err(Code::SnapshotCorrupt));
+    // The first of four records in order of id becomes the last.
+    let places: Vec<usize> = (0..bytes.len() - 1).filter(|at| &bytes[*at..*at + 2] == b"i0").collect();
+    let [place] = places[..] else { panic!("{places:?}") };
+    let mut body = bytes[HEADER..].to_vec();
+    body[place - HEADER + 1] = b'9';
+    assert_eq!(restore(&sealed(&body)).unwrap_err().code(), Code::SnapshotCorrupt);
+}
+
 #[test]
 fn a_body_with_a_true_checksum_is_not_believed_either() {
     let bytes = full().snapshot();
-    let sealed = |body: &[u8]| {
-        let mut sealed = bytes[..6].to_vec();
-        sealed.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        sealed.extend_from_slice(&xxhash_rust::xxh3::xxh3_64(body).to_le_bytes());
-        sealed.extend_from_slice(body);
-        sealed
-    };
-    let body = &bytes[22..];
+    let body = &bytes[HEADER..];
     assert!(restore(&sealed(body)).is_ok());
     let mut rng = Rng::new(5);
     let check = |body: &[u8]| match restore(&sealed(body)) {

@@ -2,6 +2,8 @@
 
 mod damage;
 mod scale;
+#[cfg(feature = "store")]
+mod shared;
 mod silence;
 
 use core::time::Duration;

@@ -1,7 +1,5 @@
 //! The registry as a whole: services, changes, batches, snapshot, health.
 
-use alloc::vec::Vec;
-
 use super::{Call, OPENAPI, Reply, Response, Watched, events, waits};
 use crate::error::{Code, Error};
 use crate::registry::{Op, Position, ServiceSummary};
@@ -50,14 +48,8 @@ pub(super) fn batch(call: &mut Call<'_>) -> Result<Reply, Error> {
     call.parameters.only(&[])?;
     let document = body(call.request)?;
     let fields = Fields::new(&document, "", &["ops"])?;
-    let ops = fields.list("ops")?.ok_or_else(|| Error::new(Code::MissingField, "ops"))?;
-    if ops.len() > crate::limits::BATCH_OPS {
-        return Err(Error::too_large("ops", crate::limits::BATCH_OPS as u64));
-    }
-    let now = call.registry.clock();
-    let read = |(at, op): (usize, &Value)| Op::from_value(op, now).map_err(|error| error.within(&alloc::format!("ops[{at}]")));
-    let ops = ops.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    let revision = call.registry.apply(&ops)?;
+    let ops = fields.value("ops").ok_or_else(|| Error::new(Code::MissingField, "ops"))?;
+    let revision = call.registry.apply(&Op::list_from_value(ops, call.registry.clock())?)?;
     let document = Value::map([("revision", Value::from(revision)), ("epoch", call.registry.epoch().into())]);
     Ok(Reply::Response(Response::json(200, &document)))
 }
