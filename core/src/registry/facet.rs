@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::columns::{CHUNK, Flags};
+use super::columns::CHUNK;
 use super::intern::{Pools, Profile, Shared};
 use super::store::Store;
 
@@ -198,7 +198,7 @@ impl Store {
         let localities = Places::new(localities.iter().map(<[u32; 4]>::as_slice), &dense);
         let profiles = Places::new(profiles.iter().map(tags_of), &dense);
         for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
-            for (cell, slot) in chunk.cells.iter().zip(first..).filter(|(cell, _)| !Flags(cell.flags).is_free()) {
+            for ((cell, _), slot) in chunk.cells.iter().zip(&chunk.flags).zip(first..).filter(|((_, flags), _)| !flags.is_free()) {
                 for place in metadata.of(cell.metadata).iter().chain(localities.of(cell.locality)).chain(profiles.of(cell.profile)) {
                     if let Some(marks) = marks.get_mut(usize::from(*place)) {
                         marks.set(slot);
@@ -223,9 +223,9 @@ impl Store {
         let profiles: Vec<bool> = self.pools.profiles.iter().map(|profile| of(&tags, profile.tags)).collect();
         let mut marks = Marks::default();
         for (chunk, first) in self.chunks.iter().zip((0u32..).step_by(CHUNK)) {
-            for (cell, slot) in chunk.cells.iter().zip(first..) {
+            for ((cell, flags), slot) in chunk.cells.iter().zip(&chunk.flags).zip(first..) {
                 let has = of(&metadata, cell.metadata) || of(&localities, cell.locality) || of(&profiles, cell.profile);
-                if has && !Flags(cell.flags).is_free() {
+                if has && !flags.is_free() {
                     marks.set(slot);
                 }
             }

@@ -1,70 +1,81 @@
 //! When leases must be looked at, as far as columns and counts go.
 //!
-//! A renewal writes one time into one column and touches nothing else: when the record is due. Each chunk of 1024 records keeps a
-//! bound below all of its due times, which renewals leave as it is, since they only put the time off. When the bound comes up, the chunk
-//! is looked through and has a new one. So a renewal costs one store, and a look at one number some time later.
+//! A renewal writes one time into one column and reads one other: it is when the record was heard that is kept, and when it is due
+//! follows. Each chunk of 1024 records keeps a bound below all of its due times, which renewals leave as it is, since they only put the
+//! time off. When the bound comes up, the chunk is looked through and has a new one. So a renewal costs one store, and a look at
+//! one number some time later.
 
 use alloc::vec::Vec;
 
-use super::columns::{CHUNK, Chunk, Flags, NEVER, PARKED, split};
+use super::columns::{Bound, CHUNK, Flags, NEVER, PARKED, split};
 use super::store::Store;
+use crate::model::Handle;
 use crate::time::Timestamp;
 
 impl Store {
     /// When a lease counts from.
     pub(super) fn beat(&self, slot: u32) -> u64 {
-        let profile = self.profile(slot);
-        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
-        (self.due(slot) & !PARKED).saturating_sub(profile.ttl).saturating_sub(grace)
+        self.heard(slot) & !PARKED
     }
 
-    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect and that no other server watches. Whether it did.
+    /// When a record must be looked at; `NEVER` without a lease that is watched here, and while it waits for a pass.
+    pub(super) fn due(&self, slot: u32) -> u64 {
+        if self.heard(slot) < PARKED { self.end(slot) } else { NEVER }
+    }
+
+    /// When a lease ends to be live, or to be suspect, whichever it is.
+    fn end(&self, slot: u32) -> u64 {
+        let profile = self.profile(slot);
+        let grace = if self.is_suspect(slot) { profile.grace } else { 0 };
+        self.beat(slot).saturating_add(profile.ttl).saturating_add(grace)
+    }
+
+    /// Renews at once what needs no more than that: a lease of a local record of incarnation 0 that is not suspect and that no other
+    /// server watches. Whether it did.
     #[inline]
-    pub(super) fn renew_plainly(&mut self, slot: u32, now: Timestamp) -> bool {
-        let (chunk, at) = split(slot);
+    pub(super) fn renew_plainly(&mut self, handle: Handle, now: Timestamp) -> bool {
+        let (chunk, at) = split(handle.slot());
         let Some(chunk) = self.chunks.get_mut(chunk) else { return false };
-        let (Some(cell), Some(due)) = (chunk.cells.get(at), chunk.due.get_mut(at)) else { return false };
-        if cell.flags & (Flags::SUSPECT | Flags::FENCED | 31 << Flags::SOURCE) != 0 {
-            return false;
-        }
-        let ttl = self.pools.profile(cell.profile).ttl;
-        if ttl > 0 {
-            if *due == NEVER {
-                return false;
-            }
+        let (Some(flags), Some(heard)) = (chunk.flags.get(at), chunk.heard.get_mut(at)) else { return false };
+        let plain = flags.are_of(handle) && flags.are_plain() && *heard != NEVER;
+        if plain {
             // It only moves on, so the bound of the chunk holds.
-            *due = now.as_micros().saturating_add(ttl);
+            *heard = now.as_micros();
         }
-        true
+        plain
     }
 
     /// A lease begins, live.
     pub(super) fn start_lease(&mut self, slot: u32, now: Timestamp) {
-        let ttl = self.profile(slot).ttl;
-        self.arm(slot, if ttl > 0 { now.as_micros().saturating_add(ttl) } else { NEVER });
+        if self.profile(slot).ttl > 0 {
+            self.set_heard(slot, now.as_micros());
+            self.arm(slot);
+        } else {
+            self.set_heard(slot, NEVER);
+        }
     }
 
-    /// The record must be looked at then.
-    pub(super) fn arm(&mut self, slot: u32, due: u64) {
+    /// The record must be looked at when it is due.
+    fn arm(&mut self, slot: u32) {
+        let (due, ttl) = (self.due(slot), self.profile(slot).ttl);
         let (chunk, _) = split(slot);
         if let Some(bound) = self.bounds.get_mut(chunk) {
-            *bound = due.min(*bound);
+            *bound = Bound { due: due.min(bound.due), ttl: ttl.min(bound.ttl) };
         }
-        self.set_due(slot, due);
     }
 
     /// Makes a record that is due suspect, or lets it wait for a pass when it is overdue; whether it is.
     pub(super) fn fall_due(&mut self, slot: u32, now: u64) -> bool {
-        let (due, number) = (self.due(slot), self.service(slot));
-        let end = if self.is_suspect(slot) { due } else { due.saturating_add(self.profile(slot).grace) };
         if !self.is_suspect(slot) {
             self.set_suspect(slot, true);
         }
+        let end = self.end(slot);
         if end > now {
-            self.arm(slot, end);
+            self.arm(slot);
             return false;
         }
-        self.set_due(slot, end | PARKED);
+        self.set_heard(slot, self.heard(slot) | PARKED);
+        let number = self.service(slot);
         if let Some(service) = self.services.get_mut(number) {
             service.protection.overdue.push((end, slot));
             // Those that were renewed while they waited stay until the next pass; not too many of them.
@@ -81,7 +92,7 @@ impl Store {
 
     /// Whether a record still waits for a pass since that time.
     pub(super) fn is_parked(&self, slot: u32, end: u64) -> bool {
-        self.due(slot) == end | PARKED
+        self.heard(slot) & PARKED != 0 && self.end(slot) == end
     }
 
     /// Takes back that a record is suspect.
@@ -103,46 +114,54 @@ impl Store {
     /// count these.
     pub(super) fn take_due(&mut self, now: u64) -> Vec<u32> {
         let mut found = Vec::new();
-        for ((chunk, bound), first) in self.chunks.iter().zip(&mut self.bounds).zip((0u32..).step_by(CHUNK)) {
-            if *bound > now {
-                continue;
-            }
-            // What is parked is later than any time.
-            *bound = chunk.due.iter().copied().fold(NEVER, u64::min);
-            if *bound <= now {
-                found.extend(chunk.due.iter().zip(first..).filter(|(due, _)| **due <= now).map(|(_, slot)| slot));
-                *bound = chunk.due.iter().copied().filter(|due| *due > now).min().unwrap_or(NEVER);
-            }
+        let mut bounds = core::mem::take(&mut self.bounds);
+        for (chunk, bound) in bounds.iter_mut().enumerate().filter(|(_, bound)| bound.due <= now) {
+            bound.due = self.look_through(chunk, bound.ttl, now, NEVER, &mut found);
         }
+        self.bounds = bounds;
         found
     }
 
     /// Has every live lease begin anew.
     pub(super) fn restart_leases(&mut self, now: Timestamp) {
         for (chunk, bound) in self.chunks.iter_mut().zip(&mut self.bounds) {
-            *bound = NEVER;
-            for (due, cell) in chunk.due.iter_mut().zip(&chunk.cells) {
-                if *due < PARKED {
-                    let profile = self.pools.profile(cell.profile);
-                    let grace = if cell.flags & Flags::SUSPECT == 0 { 0 } else { profile.grace };
-                    *due = now.as_micros().saturating_add(profile.ttl).saturating_add(grace);
-                    *bound = (*due).min(*bound);
-                }
+            bound.due = NEVER;
+            for heard in chunk.heard.iter_mut().filter(|heard| **heard < PARKED) {
+                *heard = now.as_micros();
+                bound.due = heard.saturating_add(bound.ttl);
             }
         }
     }
 
     /// A time before which no lease is due; `NEVER` without leases.
     pub(super) fn earliest(&self) -> u64 {
-        self.bounds.iter().copied().min().filter(|bound| bound & PARKED == 0).unwrap_or(NEVER)
+        self.bounds.iter().map(|bound| bound.due).min().unwrap_or(NEVER)
     }
 
     /// When the first lease is due. Costs a look at every record of the chunks in question.
     pub(super) fn first_due(&self) -> u64 {
-        let look = |first: u64, (chunk, bound): (&alloc::boxed::Box<Chunk>, &u64)| {
-            if *bound < first { chunk.due.iter().copied().fold(first, u64::min) } else { first }
+        let look = |first: u64, (chunk, bound): (usize, &Bound)| {
+            if bound.due < first { self.look_through(chunk, bound.ttl, 0, first, &mut Vec::new()) } else { first }
         };
-        let first = self.chunks.iter().zip(&self.bounds).fold(NEVER, look);
-        if first & PARKED == 0 { first } else { NEVER }
+        self.bounds.iter().enumerate().fold(NEVER, look)
+    }
+
+    /// Finds the records of a chunk that are due by `now`, and tells when the first of the others is, if before `next`, which is after
+    /// `now`. No lease of the chunk is shorter than `ttl`.
+    fn look_through(&self, chunk: usize, ttl: u64, now: u64, mut next: u64, found: &mut Vec<u32>) -> u64 {
+        let Some(heard) = self.chunks.get(chunk).map(|chunk| &chunk.heard) else { return next };
+        for (heard, slot) in heard.iter().zip(chunk.saturating_mul(CHUNK) as u32..self.bound()) {
+            // Whoever was heard later than that is not due before `next`, whatever the lease.
+            if *heard >= next.saturating_sub(ttl) {
+                continue;
+            }
+            let due = self.due(slot);
+            if due <= now {
+                found.push(slot);
+            } else {
+                next = next.min(due);
+            }
+        }
+        next
     }
 }

@@ -390,15 +390,12 @@ impl Registry {
     #[inline]
     pub fn renew_handle(&mut self, handle: Handle, incarnation: u64, now: Timestamp) -> Result<(), Error> {
         self.observe(now);
-        match self.store.resolve(handle) {
-            Some(slot) if incarnation == 0 && self.store.renew_plainly(slot, self.now) => Ok(()),
-            Some(slot) => self.renew_slowly(slot, incarnation),
-            None => Err(unknown_lease("handle")),
-        }
+        if incarnation == 0 && self.store.renew_plainly(handle, self.now) { Ok(()) } else { self.renew_slowly(handle, incarnation) }
     }
 
     #[cold]
-    fn renew_slowly(&mut self, slot: u32, incarnation: u64) -> Result<(), Error> {
+    fn renew_slowly(&mut self, handle: Handle, incarnation: u64) -> Result<(), Error> {
+        let slot = self.store.resolve(handle).ok_or_else(|| unknown_lease("handle"))?;
         self.check_renewal(slot, incarnation)?;
         self.renew_slot(slot, incarnation);
         self.commit();

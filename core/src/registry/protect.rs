@@ -236,7 +236,7 @@ impl Registry {
     fn newest_beat(&self, number: u32) -> u64 {
         let members = self.store.services.get(number).map_or(&[][..], |service| &service.members);
         // Of those that other servers watch it is not known.
-        let watched = members.iter().filter(|slot| self.store.profile(**slot).ttl > 0 && self.store.due(**slot) != NEVER);
+        let watched = members.iter().filter(|slot| self.store.heard(**slot) != NEVER);
         watched.map(|slot| self.store.beat(*slot)).max().unwrap_or(0)
     }
 }

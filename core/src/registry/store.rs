@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::arena::{Arena, Place};
 use super::blob::{self, Reader, Spelled};
-use super::columns::{CHUNK, Cell, Chunk, Flags, NEVER, NONE, split};
+use super::columns::{Bound, CHUNK, Cell, Chunk, Flags, NEVER, NONE, split};
 use super::index::Index;
 use super::intern::{Pools, Profile, Shared, chain};
 use super::service::{Service, Services};
@@ -19,8 +19,8 @@ pub(super) struct Store {
     pub(super) services: Services,
     pub(super) pools: Pools,
     pub(super) chunks: Vec<Box<Chunk>>,
-    /// Of each chunk, a time before which none of its records is due.
-    pub(super) bounds: Vec<u64>,
+    /// Of each chunk.
+    pub(super) bounds: Vec<Bound>,
     /// Slots ever used.
     bound: u32,
     /// The last slot freed, from which the others are linked.
@@ -52,18 +52,21 @@ pub(super) struct Image {
     pub(super) renewed: Timestamp,
 }
 
-macro_rules! cells {
-    ($($get:ident, $set:ident: $field:ident $type:ty;)+) => {
+/// How to read and to write a part of a record, and what it reads as out of range.
+macro_rules! columns {
+    ($($get:ident, $set:ident: $type:ty = $none:expr, $column:ident |$own:ident| $part:expr;)+) => {
         $(
             #[inline]
             pub(super) fn $get(&self, slot: u32) -> $type {
-                self.cell(slot).map(|cell| cell.$field).unwrap_or_default()
+                let (chunk, at) = split(slot);
+                self.chunks.get(chunk).and_then(|chunk| chunk.$column.get(at)).map_or($none, |$own| $part)
             }
 
             #[inline]
             pub(super) fn $set(&mut self, slot: u32, value: $type) {
-                if let Some(cell) = self.cell_mut(slot) {
-                    cell.$field = value;
+                let (chunk, at) = split(slot);
+                if let Some($own) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.$column.get_mut(at)) {
+                    $part = value;
                 }
             }
         )+
@@ -96,44 +99,20 @@ impl Store {
         }
     }
 
-    #[inline]
-    fn cell(&self, slot: u32) -> Option<&Cell> {
-        let (chunk, at) = split(slot);
-        self.chunks.get(chunk)?.cells.get(at)
-    }
-
-    #[inline]
-    fn cell_mut(&mut self, slot: u32) -> Option<&mut Cell> {
-        let (chunk, at) = split(slot);
-        self.chunks.get_mut(chunk)?.cells.get_mut(at)
-    }
-
-    cells! {
-        revision, set_revision: revision u64;
-        flag_bits, put_flag_bits: flags u32;
-        profile_number, set_profile_number: profile u32;
-        metadata_number, set_metadata_number: metadata u32;
-        locality_number, set_locality_number: locality u32;
-        place_number, set_place_number: place u32;
+    columns! {
+        heard, set_heard: u64 = NEVER, heard |own| *own;
+        flags, set_flags: Flags = Flags::free(0), flags |own| *own;
+        revision, set_revision: u64 = 0, revisions |own| *own;
+        profile_number, set_profile_number: u32 = 0, cells |cell| cell.profile;
+        metadata_number, set_metadata_number: u32 = 0, cells |cell| cell.metadata;
+        locality_number, set_locality_number: u32 = 0, cells |cell| cell.locality;
+        place_number, set_place_number: u32 = 0, cells |cell| cell.place;
     }
 
     #[inline]
     pub(super) fn service(&self, slot: u32) -> u32 {
-        self.cell(slot).map(|cell| cell.service).unwrap_or_default()
-    }
-
-    #[inline]
-    pub(super) fn due(&self, slot: u32) -> u64 {
         let (chunk, at) = split(slot);
-        self.chunks.get(chunk).and_then(|chunk| chunk.due.get(at)).copied().unwrap_or(NEVER)
-    }
-
-    #[inline]
-    pub(super) fn set_due(&mut self, slot: u32, due: u64) {
-        let (chunk, at) = split(slot);
-        if let Some(own) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.due.get_mut(at)) {
-            *own = due;
-        }
+        self.chunks.get(chunk).and_then(|chunk| chunk.cells.get(at)).map_or(0, |cell| cell.service)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -145,21 +124,11 @@ impl Store {
         self.bound
     }
 
-    #[inline]
-    pub(super) fn flags(&self, slot: u32) -> Flags {
-        Flags(self.flag_bits(slot))
-    }
-
-    pub(super) fn set_flags(&mut self, slot: u32, flags: Flags) {
-        self.put_flag_bits(slot, flags.0);
-    }
-
-    /// The slot of a handle whose record is still there. The renewal path: one comparison.
+    /// The slot of a handle whose record is still there.
     #[inline]
     pub(super) fn resolve(&self, handle: Handle) -> Option<u32> {
         let slot = handle.slot();
-        let flags = self.flags(slot);
-        (slot < self.bound && flags.generation() == handle.generation() && !flags.is_free()).then_some(slot)
+        self.flags(slot).are_of(handle).then_some(slot)
     }
 
     pub(super) fn handle(&self, slot: u32) -> Handle {
@@ -173,7 +142,7 @@ impl Store {
         self.index.find(hash(self.seed, service, spelled), same)
     }
 
-    // What a record says. A slot out of range or free reads as zeros; callers hold live slots.
+    // What a record says. Callers hold live slots.
 
     pub(super) fn owner(&self, slot: u32) -> Option<&Service> {
         self.services.get(self.service(slot))
@@ -309,11 +278,14 @@ impl Store {
     pub(super) fn restore(&mut self, image: &Image, spelled: &[u8], bytes: &[u8], member: usize) -> u32 {
         let slot = self.claim();
         let place = self.arena.insert(slot, bytes).0;
-        let Image { service, revision, shared: Shared { metadata, locality, profile }, .. } = *image;
-        if let Some(cell) = self.cell_mut(slot) {
-            let flags = Flags::new(image.health, image.admin, image.fenced, image.source, Flags(cell.flags).generation());
-            *cell = Cell { flags: flags.0, profile, metadata, locality, service, place, revision };
+        let Image { service, shared: Shared { metadata, locality, profile }, .. } = *image;
+        let (chunk, at) = split(slot);
+        if let Some(cell) = self.chunks.get_mut(chunk).and_then(|chunk| chunk.cells.get_mut(at)) {
+            *cell = Cell { profile, metadata, locality, service, place };
         }
+        let generation = self.flags(slot).generation();
+        self.set_flags(slot, Flags::new(image.health, image.admin, image.fenced, image.source, generation));
+        self.set_revision(slot, image.revision);
         let Self { seed, chunks, index, arena, .. } = self;
         index.insert(hash(*seed, image.service, spelled), slot, |slot| hash_of(*seed, chunks, arena, *slot));
         let ttl = self.pools.profile(profile).ttl;
@@ -328,7 +300,7 @@ impl Store {
                 service.protection.came();
             }
         }
-        self.arm(slot, if ttl > 0 { image.renewed.as_micros().saturating_add(ttl) } else { NEVER });
+        self.start_lease(slot, image.renewed);
         slot
     }
 
@@ -387,7 +359,7 @@ impl Store {
         self.pools.release(shared);
         let generation = self.flags(slot).generation().wrapping_add(1) % Flags::GENERATIONS;
         self.set_flags(slot, Flags::free(generation));
-        self.set_due(slot, NEVER);
+        self.set_heard(slot, NEVER);
         self.set_place_number(slot, self.free);
         self.free = slot;
     }
@@ -403,7 +375,7 @@ impl Store {
         self.bound = slot.saturating_add(1);
         if slot as usize >= self.chunks.len().saturating_mul(CHUNK) {
             self.chunks.push(Chunk::new());
-            self.bounds.push(NEVER);
+            self.bounds.push(Bound::NONE);
         }
         slot
     }

@@ -233,12 +233,12 @@ impl Registry {
 
 impl super::Store {
     pub(super) fn is_held(&self, slot: u32) -> bool {
-        self.due(slot) == NEVER && self.profile(slot).ttl > 0
+        self.heard(slot) == NEVER && self.profile(slot).ttl > 0
     }
 
     fn hold(&mut self, slot: u32) {
         if self.profile(slot).ttl > 0 {
-            self.set_due(slot, NEVER);
+            self.set_heard(slot, NEVER);
         }
     }
 }

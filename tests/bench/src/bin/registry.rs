@@ -132,9 +132,11 @@ fn leases(count: usize, rounds: usize, in_sqlite: Option<Figure>) {
 
     let mut order: Vec<u32> = (0..count as u32).collect();
     Random(2).shuffle(&mut order);
+    // Each brings its handle along, as those of a peer bring their numbers.
+    let handles: Vec<_> = order.iter().map(|at| handles[*at as usize]).collect();
     let turn = |tick: usize| {
         let from = tick % RENEWAL_TICKS * per_tick;
-        &order[from..from + per_tick]
+        from..from + per_tick
     };
 
     let mut cases = Rounds::new();
@@ -147,8 +149,8 @@ fn leases(count: usize, rounds: usize, in_sqlite: Option<Figure>) {
             let (elapsed, advanced) = time(|| registry.advance(now));
             assert_eq!(advanced.expired, 0);
             worst = worst.max(elapsed);
-            for at in turn(tick) {
-                registry.renew_handle(handles[*at as usize], 0, now).unwrap();
+            for handle in &handles[turn(tick)] {
+                registry.renew_handle(*handle, 0, now).unwrap();
             }
             tick += 1;
         }
