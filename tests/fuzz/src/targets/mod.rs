@@ -3,6 +3,7 @@
 mod calls;
 mod formats;
 mod journals;
+mod lies;
 mod names;
 mod replica;
 pub mod requests;
