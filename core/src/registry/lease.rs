@@ -30,19 +30,23 @@ impl Store {
         self.beat(slot).saturating_add(profile.ttl).saturating_add(grace)
     }
 
-    /// Renews at once what needs no more than that: a lease of a local record of incarnation 0 that is not suspect and that no other
-    /// server watches. Whether it did.
+    /// Renews at once what needs no more than that: a local record of incarnation 0 that is not suspect and that no other server
+    /// watches. Whether it did.
     #[inline]
     pub(super) fn renew_plainly(&mut self, handle: Handle, now: Timestamp) -> bool {
         let (chunk, at) = split(handle.slot());
         let Some(chunk) = self.chunks.get_mut(chunk) else { return false };
         let (Some(flags), Some(heard)) = (chunk.flags.get(at), chunk.heard.get_mut(at)) else { return false };
-        let plain = flags.are_of(handle) && flags.are_plain() && *heard != NEVER;
-        if plain {
-            // It only moves on, so the bound of the chunk holds.
-            *heard = now.as_micros();
+        if !flags.are_of(handle) || !flags.are_plain() {
+            return false;
         }
-        plain
+        if *heard == NEVER {
+            // Without a lease there is nothing to renew.
+            return chunk.cells.get(at).is_some_and(|cell| self.pools.profile(cell.profile).ttl == 0);
+        }
+        // It only moves on, so the bound of the chunk holds.
+        *heard = now.as_micros();
+        true
     }
 
     /// A lease begins, live.

@@ -1,6 +1,7 @@
 //! What a registry does all day: leases, questions, other systems' answers, requests.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use callboard::formats::{Context, Format, decode, encode};
 use callboard::model::{Handle, Registration};
@@ -41,7 +42,7 @@ fn registration(service: u32, id: u32) -> Result<Registration, Error> {
     let zone = format!("zone-{}", id % 3);
     let made = Registration::new(format!("service-{service}"), format!("host-{id}"));
     let made = made.endpoint(&format!("http://10.0.{service}.{id}:8080"))?.metadata([("stage", "prod"), ("team", "shop")])?;
-    Ok(made.zone(zone))
+    Ok(made.lease(Duration::from_secs(30), Duration::ZERO)?.zone(zone))
 }
 
 fn filled() -> Result<(Registry, Vec<Handle>), Error> {
