@@ -114,6 +114,10 @@ const PROBES: &[(&str, Probe)] = &[
     ("attempts", |n| callboard::balance::Retry::from_value(&Value::map([("attempts", n.into())])).map(drop)),
     ("span-min-micros", |n| score_part("tau", n)),
     ("span-max-micros", |n| score_part("tau", n)),
+    ("span-max-micros", |n| {
+        let start = Value::map([("window", Value::from(n as f64 / 1e6))]);
+        Policy::from_value(&Value::map([("preset", Value::from("random")), ("slow_start", start)])).map(drop)
+    }),
     ("reap-max-micros", |n| Options { reap_after: Duration::from_micros(n), ..Options::default() }.validate()),
     ("picks-in-flight", |n| {
         let mut balancer = balancer();

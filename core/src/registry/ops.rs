@@ -251,7 +251,7 @@ impl<'a> Check<'a> {
             (false, Mode::Update) => return Err(Error::new(Code::UnknownInstance, "id")),
             _ => {}
         }
-        if put.if_revision.is_some_and(|wanted| !facts.present || wanted == 0 || wanted != facts.revision) {
+        if put.if_revision.is_some_and(|wanted| wanted == 0 || wanted != facts.revision) {
             return Err(Error::new(Code::RevisionMismatch, "if_revision"));
         }
         if facts.present {

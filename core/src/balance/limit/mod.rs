@@ -200,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn gradient_measures_the_lowest_latency_anew() {
+        let settings = Gradient { initial: 100, probe: 50, ..Gradient::default() };
+        let (mut limiter, mut rng) = limiter(Limit::Gradient(settings));
+        // After one to two times so many calls as few are let out as may wait: the root of the limit.
+        let lowest = (0..200).map(|_| {
+            let in_flight = limiter.limit();
+            ok(&mut limiter, &mut rng, 1_000, in_flight);
+            limiter.limit()
+        });
+        assert!((4..=32).contains(&lowest.min().unwrap_or_default()));
+    }
+
+    #[test]
     fn gradient2_grows_while_the_latency_stays_and_shrinks_when_it_grows() {
         let (mut limiter, mut rng) = limiter(Limit::default());
         for _ in 0..1_000 {

@@ -62,6 +62,42 @@ fn a_hedge_waits_for_the_95th_percentile() {
 }
 
 #[test]
+fn a_hedge_follows_the_latencies() {
+    let (mut balancer, _) = with(r#""hedge": {"window": 30}"#);
+    let calls = |balancer: &mut Balancer, count: u32, millis: u64, secs: u64| {
+        for _ in 0..count {
+            let pick = balancer.pick(&Request::default(), at(secs)).unwrap();
+            balancer.finish(pick.token, Outcome::success(Duration::from_millis(millis)), at(secs));
+        }
+        balancer.hedge_delay(at(secs)).unwrap().as_millis()
+    };
+    assert!((9..12).contains(&calls(&mut balancer, 100, 10, 0)));
+    // Within a window it is taken anew after some latencies.
+    assert!((90..120).contains(&calls(&mut balancer, 200, 100, 1)));
+    // A new window is asked as soon as it has enough.
+    assert!((9..12).contains(&calls(&mut balancer, 30, 10, 31)));
+}
+
+#[test]
+fn who_is_well_again_by_its_word_begins_anew() {
+    let (mut balancer, mut stage) = (balancer("adaptive", 3), Stage::default());
+    let handles: Vec<Handle> = (0..10).map(|id| stage.put(&mut balancer, &format!("b{id}"), 1_000, Available)).collect();
+    for call in 0..400u64 {
+        let bad = call % 4 == 0;
+        let others = if bad { &handles[1..] } else { &handles[..1] };
+        let pick = balancer.pick(&Request::excluding(others), Timestamp::from_millis(call * 5)).unwrap();
+        let outcome = if bad { Outcome::failure() } else { Outcome::success(Duration::from_millis(5)) };
+        balancer.finish(pick.token, outcome, Timestamp::from_millis(call * 5 + 5));
+    }
+    let told = |balancer: &Balancer| balancer.stats().instances.iter().find(|one| one.handle == handles[0]).cloned().unwrap();
+    assert!(told(&balancer).ejected && told(&balancer).success.is_some_and(|success| success < 0.9));
+    stage.put(&mut balancer, "b0", 1_000, Unavailable);
+    stage.put(&mut balancer, "b0", 1_000, Available);
+    assert!(!told(&balancer).ejected);
+    assert_eq!(told(&balancer).success, Some(1.0));
+}
+
+#[test]
 fn settings_out_of_range_are_refused() {
     let mut policy = Policy::named("random").unwrap();
     policy.after.hedge = Some(Hedge { quantile: f64::NAN, ..Hedge::default() });

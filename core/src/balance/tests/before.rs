@@ -254,3 +254,24 @@ fn an_explanation_tells_reserves_and_panic() {
     }
     assert_eq!(told(&mut world), Vec::<String>::new());
 }
+
+#[test]
+fn who_joins_a_ring_has_its_bound_too() {
+    for name in ["ring-hash", "ketama"] {
+        let document = format!("{{\"preset\": \"{name}\", \"pick\": {{\"kind\": \"{name}\", \"load_factor\": 1.25}}}}");
+        let policy = Policy::from_value(&Value::from_json(document.as_bytes()).unwrap()).unwrap();
+        let mut balancer = Balancer::new(Query::service("s"), policy, Options::seeded(1)).unwrap();
+        let mut stage = Stage::default();
+        (0..16).for_each(|id| _ = stage.put(&mut balancer, &format!("b{id}"), 1_000, Available));
+        balancer.pick(&Request::keyed(b"first"), at(0)).unwrap();
+        let last = stage.put(&mut balancer, "b16", 1_000, Available);
+        // Calls of few keys that stay: 1.25 times the even share is 12.5, and one more is let in below it.
+        let mut counts = BTreeMap::<Handle, u32>::new();
+        for call in 0..169u32 {
+            let pick = balancer.pick(&Request::keyed(&(call % 40).to_le_bytes()), at(0)).unwrap();
+            *counts.entry(pick.handle).or_default() += 1;
+        }
+        assert!(counts.values().all(|count| *count <= 14), "{name}: {counts:?}");
+        assert!(counts.get(&last).is_some_and(|count| *count >= 5), "{name}: {counts:?}");
+    }
+}

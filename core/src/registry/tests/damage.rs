@@ -36,6 +36,7 @@ fn full() -> Registry {
     let drain = Override { state: AdminState::Draining, until: Some(at(60.0)), reason: "deploy".into() };
     registry.set_admin("default", "s", "i1", Some(drain), at(0.0)).unwrap();
     registry.set_health("default", "s", "i2", Health::Degraded, None, at(0.0)).unwrap();
+    registry.save_query("near", &Query::service("s").zone("z1"), at(0.0)).unwrap();
     registry
 }
 
@@ -97,6 +98,13 @@ fn a_large_snapshot_answers_as_what_it_was_taken_of() {
         put(&mut registry, &scale::varied(&mut rng, n), 0.0);
     }
     let mut back = restore(&registry.snapshot()).unwrap();
+    // Whoever comes afterwards is found as well.
+    for n in 3_000..4_000 {
+        let registration = scale::varied(&mut rng, n);
+        for registry in [&mut registry, &mut back] {
+            put(registry, &registration, 5.0);
+        }
+    }
     for (selector, zone) in [("env=prod", "z1"), ("tier in (t1, t2)", ""), ("tags contains canary, build=b7", ""), ("", "z2")] {
         let query = Query::everything().selector(selector).unwrap().zone(zone);
         assert_eq!(ids(&back, &query), ids(&registry, &query));
@@ -149,6 +157,12 @@ fn numbers_that_no_registry_reaches_and_another_order_are_damage() {
     assert_eq!(with(|tables| tables.revision = Timestamp::MAX.as_micros()), Ok(()));
     assert_eq!(with(|tables| tables.revision = Timestamp::MAX.as_micros() + 1), Err(Code::SnapshotCorrupt));
     assert_eq!(with(|tables| tables.epoch = Timestamp::MAX.as_micros()), Err(Code::SnapshotCorrupt));
+    // A name that nobody may save a query under.
+    let places: Vec<usize> = (0..bytes.len() - 4).filter(|at| &bytes[*at..*at + 4] == b"near").collect();
+    let [place] = places[..] else { panic!("{places:?}") };
+    let mut body = bytes[HEADER..].to_vec();
+    body[place - HEADER + 1] = b' ';
+    assert_eq!(restore(&sealed(&body)).unwrap_err().code(), Code::SnapshotCorrupt);
     // The first of four records in order of id becomes the last.
     let places: Vec<usize> = (0..bytes.len() - 1).filter(|at| &bytes[*at..*at + 2] == b"i0").collect();
     let [place] = places[..] else { panic!("{places:?}") };

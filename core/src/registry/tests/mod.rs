@@ -451,3 +451,17 @@ fn churn_of_unique_values_reclaims_its_memory() {
     // One chunk of records, one of texts, and little else.
     assert!(registry.stats().bytes < 150_000, "{}", registry.stats().bytes);
 }
+
+#[test]
+fn every_mutator_tells_the_time() {
+    let mut registry = registry();
+    put(&mut registry, &leased("a", 10, 0), 0.0);
+    registry.save_query("near", &Query::service("s"), at(1.0)).unwrap();
+    assert_eq!(registry.now(), at(1.0));
+    registry.drop_query("default", "near", at(2.0)).unwrap();
+    assert_eq!(registry.now(), at(2.0));
+    // One that fails does so too.
+    assert!(registry.drop_query("default", "near", at(3.0)).is_err());
+    assert!(registry.renew("default", "s", "b", 0, at(4.0)).is_err());
+    assert_eq!(registry.now(), at(4.0));
+}

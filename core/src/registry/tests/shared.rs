@@ -55,9 +55,9 @@ fn what_another_says_is_not_to_be_written_here() {
     let mut registry = registry();
     registry.touched.shared = true;
     let query = Query::service("s");
-    registry.share(&leased("a", 10, 0), None, false, at(0.0)).unwrap();
     let word = Override { state: AdminState::Draining, until: None, reason: String::new() };
     for _ in 0..2 {
+        registry.share(&leased("a", 10, 0), None, false, at(0.0)).unwrap();
         registry.share_admin(&key(), Some(word.clone()), at(0.0)).unwrap();
         registry.share_query(["default", "near"], Some(&query), at(0.0)).unwrap();
     }
