@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &[&str], usize)] =
 const KNOWN: usize = 18;
 /// Licences that anybody may use what has them under.
 const LICENCES: &[&str] = &[
+    "ISC",
     "MIT",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
