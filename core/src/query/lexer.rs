@@ -77,7 +77,6 @@ impl<'a> Lexer<'a> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let trimmed = rest.trim_start_matches([' ', '\t', '\r', '\n']);
         let start = self.text.len().saturating_sub(trimmed.len());
-        self.at = start;
         let mut bytes = trimmed.bytes();
         let (token, length) = match (bytes.next(), bytes.next()) {
             (None, _) => (Token::End, 0),

@@ -339,10 +339,13 @@ fn probes_are_replayed_and_what_differs_is_told() {
         }
         let pick = balancer.pick(&Request::default(), at(call)).unwrap();
         balancer.finish(pick.token, Outcome::success(Duration::from_millis(2)), at(call));
+        balancer.advance(at(call));
     }
     let trace = balancer.trace().unwrap();
     let text = String::from_utf8(trace.to_json()).unwrap();
-    assert!(text.contains("\"do\":\"probed\"") && text.contains("\"do\":\"probe_requests\""));
+    for verb in ["probe_requests", "probed", "advance"] {
+        assert!(text.matches(&format!("\"do\":\"{verb}\"")).count() >= 100, "{verb}");
+    }
     let replay = Balancer::replay(&trace).unwrap();
     assert_eq!(replay.to_value(), Value::map([("picks", 100u64.into()), ("same", 100u64.into())]));
     // Had the idle ones said that they are busy, others would have been chosen.
@@ -372,4 +375,29 @@ fn who_comes_has_the_mean_of_what_was_reported_at_once() {
     // Weights are worked out once a minute, but 3 : 1 : 2 is so at once.
     stage.put(&mut balancer, "c", 1_000, Available);
     assert_eq!(shares(&mut balancer, &stage, at(71)), [6, 2, 4]);
+}
+
+#[test]
+fn each_change_takes_the_room_of_an_event_in_a_trace() {
+    let options = Options { trace: 20, ..Options::seeded(5) };
+    let mut balancer = Balancer::new(Query::service("s"), Policy::default(), options).unwrap();
+    let row = |id| {
+        Change::Put(Arrival {
+            service: "s",
+            id,
+            hash_key: "",
+            groups: &[],
+            handle: Handle::new(1, 0),
+            weight: 1_000,
+            availability: Available,
+            site: Site::default(),
+        })
+    };
+    let is_cut = |balancer: &Balancer| balancer.trace().unwrap().get("cut").and_then(Value::as_bool).unwrap_or_default();
+    for turn in 0..2 {
+        balancer.apply(["a", "b", "c", "d", "e", "f", "g", "h"].map(row).into_iter());
+        assert!(!is_cut(&balancer), "{turn}");
+    }
+    balancer.apply(["a", "b", "c", "d", "e", "f", "g", "h"].map(row).into_iter());
+    assert!(is_cut(&balancer));
 }

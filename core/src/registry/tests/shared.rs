@@ -24,6 +24,13 @@ fn a_lease_that_another_watches_is_no_suspect_here() {
 }
 
 #[test]
+fn what_goes_on_goes_on_at_its_time() {
+    let mut registry = registry();
+    registry.resume(7, 9, at(5.0));
+    assert_eq!((registry.epoch(), registry.revision(), registry.now()), (8, 9, at(5.0)));
+}
+
+#[test]
 fn nobody_was_heard_since_all_leases_began_anew() {
     let mut registry = registry();
     let handle = put(&mut registry, &leased("a", 10, 0), 1.0).handle;
