@@ -450,7 +450,7 @@ impl Registry {
         path: &Bound<'py, PyAny>,
         query: Option<Bound<'py, PyAny>>,
         body: Option<Bound<'py, PyAny>>,
-        headers: Option<Vec<(String, String)>>,
+        headers: Option<Bound<'py, PyAny>>,
         peer: Option<String>,
         principal: Option<String>,
         server: Option<Bound<'py, serve::Server>>,
@@ -458,7 +458,7 @@ impl Registry {
     ) -> PyResult<Bound<'py, PyAny>> {
         let nothing = intern!(slf.py(), "").as_any();
         let texts = [method, path, query.as_ref().unwrap_or(nothing), body.as_ref().unwrap_or(nothing)];
-        serve::handle(slf, &serve::Given { texts, headers, peer, principal, server: server.as_ref() }, now)
+        serve::handle(slf, &serve::Given { texts, headers: headers.as_ref(), peer, principal, server: server.as_ref() }, now)
     }
 
     /// Calls `callable` after every new revision, from the thread that made it, until `_unlisten` gets the number.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use callboard::serve::{self, Reply, Request, Response};
+use callboard::{Code, Error, limits};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
@@ -34,7 +35,7 @@ fn meant(server: Option<&Bound<'_, Server>>) -> Arc<serve::Server> {
 /// A request as it is given: what is text, and its headers.
 pub struct Given<'a, 'py> {
     pub texts: [&'a Bound<'py, PyAny>; 4],
-    pub headers: Option<Vec<(String, String)>>,
+    pub headers: Option<&'a Bound<'py, PyAny>>,
     pub peer: Option<String>,
     pub principal: Option<String>,
     pub server: Option<&'a Bound<'py, Server>>,
@@ -44,7 +45,8 @@ pub struct Given<'a, 'py> {
 pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now: Option<Time>) -> PyResult<Bound<'py, PyAny>> {
     let [method, path, query, body] = given.texts;
     let (method, path, query, body) = (text(method, "method")?, text(path, "path")?, text(query, "query")?, payload(body, "body")?);
-    let headers: Vec<(&str, &str)> = given.headers.iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let headers = given.headers.map_or_else(|| Ok(Vec::new()), read_headers)?;
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let peer = given.peer.as_deref().unwrap_or_default();
     let principal = given.principal.as_deref().unwrap_or_default();
     let request = Request { method: &method, path: &path, query: &query, headers: &headers, body: body.as_bytes(), peer, principal };
@@ -56,6 +58,18 @@ pub fn handle<'py>(registry: &Bound<'py, Registry>, given: &Given<'_, 'py>, now:
         Reply::Stream(response, core) => respond(registry.py(), &response, Some(wait(core)?)),
         Reply::Wait(core) => Ok(wait(core)?.into_any()),
     }
+}
+
+/// The headers of a request: pairs of strings, one after the other, as what is given may lie about its length.
+fn read_headers(given: &Bound<'_, PyAny>) -> PyResult<Vec<(String, String)>> {
+    let mut headers = Vec::new();
+    for pair in given.try_iter()? {
+        if headers.len() >= limits::DOCUMENT_NODES {
+            return Err(Error::new(Code::LimitExceeded, "headers").limit(limits::DOCUMENT_NODES as u64)).raise(given.py());
+        }
+        headers.push(pair?.extract()?);
+    }
+    Ok(headers)
 }
 
 /// Whether a request only says that somebody is still there.

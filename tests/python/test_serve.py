@@ -1,6 +1,7 @@
 """The HTTP API as plain calls, and payloads of other registries."""
 
 import asyncio
+import itertools
 import json
 
 import callboard
@@ -216,6 +217,16 @@ def test_a_saved_query_is_asked_and_watched():
     raises("invalid-argument", "epoch", callboard.proof, "0123456789abcdef", "renew", -1, 0, 1)
 
 
+class Long:
+    """Says that it is longer than any memory."""
+
+    def __len__(self):
+        return 1 << 60
+
+    def __getitem__(self, at):
+        raise ValueError(at)
+
+
 def test_hostile_requests():
     registry = Registry()
     for bad in (None, 1, b"GET", "\ud800"):
@@ -226,6 +237,10 @@ def test_hostile_requests():
     for body in (1, bytearray(b"{}"), "\ud800", {}):
         raises("invalid-argument", "body", registry.handle, "PUT", "/", "", body)
     raises("invalid-time", "now", registry.handle, "GET", "/v1/health", now=-1)
+    raises("limit-exceeded", "headers", registry.handle, "GET", "/", headers=itertools.repeat(("a", "b")))
+    for headers in (1, Long(), [("a",)], [("a", 1)], ["ab"]):
+        with pytest.raises((TypeError, ValueError)):
+            registry.handle("GET", "/", headers=headers)
     with pytest.raises(TypeError):
         Wait()
 
