@@ -3,9 +3,9 @@
 use super::members::Site;
 use super::*;
 use crate::model::Availability::{self, Available, Degraded, Draining, Unavailable};
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
-use std::time::Duration;
 use std::{format, vec};
 
 mod after;
