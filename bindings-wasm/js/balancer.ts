@@ -10,7 +10,41 @@ import type { BalancerOptions, BalancerStats, Instance, Outcome, PickRequest, Pr
 
 /** @internal The module's balancer after it has followed the registry up to a time. */
 export let ready: (balancer: Balancer, time: number) => raw.Balancer;
+let rawKey: (key: Key) => raw.Key;
 let made: (balancer: Balancer, instance: Instance, token: number, started: number) => Pick;
+
+/**
+ * What a call is about, for policies that send the same key to the same instance, kept for many picks: it goes into the module once, where a
+ * string goes with every pick. Immutable; good for every balancer.
+ */
+export class Key {
+  readonly #text: string;
+  readonly #raw: Owned<raw.Key>;
+
+  constructor(text: string) {
+    this.#text = typeof text === "string" ? text : expected("a string", text, "key");
+    this.#raw = new Owned("Key", call(() => new raw.Key(text)));
+  }
+
+  /** The text. */
+  toString(): string {
+    return this.#text;
+  }
+
+  /** Frees its memory; the garbage collector would in time, where the runtime lets it. */
+  dispose(): void {
+    this.#raw.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal */
+  static {
+    rawKey = (key) => key.#raw.get();
+  }
+}
 
 /** The instance a call should go to. Tell what became of the call with `finish`. */
 export class Pick {
@@ -106,8 +140,7 @@ export class Balancer {
     const balancer = this.#ready(time);
     let token: number;
     try {
-      const plainly = key === undefined && exclude === undefined && more === undefined;
-      token = plainly ? balancer.pick(time) : balancer.pick_for(key, exclude, more, time);
+      token = ask(balancer, key, exclude, more, time);
     } catch (thrown) {
       throw caught(thrown);
     }
@@ -138,7 +171,7 @@ export class Balancer {
         next = balancer.finish_and_pick(token, told.ok ?? true, told.latency, time);
       } else {
         settle(balancer, token, told, time);
-        next = balancer.pick_for(key, exclude, more, time);
+        next = ask(balancer, key, exclude, more, time);
       }
     } catch (thrown) {
       throw caught(thrown);
@@ -283,9 +316,16 @@ export function timeOf(request: PickRequest | undefined): number {
 }
 
 /** @internal */
-export function keyOf(request: PickRequest | undefined): string | undefined {
+export function keyOf(request: PickRequest | undefined): string | Key | undefined {
   const key = request?.key;
-  return key === undefined || typeof key === "string" ? key : expected("a string", key, "key");
+  return key === undefined || typeof key === "string" || key instanceof Key ? key : expected("a string or a Key", key, "key");
+}
+
+/** Picks by the shortest way that the request allows. */
+function ask(balancer: raw.Balancer, key: string | Key | undefined, exclude: Float64Array | undefined, more: unknown, time: number): number {
+  if (exclude !== undefined || more !== undefined) return balancer.pick_for(key?.toString(), exclude, more, time);
+  if (key === undefined) return balancer.pick(time);
+  return typeof key === "string" ? balancer.pick_for(key, exclude, more, time) : balancer.pick_by(rawKey(key), time);
 }
 
 /** @internal */

@@ -203,7 +203,7 @@ export class Balancer extends CoreBalancer {
   explain(request?: PickRequest): Explanation {
     const [time, key, exclude, more] = [timeOf(request), keyOf(request), excludeOf(request), moreOf(request)];
     const balancer = ready(this, time);
-    return frozenCamel(call(() => balancer.explain(key, exclude, more, time))) as unknown as Explanation;
+    return frozenCamel(call(() => balancer.explain(key?.toString(), exclude, more, time))) as unknown as Explanation;
   }
 
   /** Why the last pick chose whom it chose, or nobody; undefined before the first, and unless the option `explain` is set. */

@@ -1,5 +1,5 @@
 // What `import ... from "callboard"` gives.
-export { Balancer, Pick, isRepeatable } from "./balancer.ts";
+export { Balancer, Key, Pick, isRepeatable } from "./balancer.ts";
 export { limits } from "./document.ts";
 export { createFetch } from "./fetch.ts";
 export type { FetchOptions } from "./fetch.ts";

@@ -1,6 +1,7 @@
 // The documents that go in and come out. Durations are seconds, times are whole microseconds of the clock that `now`
 // reads, numbers are below 2^53.
 
+import type { Key } from "./balancer.ts";
 import type { Policy } from "./policy.ts";
 
 export type * from "./policy.ts";
@@ -330,8 +331,8 @@ export interface BalancerOptions {
 
 /** What is known of a call that needs an instance. */
 export interface PickRequest extends Timed {
-  /** What the call is about, for policies that send the same key to the same instance. */
-  readonly key?: string;
+  /** What the call is about, for policies that send the same key to the same instance; at most 4096 bytes. A `Key` is quicker when it comes often. */
+  readonly key?: string | Key;
   /** Instances, or their handles, that it must not go to, because it was tried on them. */
   readonly exclude?: readonly (number | Instance)[];
   /** The metadata that the instance must have, for policies with `labels`. */

@@ -20,6 +20,20 @@ pub struct Balancer {
     trouble: Option<Error>,
 }
 
+/// A request's key, handed over once for many picks: a string costs more to hand over than to hash.
+#[wasm_bindgen]
+pub struct Key {
+    text: Box<[u8]>,
+}
+
+#[wasm_bindgen]
+impl Key {
+    #[wasm_bindgen(constructor)]
+    pub fn new(text: String) -> Key {
+        Self { text: text.into_bytes().into() }
+    }
+}
+
 /// An error is kept in `trouble`.
 const TROUBLE: f64 = -1.0;
 
@@ -47,7 +61,7 @@ impl Balancer {
     /// The token; the handle is in `picked`.
     pub fn pick(&mut self, now: f64) -> f64 {
         match time(now) {
-            Ok(now) => self.choose(now),
+            Ok(now) => self.choose(&Request::default(), now),
             Err(raised) => self.keep(raised),
         }
     }
@@ -56,6 +70,14 @@ impl Balancer {
     pub fn pick_for(&mut self, key: Option<String>, exclude: Option<Vec<f64>>, more: JsValue, now: f64) -> f64 {
         match asked(key, exclude, more, |request| Ok(self.inner.pick(request, time(now)?)?)) {
             Ok(pick) => self.note(pick),
+            Err(raised) => self.keep(raised),
+        }
+    }
+
+    /// `pick` for a key that is here already.
+    pub fn pick_by(&mut self, key: &Key, now: f64) -> f64 {
+        match time(now) {
+            Ok(now) => self.choose(&Request::keyed(&key.text), now),
             Err(raised) => self.keep(raised),
         }
     }
@@ -116,7 +138,7 @@ impl Balancer {
     /// `finish`, then `pick`.
     pub fn finish_and_pick(&mut self, token: f64, ok: bool, latency: Option<f64>, now: f64) -> f64 {
         match self.settle(token, ok, latency, now) {
-            Ok((_, now)) => self.choose(now),
+            Ok((_, now)) => self.choose(&Request::default(), now),
             Err(raised) => self.keep(raised),
         }
     }
@@ -140,8 +162,8 @@ impl Balancer {
     }
 
     #[inline(always)]
-    fn choose(&mut self, now: Timestamp) -> f64 {
-        match self.inner.pick(&Request::default(), now) {
+    fn choose(&mut self, request: &Request<'_>, now: Timestamp) -> f64 {
+        match self.inner.pick(request, now) {
             Ok(pick) => self.note(pick),
             Err(error) => self.keep(error.into()),
         }

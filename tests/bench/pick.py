@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable
 
 import callboard
+import uhashring
 
 SAMPLE_NS = 4_000_000
 # A block of calls without a loop in between: the loop would cost as much as a call.
 BLOCK = 20
+# More than a cache would hold, as long as a session's name.
+KEYS = [f"session-{at:012}" for at in range(8_192)]
 
 
 class P2C:
@@ -86,7 +89,8 @@ def cases(n: int) -> dict[str, Callable[[int], None]]:
         for _ in range(count):
             last = least.finish_and_pick(last.token)
 
-    return {
+    keys = itertools.cycle(KEYS)
+    found = {
         "empty": block("pass", {}),
         "next": block("next(b)", {"b": even}),
         "next, weighted": block("next(b)", {"b": uneven}),
@@ -100,6 +104,15 @@ def cases(n: int) -> dict[str, Callable[[int], None]]:
         "P2C": block("b.finish(b.pick())", {"b": p2c}),
         "Smooth": block("b.pick()", {"b": by_hand}),
     }
+    # The points of more are above what a ring may have.
+    if n <= 1_000:
+        ring = callboard.Balancer(registry, "equal", {"preset": "ring-hash", "pick": {"kind": "ring-hash", "points": 160}}, seed=1)
+        # As many points: 40 places of four each.
+        peer = uhashring.HashRing([host.id for host in hosts], hash_fn="ketama")
+        found["ring"] = block("b.finish(b.pick(key=next(keys)).token)", {"b": ring, "keys": keys})
+        found["uhashring"] = block("b.get_node(next(keys))", {"b": peer, "keys": keys})
+    return found
+
 
 
 def block(statement: str, names: dict[str, object]) -> Callable[[int], None]:
@@ -180,6 +193,8 @@ def main() -> None:
         row(f"pick() and its finish(), least-request, n={n}: P2C class", "pick and finish", "P2C", 4)
         row(f"pick() and finish() by token, least-request, n={n}: P2C class", "by token", "P2C", None)
         row(f"finish_and_pick(), least-request, n={n}: P2C class", "finish and pick", "P2C", None)
+        if n <= 1_000:
+            row(f"pick() by a key and its finish(), ring of 160 points a host, n={n}: uhashring, ketama", "ring", "uhashring", None)
 
 
 main()

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import * as callboard from "../../bindings-wasm/dist/full/index.js";
 
-const { Balancer, CallboardError, Query, Registry, Store } = callboard;
+const { Balancer, CallboardError, Key, Query, Registry, Store } = callboard;
 const count = Number(process.argv[2] ?? 10_000);
 
 let state = 1;
@@ -66,7 +66,7 @@ function memory() {
 
 const before = prototypes();
 const makers = [
-  (...args) => new Registry(...args), (...args) => new Balancer(...args), (...args) => new Query(...args), (...args) => Registry.restore(...args),
+  (...args) => new Registry(...args), (...args) => new Balancer(...args), (...args) => new Query(...args), (...args) => new Key(...args), (...args) => Registry.restore(...args),
   ...["load", "recover"].filter((name) => Registry[name]).map((name) => (...args) => Registry[name](...args)),
 ];
 let objects = world();

@@ -1,7 +1,7 @@
 // From the first use to the last: seeding, following, waiting, disposal, memory.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Balancer, Query, Registry, UnavailableError, UsageError, now } from "../../bindings-wasm/dist/index.js";
+import { Balancer, InvalidError, Key, Query, Registry, UnavailableError, UsageError, now } from "../../bindings-wasm/dist/index.js";
 import * as full from "../../bindings-wasm/dist/full/index.js";
 
 const disposed = (error) => error instanceof UsageError && error.code === "disposed";
@@ -37,6 +37,25 @@ test("after dispose, every use says so, and disposing again is nothing", () => {
   query.dispose();
   assert.throws(() => query.toJSON(), disposed);
   assert.throws(() => new Balancer(new Registry(), query, { policy: "random" }), disposed);
+});
+
+test("a key that is kept picks as its text does, for every balancer, until it is disposed of", () => {
+  const registry = new Registry();
+  for (let at = 0; at < 20; at++) registry.register({ service: "s", id: `i${at}` });
+  const picks = (key) => ["maglev", "rendezvous"].map((policy) => new Balancer(registry, "s", { policy }).pick({ key }).instance.id);
+  const key = new Key("user-7");
+  assert.equal(String(key), "user-7");
+  assert.deepEqual(picks(key), picks("user-7"));
+  const balancer = new Balancer(registry, "s", { policy: "maglev" });
+  const first = balancer.pick({ key });
+  assert.notEqual(balancer.pick({ key, exclude: [first.instance] }).instance, first.instance);
+  assert.equal(balancer.finishAndPick(first, { ok: true }, { key }).instance, first.instance);
+  assert.throws(() => balancer.pick({ key: new Key("a".repeat(4097)) }), (error) => error.code === "limit-exceeded" && error.field === "key");
+  for (const no of [7, null, undefined, {}, ["a"]]) assert.throws(() => new Key(no), (error) => error instanceof InvalidError && error.field === "key");
+  key.dispose();
+  key.dispose();
+  assert.throws(() => balancer.pick({ key }), disposed);
+  assert.equal(balancer.pick({ key: "user-7" }).instance, first.instance);
 });
 
 test("entropy is drawn at the first use, not before", () => {

@@ -5,7 +5,7 @@ import test from "node:test";
 import * as callboard from "../../bindings-wasm/dist/full/index.js";
 
 // The classes that do something; errors are errors.
-const DOERS = ["Server", "Balancer", "Feed", "Pick", "Query", "Registry", "Replica", "Store", "Wait", "Watch"];
+const DOERS = ["Server", "Balancer", "Feed", "Key", "Pick", "Query", "Registry", "Replica", "Store", "Wait", "Watch"];
 
 /** What a class and those above it have, statics included, symbols and inherited plumbing left out. */
 function members(type) {

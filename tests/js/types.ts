@@ -1,5 +1,5 @@
 // Compiled, never run: the declarations accept what the README shows and refuse what is wrong.
-import { Balancer, CallboardError, InvalidError, Query, Registry, type Change, type ErrorCode, type Instance, type Policy, type PolicyParts, limits, version } from "callboard";
+import { Balancer, CallboardError, InvalidError, Key, Query, Registry, type Change, type ErrorCode, type Instance, type Policy, type PolicyParts, limits, version } from "callboard";
 import * as full from "callboard/full";
 import { init } from "callboard/slim";
 
@@ -28,6 +28,11 @@ export async function follow(signal: AbortSignal): Promise<Change | undefined> {
   for await (const change of registry.watch("s").changes(signal)) return change;
   return undefined;
 }
+
+using kept = new Key("user-7");
+new Balancer(registry, "s").pick({ key: kept });
+// @ts-expect-error: a number is no key.
+new Balancer(registry, "s").pick({ key: 7 });
 
 export function describe(error: unknown): string {
   if (error instanceof InvalidError) return `${error.field}: ${error.limit ?? "no limit"}`;

@@ -85,11 +85,17 @@ class Host {
     return named(this.balancers, args.balancer ?? "balancer");
   }
 
+  /** A key as a string and as a `Key` in turn: both must lead to the same instance. */
+  key(text) {
+    this.kept = !this.kept;
+    return typeof text === "string" && this.kept ? new this.callboard.Key(text) : text;
+  }
+
   /** The handles of the ids in an `exclude`, in the service that the balancer's query names. */
   request({ key, exclude, labels, prefer }, balancer, now) {
     const { namespace, service } = balancer.query.toJSON();
     const handles = exclude?.map((id) => this.registry.lookup({ namespace, service, id })?.handle).filter((handle) => handle !== undefined);
-    return { ...defined({ key, labels, prefer }), ...(handles ? { exclude: handles } : {}), now };
+    return { ...defined({ key: this.key(key), labels, prefer }), ...(handles ? { exclude: handles } : {}), now };
   }
 }
 
@@ -300,7 +306,7 @@ const VERBS = {
     const ids = [];
     const counts = Object.create(null);
     for (let at = 0; at < count; at++) {
-      const { instance, token } = balancer.pick(each === undefined ? request : { ...request, key: each + at });
+      const { instance, token } = balancer.pick(each === undefined ? request : { ...request, key: this.key(each + at) });
       ids.push(instance.id);
       counts[instance.id] = (counts[instance.id] ?? 0) + 1;
       if (finish !== undefined) balancer.finish(token, camels(finish), { now });

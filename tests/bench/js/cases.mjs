@@ -54,7 +54,7 @@ export function sane() {
 }
 
 /** Ours, and what needs no package. */
-export function cases({ Balancer, Registry, now }, n) {
+export function cases({ Balancer, Key, Registry, now }, n) {
   const registry = new Registry();
   const weights = Array.from({ length: n }, (_, at) => 1 + (at % 10));
   for (let at = 0; at < n; at++) {
@@ -83,8 +83,9 @@ export function cases({ Balancer, Registry, now }, n) {
       }
     };
   };
-  const keyed = (balancer) => {
-    const keys = Array.from({ length: KEYS }, (_, at) => `session-${String(at).padStart(12, "0")}`);
+  const texts = Array.from({ length: KEYS }, (_, at) => `session-${String(at).padStart(12, "0")}`);
+  const kept = texts.map((text) => new Key(text));
+  const keyed = (balancer, keys) => {
     let next = 0;
     return (count) => {
       for (let at = 0; at < count; at++) {
@@ -94,6 +95,7 @@ export function cases({ Balancer, Registry, now }, n) {
       }
     };
   };
+  const ring = () => balancer("equal", { preset: "ring-hash", pick: { kind: "ring-hash", points: 160 } });
   const [p2c, smooth] = [new P2C(hosts), new Smooth(hosts, weights)];
   return {
     "pick and finish": whole(balancer("equal", "least-request")),
@@ -101,8 +103,9 @@ export function cases({ Balancer, Registry, now }, n) {
     "round-robin": chained(balancer("equal", "round-robin")),
     "smooth": chained(balancer("weighted", "round-robin")),
     // The points of the largest are more than a ring may have.
-    ...(n > 1000 ? {} : { "ring-hash": keyed(balancer("equal", { preset: "ring-hash", pick: { kind: "ring-hash", points: 160 } })) }),
-    "maglev": keyed(balancer("equal", "maglev")),
+    ...(n > 1000 ? {} : { "ring-hash": keyed(ring(), texts), "ring-hash, kept": keyed(ring(), kept) }),
+    "maglev": keyed(balancer("equal", "maglev"), texts),
+    "maglev, kept": keyed(balancer("equal", "maglev"), kept),
     "clock": (count) => {
       for (let at = 0; at < count; at++) sink += now();
     },

@@ -73,6 +73,10 @@ export function rows(runtime, goal, n, found) {
   row(`finishAndPick(), round-robin, weights 1 to 10, n=${n}: smooth class`, "smooth", "Smooth");
   row(`pick() by a key and finish(), ring of 160 points a host, n=${n}: hashring, 8192 keys`, "ring-hash", "hashring");
   row(`pick() by a key and finish(), ring of 160 points a host, n=${n}: hashring, keys it knows`, "ring-hash", "hashring, known");
+  row(`pick() by a Key and finish(), ring of 160 points a host, n=${n}: hashring, 8192 keys`, "ring-hash, kept", "hashring");
+  row(`pick() by a Key and finish(), ring of 160 points a host, n=${n}: hashring, keys it knows`, "ring-hash, kept", "hashring, known");
+  row(`pick() by a Key and finish(), ring of 160 points a host, n=${n}: by the string`, "ring-hash, kept", "ring-hash");
+  row(`pick() by a Key and finish(), maglev, n=${n}: by the string`, "maglev, kept", "maglev");
   row(`pick() by a key and finish(), maglev, n=${n}: hashring, 8192 keys`, "maglev", "hashring");
   row(`pick() by a key and finish(), maglev, n=${n}: P2C class, which has no keys`, "maglev", "P2C");
 }

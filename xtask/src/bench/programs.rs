@@ -76,11 +76,11 @@ fn hosts() -> Result {
     python::install_package()
 }
 
-/// In the virtual environment, with the package that `pip` builds.
+/// In the virtual environment, with the package that `pip` builds and the peers.
 fn in_python(path: &str) -> Result<Command> {
     Part::Python.ensure()?;
     let mut pip = sh::command(python::program("python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "./bindings-py"]);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "./bindings-py", "uhashring==2.5"]);
     sh::must("bench: build the Python package", &mut pip)?;
     let mut script = sh::command(python::program("python"));
     script.arg(path);
