@@ -52,6 +52,10 @@ def out(**ids):
     return {"do": "balancer_stats", "expect": {"instances": [{"id": id, "ejected": gone or None} for id, gone in ids.items()]}}
 
 
+def stages(**counts):
+    return {"do": "balancer_stats", "expect": {"stages": counts}}
+
+
 def rows(table, **hosts):
     """Calls of each host: how many well, how many badly."""
     return [step for id, (good, bad) in table.items() for step in calls(id, *["success"] * good, *["error"] * bad, hosts=table)]
@@ -125,9 +129,10 @@ def outliers():
             *register("a", "b"), balancer(outliers="adaptive"), *calls("a", *["timeout"] * 5), pick("b"), at(0.999_999, pick("b")),
             *probed(1, False), at(2.999_999, pick("b")), *probed(3, False), at(6.999_999, pick("b")), *probed(7, False), at(10.999_999, pick("b")),
             *probed(11, True), *probed(11, True), *probed(11, False), pick("b"), at(14.999_999, pick("b")),
-            *probed(15, True), *probed(15, True), *probed(15, True), pick("a"), out(a=False, b=False)]},
+            *probed(15, True), *probed(15, True), *probed(15, True), pick("a"), out(a=False, b=False), stages(ejected=1, restored=1, probes=9)]},
         {"name": "a probe that is excluded comes a gap later", "steps": [
-            *register("a", "b"), balancer(outliers="adaptive"), *calls("a", *["error"] * 5), at(1, pick("b", exclude=["a"])), pick("b"), at(2, pick("a"))]},
+            *register("a", "b"), balancer(outliers="adaptive"), *calls("a", *["error"] * 5), at(1, pick("b", exclude=["a"])), stages(probes=0), pick("b"), at(2, pick("a")),
+            stages(probes=1)]},
         {"name": "one that is out is checked by the host, and no call goes there until three checks went well", "steps": [
             *register("a", "b"), balancer(outliers={"preset": "adaptive", "recovery": {"kind": "probe", "checks": True}}), *calls("a", *["error"] * 5), pick("b"),
             checks(), {"do": "balancer_deadline", "expect": {"deadline": SECOND}}, at(0.999_999, checks()), at(1, checks("a")), checks(), pick("b"), checked("a"), checks("a"),
@@ -146,6 +151,9 @@ def outliers():
         {"name": "one that leaves and comes back is in", "steps": [
             *register("a", "b"), balancer(outliers="envoy"), *calls("a", *["error"] * 5), pick("b"),
             {"do": "deregister", "args": {"service": "s", "id": "a"}}, pick("b"), *register("a"), pick("a")]},
+        {"name": "one that leaves while a call is out and comes back is in", "steps": [
+            *register("a", "b"), balancer(outliers="envoy", hold={"unasked": 60}), pick("a"), *calls("a", *["error"] * 5, "throttled", hosts="ab"), pick("b"),
+            {"do": "deregister", "args": {"service": "s", "id": "a"}}, pick("b"), *register("a"), out(a=False, b=False), pick("a")]},
         {"name": "envoy: a health check that finds it well brings it back", "steps": [
             *register("a", "b"), balancer(outliers="envoy"), *calls("a", *["error"] * 5), pick("b"),
             {"do": "set_health", "args": {"service": "s", "id": "a", "health": "unhealthy"}}, pick("b"), {"do": "set_health", "args": {"service": "s", "id": "a", "health": "healthy"}}, pick("a")]},
@@ -155,6 +163,9 @@ def outliers():
         {"name": "of two the preset adaptive has one out", "steps": [
             *register("a", "b"), balancer("adaptive"), *calls("a", *["timeout"] * 5, hosts="ab"), pick("b"), out(a=True, b=False),
             *calls("b", *["timeout"] * 5, hosts="ab"), out(a=True, b=False)]},
+        {"name": "who is back begins anew: what was learnt of it before is forgotten", "steps": [
+            *register("a", "b"), balancer("adaptive"), *calls("a", slow, *["error"] * 5, hosts="ab"), {"do": "balancer_stats", "expect": {"instances": [{"expected": 0.09}, {"expected": None}]}},
+            *started(1, calls("a", slow, slow, slow)), {"do": "balancer_stats", "expect": {"instances": [{"expected": None, "success": 1}, {"success": 1}]}}]},
         {"name": "what makes no outlier detection", "steps": [
             {**balancer(outliers=document), "expect": {"error": {"code": code, "field": f"policy.outliers.{field}"}}}
             for document, code, field in [({"errors": {"count": 0}}, "invalid-argument", "errors.count"), ({"most": 101}, "invalid-argument", "most"),
@@ -166,12 +177,17 @@ def outliers():
 def holds():
     def spared(seconds, kind="throttled"):
         return {"kind": kind, "retry_after": seconds}
+    nine = "abcdefghi"
     def held(**ids):
         return {"do": "balancer_stats", "expect": {"instances": [{"id": id, "held": is_held or None} for id, is_held in ids.items()]}}
     return "holds", "Who asks to be spared is; and how many calls may be out at one instance.", "linkerd2-proxy's load biaser of 2026 (the cap of 300 s); Envoy's circuit breakers; worked out by hand: tests/oracles/after.py.", [
         {"name": "one that asks is spared until then", "steps": [
             *register("a", "b"), balancer(hold={}), *calls("a", spared(30)), pick("b"), held(a=True, b=False), {"do": "balancer_deadline", "expect": {"deadline": 30 * SECOND}},
             at(29.999_999, pick("b")), at(30, pick("a")), held(a=False, b=False)]},
+        {"name": "it is spared until then on a ring that outlives changes", "steps": [
+            *register(*nine), {"do": "balancer", "args": {"query": {"service": "s"}, "policy": {"pick": {"kind": "ring-hash", "points": 10}, "hold": {}}}},
+            *calls("a", spared(5), hosts=nine), at(4.999_999, {"do": "picks", "args": {"count": 9, "each": "k"}, "expect": {"counts": {"a": None}}}), held(**{id: id == "a" for id in nine}),
+            at(5, {"do": "picks", "args": {"count": 9, "each": "k"}}), held(**dict.fromkeys(nine, False))]},
         {"name": "a later wish takes the place of the first, whichever ends first", "steps": [
             *register("a", "b"), balancer(hold={}), {**pick("a"), "as": "one"}, *calls("a", spared(30)),
             at(1, {"do": "finish", "args": {"token": {"$": "one.token"}, "outcome": spared(5, "gateway")}}), at(5.999_999, pick("b")), at(6, pick("a"))]},
@@ -226,6 +242,10 @@ def retry_budget():
             # The 19th of 20 is 19 ms, in the bucket from 18 432 to 20 480 microseconds.
             {"do": "picks", "args": {"count": 1, "finish": {"latency": 0.02}}}, {"do": "hedge_delay", "expect": {"delay": (18_432 + 20_480) / 2e6}},
             *may(True, False, verb="may_hedge"), {"do": "hedge_delay", "expect": {"delay": None}}]},
+        {"name": "what a hedge may cost is earned for thirty seconds", "steps": [
+            *register("a"), balancer(hedge={}), ended(20), at(60, may(False, verb="may_hedge")[0]), ended(20), may(True, verb="may_hedge")[0], ended(40),
+            # The latencies are forgotten by then, too.
+            at(120, {"do": "hedge_delay", "expect": {"delay": None}})]},
         {"name": "what makes no budget", "steps": [
             {**balancer(**part), "expect": {"error": {"code": code, "field": f"policy.{field}"}}}
             for part, code, field in [({"retry": {"attempts": 101}}, "limit-exceeded", "retry.attempts"), ({"retry": {"budget": {"kind": "tokens", "ratio": 0}}}, "invalid-argument", "retry.budget.ratio"),
@@ -347,6 +367,8 @@ def limits():
         {"name": "a fixed limit", "steps": [
             *register("a"), balancer(limit={"kind": "fixed", "max": 2}), {"do": "admit", "expect": {"may": True, "limit": 2}}, {**pick("a"), "as": "one"}, pick("a"),
             {"do": "admit", "expect": {"may": False}}, {"do": "finish", "args": {"token": {"$": "one.token"}}}, {"do": "admit", "expect": {"may": True}}]},
+        {"name": "a call that is never heard of makes room when it is reaped", "steps": [
+            *register("a"), balancer(limit={"kind": "fixed", "max": 1}), pick("a"), at(599.999_999, {"do": "admit", "expect": {"may": False}}), at(600, {"do": "admit", "expect": {"may": True}})]},
         {"name": "gradient", "steps": run("o", Gradient(), "gradient", gradient)},
         {"name": "gradient with a high floor", "steps": run("h", Gradient(initial=20, low=15, smoothing=0.5, queue=2, tolerance=1.2, backoff=0.5),
                                                             {"kind": "gradient", "initial": 20, "min": 15, "smoothing": 0.5, "queue": 2, "tolerance": 1.2, "backoff": 0.5}, gradient)},

@@ -288,6 +288,10 @@ def first():
             *register({"a": 1}), pick("a"), finish("two", True),
             {"do": "balancer_stats", "expect": {"inflight": 2, "instances": [
                 {"id": "a", "inflight": 1, "succeeded": 2}, {"id": "b", "inflight": 1}]}}]},
+        {"name": "who comes back after its last call has ended is new", "steps": [
+            *register({"a": 1, "b": 1}), balancer("first"), {**pick("a"), "as": "one"}, {"do": "deregister", "args": {"service": "s", "id": "a"}},
+            {"do": "balancer_stats", "expect": {"inflight": 1, "instances": [{"id": "b"}]}}, finish("one", True), *register({"a": 1}),
+            {"do": "balancer_stats", "expect": {"succeeded": 1, "instances": [{"id": "a", "picks": 0, "succeeded": 0}, {"id": "b"}]}}]},
         {"name": "what makes no balancer", "steps": [
             {"do": "balancer", "args": {"query": {"service": "s"}, "policy": "best"}, "expect": {"error": {"code": "invalid-policy", "kind": "InvalidError"}}},
             *[{"do": "balancer", "args": {"query": {"service": "s"}, "policy": "first", "options": options}, "expect": {"error": error}} for options, error in [

@@ -323,6 +323,18 @@ def slow_start():
         {"at": 0, **pick(Rendezvous(back).pick("k"), key="k")}, {"at": 30_000_000, **pick(Rendezvous(back).pick("k"), key="k")},
         health("unhealthy"), pick(Rendezvous({"a": 1000, "b": 1000}).pick("k"), key="k"), health("healthy"),
         *[pick(cold.pick(key), key=key) for key in KEYS]]})
+    words = lambda word: [{"do": "set_health", "args": {"service": "s", "id": id, "health": word}} for id in back]
+    cases.append({"name": "a fleet that comes back as a whole has all its weight, and so has who was new when it fell", "steps": [
+        *register({"a": 1, "b": 1}), balancer({"preset": "rendezvous", "slow_start": {}}),
+        {"at": 0, **pick(Rendezvous({"a": 1000, "b": 1000}).pick("k"), key="k")}, {"at": 30_000_000, **pick(Rendezvous({"a": 1000, "b": 1000}).pick("k"), key="k")},
+        *register({"c": 1}), *[pick(cold.pick(key), key=key) for key in KEYS[:20]], *words("unhealthy"), refused("none-available"), *words("healthy"),
+        *[pick(Rendezvous(back).pick(key), key=key) for key in KEYS[:20]]]})
+    cases.append({"name": "a fleet that takes the place of another has all its weight, though one of the other was new", "steps": [
+        *register({"a": 1, "b": 1}), balancer({"preset": "rendezvous", "slow_start": {}}),
+        {"at": 0, **pick(Rendezvous({"a": 1000, "b": 1000}).pick("k"), key="k")}, {"at": 30_000_000, **pick(Rendezvous({"a": 1000, "b": 1000}).pick("k"), key="k")},
+        *register({"c": 1}), *[pick(cold.pick(key), key=key) for key in KEYS[:20]],
+        *[{"do": "deregister", "args": {"service": "s", "id": id}} for id in back], refused("no-instances"), *register({"a": 1, "b": 1, "c": 1}),
+        *[pick(Rendezvous(back).pick(key), key=key) for key in KEYS[:20]]]})
     # A pick by keys takes no slow start from the preset whose other parts it has.
     steps = [*register({"a": 1, "b": 2}), balancer({"pick": "rendezvous"}), balancer({"pick": "rendezvous", "slow_start": {}}) | {"as": "slow"}]
     steps[-1]["args"] |= {"balancer": "slow"}
@@ -387,6 +399,12 @@ def subsetting():
         pick("web-0"), pick("web-2", exclude=["web-0"]),
         {"do": "set_health", "args": {"service": "s", "id": "web-0", "health": "unhealthy"}}, pick("web-2"), refused("all-excluded", exclude=["web-2"]),
         {"do": "deregister", "args": {"service": "s", "id": "web-0"}}, pick("web-1"), pick("web-2", exclude=["web-1"])]})
+    # On the ring of the client 0 the fourth stands before the second.
+    assert ring([f"web-{i}" for i in range(5)], 0, 2) == ["web-0", "web-4"]
+    cases.append({"name": "who comes takes the place of another, be it only well enough for the last resort", "steps": [
+        *[instance(f"web-{i}") for i in range(4)], balancer({"preset": "first", "subset": {"kind": "ring", "size": 2, "client": 0}}),
+        pick("web-0"), pick("web-2", exclude=["web-0"]), instance("web-4", health="degraded"),
+        pick("web-0"), pick("web-4", exclude=["web-0"]), refused("all-excluded", exclude=["web-0", "web-4"])]})
     return "subsetting", "A client uses some of the instances only.", \
         "gRPC A68 with the XXH64 of the reference library; the Ringsteady examples of flowblok.id.au 2023-08; the widths of Finagle's " \
         "deterministic aperture. python tests/oracles/before.py.", cases

@@ -6,7 +6,7 @@ Worked out by hand from the rules of core/src/balance; where a key goes is tests
 """
 
 from balance import Rendezvous, balancer, pick, refused, register, thousandths, write
-from before import KEYS, instance
+from before import KEYS, drawn, instance
 
 
 def explain(expect, **args):
@@ -129,6 +129,36 @@ cases.append(
             ),
             {"do": "picks", "args": {"count": 10}},
             {"do": "balancer_stats", "expect": {"stages": {"panic": 10, "none_available": 0}}},
+        ],
+    }
+)
+
+
+near = drawn("k", {"l0-0": 70, "l1-0": 30})
+two = [*[instance(f"l0-{n}", health="healthy" if n < 2 else "unhealthy", metadata={"priority": "0"}) for n in range(4)], instance("l1-0", metadata={"priority": "1"})]
+cases.append(
+    {
+        "name": "a share in words, with its locality where there is one",
+        "steps": [
+            *two,
+            balancer({"preset": "first", "levels": {}}),
+            explain(
+                {
+                    "id": near,
+                    "text": f"first chooses {near}\n  match the query   5\n  may be called     3\n  not excluded      3\n  pool              available\n   70.0 % to level 0: 2 healthy\n   30.0 % to level 1: 1 healthy\n  left out, unavailable: l0-2, l0-3\n",
+                },
+                key="k",
+            ),
+            instance("z0", service="z", locality={"zone": "y"}),
+            instance("z1", service="z", locality={"zone": "z"}),
+            {"do": "balancer", "args": {"query": {"service": "z"}, "policy": {"preset": "first", "localities": {}}}},
+            explain(
+                {
+                    "text": f"first chooses {(chosen := drawn('k', {'z0': 1, 'z1': 1}))}\n  match the query   2\n  may be called     2\n  not excluded      2\n  pool              available\n   50.0 % to level 0, y: 1 healthy\n   50.0 % to level 0, z: 1 healthy\n"
+                },
+                key="k",
+            ),
+            {"do": "pick", "args": {"key": "k"}, "expect": {"id": chosen}},
         ],
     }
 )

@@ -97,7 +97,7 @@ impl Before {
 }
 
 impl Balancer {
-    /// Chooses the instances of this client anew.
+    /// Chooses the instances of this client anew, if it does not use all of them.
     #[cold]
     pub(super) fn reselect(&mut self) {
         let Some(subset) = self.policy().before.subset else { return };
@@ -108,11 +108,10 @@ impl Balancer {
         self.reweigh(&parts, PART);
     }
 
-    /// Lets the weights of instances that are new grow, and weighs instances by what they reported.
+    /// Lets the weights of instances that are new grow, and weighs instances by what they reported. No calm lasts as long as until then.
     #[cold]
     #[inline(never)]
     pub(super) fn warm_up(&mut self) {
-        self.stir();
         let now = self.now.as_micros();
         if let Some(warmup) = self.warmup.as_mut().filter(|warmup| now >= warmup.wake()) {
             let slots = warmup.step_on(now);
@@ -132,11 +131,6 @@ impl Balancer {
             let factors = reports.factors(&slots, scale, now);
             self.reweigh(&factors, REPORT);
         }
-        self.rewake();
-    }
-
-    /// Notes when weights change next.
-    pub(super) fn rewake(&mut self) {
         let warmup = self.warmup.as_ref().map_or(u64::MAX, |warmup| warmup.wake());
         let reports = self.feedback.as_ref().and_then(|feedback| feedback.reports.as_ref()).map_or(u64::MAX, Weights::wake);
         self.wake = warmup.min(reports);
@@ -144,7 +138,6 @@ impl Balancer {
 
     /// Sets a factor of some instances.
     fn reweigh(&mut self, factors: &[(u32, f64)], which: usize) {
-        self.stir();
         let mut slots = Vec::new();
         for (slot, factor) in factors {
             if self.members.factor(*slot, which) != *factor {

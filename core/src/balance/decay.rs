@@ -46,7 +46,7 @@ mod tests {
     // The reference; this machine's own is good enough to compare with.
     #[allow(clippy::disallowed_methods)]
     fn it_is_the_exponential() {
-        for step in 0..70_000u32 {
+        for step in 0..=70_000u32 {
             let x = f64::from(step) / 100.0;
             let exact = (-x).exp();
             assert!((decay(x) / exact - 1.0).abs() < 1e-9, "{x}: {} {exact}", decay(x));

@@ -76,7 +76,6 @@ impl Balancer {
             && !self.members.order().iter().any(|slot| self.members.serves(*slot))
         {
             warmup.begin_anew();
-            self.wake = self.wake.min(warmup.wake());
         }
         for change in changes {
             match change {
@@ -131,7 +130,7 @@ impl Balancer {
         self.members.enter(&new);
         self.tiers.settle(&mut self.members, &moved);
         self.members.sweep();
-        if is_crowd_new && self.policy().before.subset.is_some() {
+        if is_crowd_new {
             self.reselect();
         }
         if let Some(feedback) = &mut self.feedback {
