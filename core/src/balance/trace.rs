@@ -64,7 +64,7 @@ enum What {
 }
 
 /// An [`Arrival`] that owns its names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Row {
     service: String,
     id: String,
@@ -445,6 +445,55 @@ mod tests {
                 assert!(replay.picks > 50 && replay.same == replay.picks && replay.difference.is_none(), "{policy}: {replay:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_row_is_read_as_it_was_written() {
+        let bare = Row {
+            service: "s".into(),
+            id: "a".into(),
+            hash_key: String::new(),
+            groups: vec![],
+            handle: Handle::new(7, 1),
+            weight: 2_500,
+            availability: Availability::Unavailable,
+            level: 0,
+            locality: String::new(),
+            standstill: Standstill::Sick,
+        };
+        let full = Row {
+            hash_key: "10.0.0.1:80".into(),
+            groups: vec!["0|4:prod".into()],
+            level: 2,
+            locality: "eu/a".into(),
+            standstill: Standstill::Starting,
+            ..bare.clone()
+        };
+        for (row, pairs) in [(bare, 5), (full, 10)] {
+            let document = row.to_value();
+            assert_eq!(document.as_map().map(|pairs| pairs.len()), Some(pairs));
+            assert_eq!(Row::from_value(&document), Ok(row));
+        }
+    }
+
+    #[test]
+    fn a_trace_tells_when_there_was_nothing_but_the_time() {
+        let mut registry = Registry::new(Config::default()).unwrap();
+        let mut policy = Policy::named("random").unwrap();
+        policy.before.slow_start = Some(crate::balance::SlowStart::default());
+        let options = Options { trace: 1_000, ..Options::seeded(1) };
+        let mut balancer = Balancer::new(Query::service("s"), policy, options).unwrap();
+        let mut join = |balancer: &mut Balancer, id: &str, secs: u64| {
+            registry.register(&Registration::new("s", id), Put::default(), Timestamp::from_secs(secs)).unwrap();
+            balancer.follow(&registry);
+            balancer.advance(Timestamp::from_secs(secs));
+        };
+        join(&mut balancer, "a", 0);
+        // It is new at 40 s, and has all its weight at 70 s. Whoever is not told of 40 s sees it first at 70 s, and gives it a tenth.
+        join(&mut balancer, "b", 40);
+        (0..100).for_each(|_| _ = balancer.pick(&Request::default(), Timestamp::from_secs(70)).unwrap());
+        let replay = Balancer::replay(&balancer.trace().unwrap()).unwrap();
+        assert_eq!((replay.picks, replay.same), (100, 100));
     }
 
     #[test]

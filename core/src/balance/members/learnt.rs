@@ -71,8 +71,8 @@ impl Members {
     #[cold]
     #[inline(never)]
     pub(super) fn compare_latencies(&mut self, now: u64) {
-        self.fresh = self.fresh.wrapping_sub(1);
-        if self.fresh < FRESH {
+        if let Some(left) = self.fresh.checked_sub(1) {
+            self.fresh = left;
             return;
         }
         self.fresh = FRESH;
@@ -83,6 +83,58 @@ impl Members {
         let middle = panel.len() / 2;
         if middle < panel.len() {
             self.typical = *panel.select_nth_unstable_by(middle, f64::total_cmp).1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::Cost;
+    use crate::balance::outcome::{Ending, OutcomeKind};
+    use crate::rng::Rng;
+
+    fn learning(count: u32) -> Members {
+        let mut members = Members::new(Some(Cost::default().rules()));
+        (0..count).for_each(|index| _ = members.seat_one(index, 1_000));
+        members
+    }
+
+    fn call(members: &mut Members, slot: u32, millis: u64) {
+        members.begin(slot, 0);
+        members.end(slot, 0, Some(Ending::new(OutcomeKind::Success, Some(Duration::from_millis(millis)))), 0);
+    }
+
+    #[test]
+    fn the_median_is_taken_at_the_first_call_and_again_after_64() {
+        let mut members = learning(2);
+        call(&mut members, 0, 1);
+        for millis in 2..=65 {
+            call(&mut members, 0, millis);
+            assert_eq!(members.typical(), 1_000.0, "{millis}");
+        }
+        // One call that took longer is believed at once.
+        call(&mut members, 0, 66);
+        assert_eq!(members.typical(), 66_000.0);
+    }
+
+    #[test]
+    fn whoever_is_not_timed_is_counted() {
+        let mut members = learning(8);
+        let mut rng = Rng::new(3);
+        for step in 0..1_000 {
+            let slot = rng.below(8);
+            match rng.below(4) {
+                0 => members.forgive(slot),
+                1 => {
+                    members.remove(slot);
+                    members.sweep();
+                    assert_eq!(members.seat_one(slot, 1_000), slot);
+                }
+                _ => call(&mut members, slot, 1),
+            }
+            let unknown = members.signals.iter().filter(|signal| !signal.is_known()).count();
+            assert_eq!(members.unknown as usize, unknown, "{step}");
         }
     }
 }

@@ -255,5 +255,10 @@ mod tests {
         let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
         let ones = (0..6_000_000).filter(|_| schedule.pick(&candidates) == Some(1)).count();
         assert!((3_999_998..=4_000_002).contains(&ones), "{ones}");
+        // However light they are, the deadlines stay near.
+        let (members, slots) = Members::fixture(&[1, 2]);
+        let mut schedule = Schedule::build(0.0, &slots, &members, 0);
+        let candidates = Candidates { slots: &slots, members: &members, excluded: Excluded(&[]), now: 0, log: None };
+        assert!((0..10_000).all(|_| schedule.pick(&candidates).is_some() && schedule.now <= FAR));
     }
 }
