@@ -111,7 +111,8 @@ impl Signal {
     /// What the failures make of the cost: a factor from 1.
     #[inline]
     pub(super) fn burden(&self, rules: &Rules, now: u64) -> f64 {
-        if self.success >= 1.0 || rules.exponent == 0 {
+        // So it is of one that never fails, and of all while no score asks for it.
+        if self.success >= 1.0 {
             return 1.0;
         }
         let success = self.success(rules, now);
