@@ -170,7 +170,7 @@ def outliers():
             {**balancer(outliers=document), "expect": {"error": {"code": code, "field": f"policy.outliers.{field}"}}}
             for document, code, field in [({"errors": {"count": 0}}, "invalid-argument", "errors.count"), ({"most": 101}, "invalid-argument", "most"),
                                           ({"interval": 0.0009}, "limit-exceeded", "interval"), ({"latency": {"factr": 3}}, "unknown-field", "latency.factr"),
-                                          ("istio", "invalid-argument", "preset")]]},
+                                          ("istio", "invalid-argument", "preset")]] + [balancer(outliers={"interval": 0.001})]},
     ]
 
 
@@ -218,6 +218,10 @@ def may(*answers, verb="may_retry"):
 def retry_budget():
     def ended(count, ok=True):
         return {"do": "picks", "args": {"count": count, "finish": {"ok": ok}}}
+    def told(count):
+        return {"do": "picks", "args": {"count": count, "finish": {"latency": 0.01}}}
+    def waits(delay):
+        return {"do": "hedge_delay", "expect": {"delay": delay}}
     no_wait = {"jitter": 0, "attempts": 7}
     delays = [min(0.1 * 2 ** (n - 1), 1.0) for n in range(1, 7)]
     return "retry-budget", "Whether a call may be tried again, and when; when to send it twice.", "Finagle's RetryBudget and tower's TpsBudget; gRPC A6; Dean and Barroso 2013; worked out by hand: tests/oracles/after.py.", [
@@ -246,6 +250,10 @@ def retry_budget():
             *register("a"), balancer(hedge={}), ended(20), at(60, may(False, verb="may_hedge")[0]), ended(20), may(True, verb="may_hedge")[0], ended(40),
             # The latencies are forgotten by then, too.
             at(120, {"do": "hedge_delay", "expect": {"delay": None}})]},
+        {"name": "a latency counts for one to two windows", "steps": [
+            # 10 ms is in the bucket from 9216 to 10240 microseconds; of each window that ends one call is not enough.
+            *register("a"), balancer(hedge={"load": 1}), told(20), at(31, told(1)), waits(0.009_728), at(50, told(1)), at(60.999_999, waits(0.009_728)), at(61, waits(None)),
+            told(20), at(121, told(1)), waits(None), told(20), at(160, told(1)), waits(0.009_728), at(220, told(1)), waits(None)]},
         {"name": "what makes no budget", "steps": [
             {**balancer(**part), "expect": {"error": {"code": code, "field": f"policy.{field}"}}}
             for part, code, field in [({"retry": {"attempts": 101}}, "limit-exceeded", "retry.attempts"), ({"retry": {"budget": {"kind": "tokens", "ratio": 0}}}, "invalid-argument", "retry.budget.ratio"),

@@ -301,7 +301,11 @@ def first():
                 ({"seed": 0.5}, {"code": "invalid-argument"}), ({"sede": 1}, {"code": "unknown-field"})]]]},
         {"name": "a key is at most 4096 bytes", "steps": [
             *register({"a": 1}), balancer("first"), pick("a", key="k" * 4096),
-            refused("limit-exceeded", "LimitError", "key", key="k" * 4097), refused("limit-exceeded", "LimitError", "key", key="é" * 2049)]},
+            refused("limit-exceeded", "LimitError", "key", key="k" * 4097), refused("limit-exceeded", "LimitError", "key", key="é" * 2049),
+            refused("all-excluded", key="k" * 4096, exclude=["a"])]},
+        {"name": "at most 64 are excluded", "steps": [
+            *register({f"h{n:02}": 1 for n in range(64)}), balancer("first"), refused("all-excluded", exclude=[f"h{n:02}" for n in range(64)]),
+            refused("limit-exceeded", "LimitError", "exclude", exclude=["h00"] * 65)]},
     ]
 
 
@@ -424,6 +428,17 @@ def least_request():
         policy = {"preset": "envoy.least-request", "sticky": {}, **({} if choices == 2 else {"pick": {"kind": "sample", "choices": choices, "distinct": False}})}
         busy = [pick(host, prefer=[host]) for host, count in model.open.items() for _ in range(count)]
         cases.append({"name": f"envoy: with replacement, {name}", "steps": [*register(dict.fromkeys(hosts, 1)), balancer(policy, 7), *busy, counted(ids, **DONE)]})
+    scanning = {"preset": "least-request", "pick": {"kind": "sample", "choices": "all", "score": "in-flight"}}
+    # Of those that are alike each is as likely: the n-th takes the place of the best with a chance of 1 in n.
+    rng, ids = Rng(7), []
+    for _ in range(30):
+        best = "a"
+        for ties, host in enumerate("bcd", 2):
+            best = host if rng.below(ties) == 0 else best
+        ids.append(best)
+    assert min(map(ids.count, "abcd")) > 3
+    cases.append({"name": "a full scan is fair to those that are alike", "steps": [
+        *register(dict.fromkeys("abcd", 1)), balancer(scanning, 7), picks(ids, **DONE)]})
     return "least-request", "The power of two choices over distinct hosts.", \
         "Probabilities: Envoy least_request_lb_simulation_test.cc and envoyproxy/envoy#20420 (drawn without replacement). " \
         "Sequences: python tests/oracles/balance.py: xoshiro256++ and SplitMix64 as published, the rule of core/src/balance/policy/sample.rs.", cases

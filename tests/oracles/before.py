@@ -130,6 +130,10 @@ def priorities():
         balancer({"preset": "first", "levels": {}}), pick("l0-h0"), pick("l0-h1", exclude=["l0-h0"]),
         pick("l1-h0", exclude=["l0-h0", "l0-h1"]), pick("l0-x", exclude=["l0-h0", "l0-h1", "l1-h0"]),
         refused("all-excluded", exclude=["l0-h0", "l0-h1", "l1-h0", "l0-x"])]})
+    # Three of five are well: 84 %, all of what there is. Nobody of the first level is, so it panics, but has no part.
+    cases.append({"name": "a level that panics and is given nothing is not called", "steps": [
+        *fleet([(2, 0, 0, 0), (5, 3, 0, 0)]), balancer({"preset": "first", "levels": {}}), pick("l1-h0"),
+        refused("all-excluded", exclude=["l1-h0", "l1-h1", "l1-h2"])]})
     cases.append({"name": "a panic spares the disabled and those of weight 0", "steps": [
         instance("a", health="unhealthy"), instance("b", health="unhealthy", weight=0), instance("c", health="unhealthy"),
         balancer({"preset": "first", "levels": {}}), pick("a"), pick("c", exclude=["a"]), refused("all-excluded", exclude=["a", "c"]),

@@ -38,6 +38,25 @@ def ring(hosts):
     return owner
 
 
+def fixed(hosts, points):
+    """So many points each, whoever else is there."""
+    ring = sorted((xxhash.xxh64_intdigest(f"{host}_{i}".encode()), host) for host in hosts for i in range(points))
+    hashes = [point[0] for point in ring]
+    return lambda key: ring[bisect.bisect_left(hashes, xxhash.xxh64_intdigest(key.encode())) % len(ring)][1]
+
+
+def changes(count):
+    """One joins, and leaves again, and another leaves: among few the ring is made anew, among many it is changed."""
+    ids = {f"10.0.0.{i}:80": f"h{i}" for i in range(1, count + 2)}
+    *hosts, last = ids
+    join = lambda host: {"do": "register", "args": {"instance": {"service": "s", "id": ids[host], "endpoints": [f"http://{host}"]}}}
+    leave = lambda host: {"do": "deregister", "args": {"service": "s", "id": ids[host]}}
+    ask = lambda hosts: [pick(ids[fixed(hosts, 20)(key)], key=key) for key in [f"user-{i}" for i in range(30)]]
+    return {"name": f"a ring of points of their own: one joins {count}, and leaves, and another leaves", "steps": [
+        *map(join, hosts), balancer({"pick": {"kind": "ring-hash", "points": 20}}), *ask(hosts), join(last), *ask([*hosts, last]), leave(last), *ask(hosts),
+        leave(hosts[0]), *ask(hosts[1:])]}
+
+
 def maglev(hosts):
     """Each host in turn takes the next free place of its permutation; a lighter one plays fewer rounds."""
     names = list(hosts)
@@ -70,5 +89,5 @@ def cases(policy, make):
         yield {"name": name, "steps": [*register, balancer(policy), *[pick(ids[owner(key)], key=key) for key in keys]]}
 
 
-write("ring-hash", "Ring hash: keys where Envoy and gRPC place them.", "Envoy ring_hash_lb.cc, XXH64; python tests/oracles/hash.py", list(cases("ring-hash", ring)))
+write("ring-hash", "Ring hash: keys where Envoy and gRPC place them.", "Envoy ring_hash_lb.cc, XXH64; python tests/oracles/hash.py", [*cases("ring-hash", ring), changes(3), changes(16)])
 write("maglev", "Maglev: keys where Envoy places them.", "Envoy maglev_lb.cc, XXH64, table of 65537; python tests/oracles/hash.py", list(cases("maglev", maglev)))

@@ -169,6 +169,14 @@ def scaled():
     return {"name": "envoy: the weights of localities, scaled by what of them the group has", "steps": steps + ask("x")}
 
 
+def round_and_round():
+    """Of two groups one is kept; each goes on where it was."""
+    script = Script({"selectors": [["stage"]], "keep": 1}, "round-robin").put(HOSTS).start()
+    of = lambda stage, id: {"do": "pick", "args": {"labels": {"stage": stage}}, "expect": {"id": id}}
+    script.steps += [step for id in ["host1", "host2", "host1", "host2"] for step in (of("prod", id), of("canary", "host3"))]
+    return script.case("a group that is made anew goes on where it was")
+
+
 def labels():
     listed = Script({"selectors": [["stage"], ["stage", "v"]], "list": ",", "fallback": "default", "default": {"v": "2"}}) \
         .put({"a": {"stage": "prod,canary", "v": "1"}, "b": {"stage": "canary", "v": "1,2"}, "c": {"stage": "dev", "v": "2"}}).start() \
@@ -201,6 +209,8 @@ def labels():
     wrong = Script({"selectors": [["v"]]}).put(HOSTS).start()
     wrong.steps.append({"do": "pick", "args": {"labels": {"v": 1}}, "expect": {"error": {"code": "invalid-argument", "field": "labels"}}})
     wrong.steps.append({"do": "pick", "args": {"labels": {"v": "x" * 513}}, "expect": {"error": {"code": "limit-exceeded", "field": "labels", "limit": 512}}})
+    for most in ({"v": "x" * 512}, {"k" * 128: "x"}, {f"k{n}": "x" for n in range(64)}):
+        wrong.ask(most, expect="no-instances")
     levels = {"do": "balancer", "args": {"query": {"service": "s", "health": "any"}, "policy": {"preset": "first", "labels": {"selectors": [["t"]]}, "levels": {}}}}
     put = lambda id, priority, health="healthy": {"do": "register", "args": {"instance": {"service": "s", "id": id, "health": health, "metadata": {"t": id[0], "priority": priority}}}}
     of = lambda id, **args: {"do": "pick", "args": {"labels": {"t": "x"}, **args}, "expect": {"id": id}}
@@ -214,7 +224,7 @@ def labels():
         redundant.case("more labels than a selector has: the most keys win"), exact.case("without that, the keys must be the same"),
         changes.case("a change of metadata is a change of groups"), few.case("groups that are not kept are made anew"), own,
         spread("round robin goes round the group", "round-robin"), spread("adaptive stays in the group", "adaptive"), spread("a key stays in the group", "maglev"),
-        wrong.case("labels that are none"), listed.case("envoy: any element of a list will do"), scaled(), *tried(),
+        round_and_round(), wrong.case("labels that are none"), listed.case("envoy: any element of a list will do"), scaled(), *tried(),
         life("a random life: nobody falls back", 1, {"selectors": [["a"], ["a", "b"], ["c"]]}),
         life("a random life: any", 2, {"selectors": [["a", "b"], {"keys": ["a", "b", "c"], "fallback": "keys", "fallback_keys": ["b", "c"]}, ["b", "c"]], "fallback": "any", "keep": 2}),
         life("a random life: default, redundant labels and panic", 3, {"selectors": [["a"], {"keys": ["b", "c"], "fallback": "none"}], "fallback": "default",

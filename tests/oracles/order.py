@@ -140,6 +140,9 @@ def edf():
         exclude = [h for i, h in enumerate(weights) if round % 3 == 2 and (round * 5 + i * 3) % 4 < 2]
         steps.append(pick(model.pick(exclude), exclude=exclude) if exclude else pick(model.pick()))
     cases.append({"name": "who is passed over keeps the deadline", "steps": [*register(weights), balancer("envoy.round-robin"), *steps]})
+    # After two turns of b a third of a's period is left, which is a 24th with a weight of 8; b has a whole third before it.
+    cases.append({"name": "who is given another weight keeps what is left of its period", "steps": [
+        *register({"a": 1, "b": 3}), balancer("envoy.round-robin"), picks(list("bb")), *register({"a": 8}), picks(list("aaaba"))]})
     # Envoy's WeightedLeastRequest: the load lowers the weight.
     model, ids = Edf({"a": 1, "b": 2}), []
     for _ in range(30):
@@ -225,6 +228,11 @@ def stride():
         if name.startswith("100"):
             assert (got.count("a"), got.count("b")) == (100, 5)
         cases.append({"name": name, "steps": [*register(weights), balancer("grpc.weighted-round-robin", seed), picks(got)]})
+    model, steps = Stride(dict.fromkeys("abcd", 1)), []
+    for excluded in ["a", "a", "", "b", "bc", "bc", "", "d"]:
+        got = next(id for _ in "abcd" if (id := model.pick()) not in excluded)
+        steps.append(pick(got, exclude=list(excluded)) if excluded else pick(got))
+    cases.append({"name": "who is excluded is passed over", "steps": [*register(dict.fromkeys("abcd", 1)), balancer("grpc.weighted-round-robin"), *steps]})
     return "stride", "gRPC's static stride scheduler.", source, cases
 
 

@@ -351,12 +351,45 @@ def bound(in_flight, percent, hosts, slots):
     return case(name, local(ports), {"kind": "maglev", "table_size": size, "load_factor": percent / 100}, steps)
 
 
+def filled(number, hashed, busy, expected, name):
+    """Of five hosts some have so many calls; where the hash of one of them goes."""
+    ports = next(ports for first in range(1000, 9000) if owner(ports := range(first, first + 5), number) == hashed)
+    ids = [str(port) for port in ports]
+    return case(name, local(ports), {"kind": "maglev", "table_size": 5, "load_factor": 1}, [*alone((f"c{at}" for at in range(100)), ids, busy), pick(ids[expected], key=key(number))])
+
+
+def alike():
+    """Three of five are excluded, and the other two have as much too much: then the key stays where it belongs."""
+    ports = next(ports for first in range(1000, 9000) if owner(ports := range(first, first + 5), 2) == 2)
+    ids = [str(port) for port in ports]
+    steps = [*alone((f"c{at}" for at in range(100)), ids, {2: 4, 1: 4}), pick(ids[2], key=key(2), exclude=[ids[at] for at in (0, 3, 4)])]
+    return case("two have as much too much: the key stays", local(ports), {"kind": "maglev", "table_size": 5, "load_factor": 1}, steps)
+
+
+def joined():
+    """Sixteen on a ring have 18 calls each. With a seventeenth, and a call more, each may have 17."""
+    ids = "abcdefghijklmnop"
+    full = [{"do": "picks", "args": {"count": 18, "exclude": [other for other in ids if other != id]}, "expect": {"counts": {id: 18}}} for id in ids]
+    policy = {"pick": {"kind": "ring-hash", "points": 10, "load_factor": 1}}
+    return {"name": "who joins a ring that outlives changes counts at once", "steps": [
+        *[register(id, f"10.0.0.{at}:80") for at, id in enumerate(ids, 1)], balancer(policy), *full, register("q", "10.0.0.17:80"),
+        {"do": "pick", "args": {"key": "user-0"}, "expect": {"id": "q"}}]}
+
+
+NO_FACTOR = [{"do": "balancer", "args": {"query": {"service": "s"}, "policy": {"pick": {"kind": "maglev", "load_factor": factor}}},
+              "expect": {"error": {"code": "invalid-argument", "field": "policy.pick.load_factor"}}} for factor in (-1, -0.001, 0.001, 0.5, 0.99)]
+
+
 write(
     "bounded-load",
     "Bounded loads: whom Envoy asks instead of an overloaded host.",
     "Envoy test/common/upstream/bounded_load_hlb_test.cc: hosts by the Mersenne Twister's shuffle; keys by python tests/oracles/published.py",
     [
         *[bounded(2, 2, [2], 1), bounded(2, 2, [0, 1, 2], 4), bounded(6, 3, [3], 4), bounded(7, 3, [3], 0)],
+        filled(2, 2, {2: 4, 1: 2}, 1, "the hash 2 of host 2, with as much on the next as it may have"),
+        alike(),
+        joined(),
+        {"name": "what makes no bound", "steps": NO_FACTOR},
         *[shuffled(2, [2, 1, 0, 4, 3]), shuffled(6, [4, 0, 2, 3, 1]), shuffled(7, [0, 1, 4, 3, 2]), shuffled(0, [1, 2, 0])],
         # thread_aware_lb_impl.cc; with nobody in flight the least is one slot, which shows when one is.
         *[bound(1, 150, 5, 1), bound(9, 150, 10, 2), bound(99, 125, 10, 13), bound(99, 100, 10, 10), bound(99, 200, 100, 2)],

@@ -103,6 +103,19 @@ def silent(name):
     return script.case(name)
 
 
+def left():
+    """A report is its instance's: who comes after it has the mean."""
+    steps = [{"do": "register", "args": {"instance": {"service": "s", "id": id}}} for id in "ab"]
+    steps.append(balancer({"preset": "grpc.weighted-round-robin", "reports": {"blackout": 0}}, 0))
+    for id, other, used in [("a", "b", 0.25), ("b", "a", 1)]:
+        steps += [{"do": "pick", "args": {"exclude": [other]}, "expect": {"id": id}, "as": id},
+                  {"do": "finish", "args": {"token": {"$": f"{id}.token"}, "outcome": {"load": {"qps": 100, "utilization": used}}}}]
+    return {"name": "the report of one that left is no report of who comes", "steps": [
+        *steps, {"do": "deregister", "args": {"service": "s", "id": "a"}},
+        {"do": "pick", "expect": {"id": "b"}}, {"do": "register", "args": {"instance": {"service": "s", "id": "d"}}},
+        at(4, {"do": "picks", "args": {"count": 10}, "expect": {"counts": {"b": 5, "d": 5}}})]}
+
+
 def life(name, seed, **rules):
     rng = Rng(seed)
     policy = {"preset": "grpc.weighted-round-robin", "reports": rules} if rules else "grpc.weighted-round-robin"
@@ -159,7 +172,7 @@ def rows():
 def reports():
     return "reports", "Weights by the load that instances report.", \
         "gRPC A58 with the weights of grpc-java's WeightedRoundRobinLoadBalancerTest; Envoy's client_side_weighted_round_robin: tests/oracles/reports.py.", [
-        published("grpc: the published loads, which count after ten seconds"), silent("grpc: who is silent has the mean; reports expire"), envoy(), *rows(),
+        published("grpc: the published loads, which count after ten seconds"), silent("grpc: who is silent has the mean; reports expire"), envoy(), *rows(), left(),
         life("a random life", 1), life("a random life without a blackout", 2, blackout=0), life("a random life that forgets soon", 3, blackout=1, expiration=5, update=0.1, penalty=3)]
 
 
