@@ -117,7 +117,6 @@ impl Registry {
         let known = self.slot(&registration.namespace, &registration.service, &registration.id);
         if let Some(slot) = known.filter(|slot| self.guards.get(slot).map(|own| own.digest) != token) {
             self.remove(slot, Cause::Deregister);
-            self.commit();
         }
         self.touched.shared = false;
         self.put_record(registration, LOCAL, Cause::Register);
@@ -127,7 +126,7 @@ impl Registry {
         self.touched.shared = true;
         self.commit();
         if held && let Some(slot) = self.slot(&registration.namespace, &registration.service, &registration.id) {
-            self.store.hold(slot);
+            self.store.set_heard(slot, NEVER);
             self.touched.heard.remove(&Key::of(registration));
         }
         Ok(())
@@ -137,7 +136,7 @@ impl Registry {
     pub(crate) fn hold(&mut self, key: &Key) {
         if let Some(slot) = self.slot(&key.namespace, &key.service, &key.id) {
             self.settle_suspect(slot);
-            self.store.hold(slot);
+            self.store.set_heard(slot, NEVER);
             self.touched.heard.remove(key);
             self.commit();
         }
@@ -234,11 +233,5 @@ impl Registry {
 impl super::Store {
     pub(super) fn is_held(&self, slot: u32) -> bool {
         self.heard(slot) == NEVER && self.profile(slot).ttl > 0
-    }
-
-    fn hold(&mut self, slot: u32) {
-        if self.profile(slot).ttl > 0 {
-            self.set_heard(slot, NEVER);
-        }
     }
 }
