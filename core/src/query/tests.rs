@@ -7,7 +7,7 @@ use std::{format, vec};
 use super::*;
 use crate::error::Code;
 use crate::limits;
-use crate::model::{Availability, Health, Registration};
+use crate::model::{Availability, Health, Locality, Registration};
 use crate::rng::Rng;
 use crate::value::Value;
 
@@ -458,7 +458,33 @@ fn query_documents_round_trip_and_name_what_is_wrong() {
         assert_eq!((error.code(), error.field()), (code, field), "{error}");
     }
     assert_eq!(Query::service("").compile().unwrap_err().field(), "service");
+    assert_eq!(Query::service("a").zone("a b").compile().unwrap_err().field(), "locality.zone");
     assert_eq!(Query::service("a").limit(0).compile().unwrap_err().field(), "limit");
+}
+
+#[test]
+fn a_query_that_is_built_is_one_that_is_read() {
+    let text = |key: &'static str, text: &str| (key, Value::from(text));
+    let parts = [text("region", "r"), text("zone", "z"), text("subzone", "s"), text("node", "n")];
+    let backup = Value::map([text("service", "backup"), ("tags", Value::List(vec!["t".into()]))]);
+    let document = Value::map([
+        text("namespace", "shop"),
+        text("service", "a"),
+        text("health", "any"),
+        text("version", "^1"),
+        text("selector", "env=prod"),
+        ("locality", Value::map(parts)),
+        ("tags", Value::List(vec!["t".into(), "u".into()])),
+        ("limit", Value::Int(2)),
+        ("fallbacks", Value::List(vec![backup])),
+    ]);
+    let [region, zone, subzone, node] = ["r", "z", "s", "n"].map(String::from);
+    let backup = Query::service("backup").namespace("shop").tags(["t"]).unwrap();
+    let built = Query::service("a").namespace("shop").health(HealthFilter::Any).locality(Locality { region, zone, subzone, node });
+    let built = built.version("^1").and_then(|q| q.selector("env=prod")).and_then(|q| q.tags(["t", "u"])).unwrap();
+    let built = built.limit(2).fallback(backup);
+    assert_eq!(Query::from_value(&document), Ok(built.clone()));
+    assert_eq!(Query::from_value(&built.to_value()), Ok(built));
 }
 
 #[test]

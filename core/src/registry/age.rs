@@ -101,4 +101,17 @@ mod tests {
         let told = [(30, 130), (180, 184), (180, 185)].map(|(age, now)| before(&mut again, age, now));
         assert_eq!(told, [Some(1), None, Some(1)]);
     }
+
+    #[test]
+    fn a_restored_life_is_known_from_its_first_change_on() {
+        let mut old = Registry::new(Config::default()).unwrap();
+        put(&mut old, "a", 10);
+        let mut again = Registry::restore(&old.snapshot(), Config { epoch: 2, ..Config::default() }, Timestamp::ZERO).unwrap();
+        put(&mut again, "b", 100);
+        let told = [(51, 150), (50, 150), (40, 150)].map(|(age, now)| before(&mut again, age, now));
+        assert_eq!(told, [None, Some(1), Some(2)]);
+        // What changed since a position of the old one, or since one that is still to come, is not known.
+        let since = |epoch, revision| again.changed_services(Position { epoch, revision }).map(|services| services.len());
+        assert_eq!([since(1, 1), since(2, 3), since(2, 2), since(2, 1)], [None, None, Some(0), Some(1)]);
+    }
 }

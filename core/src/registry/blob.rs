@@ -286,6 +286,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_every_length_round_trip() {
+        let numbers = (0..53).flat_map(|bits| [(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]);
+        for number in numbers {
+            let mut bytes = Vec::new();
+            push_number(&mut bytes, number);
+            let mut reader = Reader(&bytes);
+            assert_eq!((reader.number(), reader.0), (Some(number), &[][..]));
+        }
+    }
+
+    #[test]
     fn blobs_round_trip_and_cut_ones_end_early() {
         let mut pools = Pools::new(0);
         let endpoints = ["http://10.0.0.1:80", "grpcs://[2001:db8::1]", "tcp://db-1.example:5432"].map(|url| Endpoint::parse(url).unwrap());

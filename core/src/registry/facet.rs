@@ -255,4 +255,17 @@ mod tests {
         let mut sparse = Facet::new(1, 2);
         assert!((0..1_024).all(|slot| sparse.enter(slot, 1_000_000) == Turn::Stay));
     }
+
+    #[test]
+    fn a_bitmap_has_at_most_an_eighth_too_much_room() {
+        let (mut marks, mut sizes) = (Marks::default(), Vec::new());
+        for slot in 0..100_000 {
+            marks.set(slot);
+            assert!(marks.heap_bytes() <= marks.words().len() * 9, "{slot}");
+            sizes.push(marks.heap_bytes());
+        }
+        // Nor is it enlarged with each word.
+        sizes.dedup();
+        assert!(sizes.len() < 100, "{}", sizes.len());
+    }
 }

@@ -392,6 +392,9 @@ mod tests {
         let mut peak = 0;
         for number in 1..10_000 {
             let next = pools.acquire(&registration(number));
+            // Another that says the same comes and goes.
+            let same = pools.acquire(&registration(number));
+            pools.release(same);
             pools.release(held);
             held = next;
             peak = peak.max(pools.heap_bytes());
@@ -400,5 +403,19 @@ mod tests {
         pools.release(held);
         assert_eq!((pools.texts.len(), pools.facets.len(), pools.metadata.len(), pools.tags.len()), (0, 0, 0, 0));
         assert_eq!((pools.localities.len(), pools.versions.len(), pools.profiles.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_set_is_there_while_anybody_uses_it() {
+        let mut pools = Pools::new(1);
+        let [one, other] = [(); 2].map(|()| {
+            let pair = pools.acquire_pair("env", "prod");
+            pools.acquire_set(&[pair])
+        });
+        assert_eq!(one, other);
+        pools.release_metadata(one);
+        assert_eq!(pools.metadata_of(other).get("env"), Some("prod"));
+        pools.release_metadata(other);
+        assert_eq!((pools.texts.len(), pools.facets.len(), pools.metadata.len()), (0, 0, 0));
     }
 }

@@ -82,3 +82,23 @@ impl Overrides {
         ended
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_replaced_or_lifted_leaves_nothing() {
+        let mut overrides = Overrides::default();
+        let key = |service: &str| Key::new("n", service, "i");
+        let own = |secs| Override { state: AdminState::Disabled, until: Some(Timestamp::from_secs(secs)), reason: String::new() };
+        for (service, secs) in [("s", 1), ("s", 2), ("t", 3)] {
+            overrides.set(&key(service), own(secs));
+        }
+        assert_eq!((overrides.len(), overrides.ends.len(), overrides.deadline()), (2, 2, Some(Timestamp::from_secs(2))));
+        assert_eq!(overrides.lift(&key("s")), Some(own(2)));
+        assert_eq!((overrides.get("n", "s", "i"), overrides.get("n", "t", "i")), (None, Some(&own(3))));
+        assert_eq!(overrides.end(Timestamp::from_secs(3)), [key("t")]);
+        assert!(overrides.names.is_empty() && overrides.ends.is_empty() && overrides.len() == 0);
+    }
+}

@@ -61,6 +61,19 @@ fn a_snapshot_of_everything_comes_back() {
 }
 
 #[test]
+fn the_largest_record_comes_back() {
+    let mut registry = registry();
+    let pairs = (0..limits::METADATA_PAIRS).map(|n| (format!("k{n:03}"), "v".to_string()));
+    let mut largest = Registration::new("s", "a").metadata(pairs).unwrap();
+    for n in 0..limits::ENDPOINTS {
+        largest = largest.endpoint(&format!("http://10.0.0.1:{}", n + 1)).unwrap();
+    }
+    put(&mut registry, &largest, 0.0);
+    let back = restore(&registry.snapshot()).unwrap();
+    assert_eq!(back.instance(back.lookup("default", "s", "a").unwrap()).unwrap().registration, largest);
+}
+
+#[test]
 fn what_is_restored_is_counted_as_what_is_registered() {
     let mut back = restore(&full().snapshot()).unwrap();
     for (namespace, service, id) in [
@@ -157,6 +170,13 @@ fn numbers_that_no_registry_reaches_and_another_order_are_damage() {
     assert_eq!(with(|tables| tables.revision = Timestamp::MAX.as_micros()), Ok(()));
     assert_eq!(with(|tables| tables.revision = Timestamp::MAX.as_micros() + 1), Err(Code::SnapshotCorrupt));
     assert_eq!(with(|tables| tables.epoch = Timestamp::MAX.as_micros()), Err(Code::SnapshotCorrupt));
+    // A set of metadata that names one pair twice. The empty set comes first.
+    let (_, rest) = postcard::take_from_bytes::<Tables<'_>>(&bytes[HEADER..]).unwrap();
+    let sets = bytes.len() - rest.len() - HEADER;
+    assert_eq!(rest[..2], [0, 2]);
+    let mut body = bytes[HEADER..].to_vec();
+    body[sets + 3] = body[sets + 2];
+    assert_eq!(restore(&sealed(&body)).unwrap_err().code(), Code::SnapshotCorrupt);
     // A name that nobody may save a query under.
     let places: Vec<usize> = (0..bytes.len() - 4).filter(|at| &bytes[*at..*at + 4] == b"near").collect();
     let [place] = places[..] else { panic!("{places:?}") };

@@ -464,4 +464,20 @@ fn every_mutator_tells_the_time() {
     assert!(registry.drop_query("default", "near", at(3.0)).is_err());
     assert!(registry.renew("default", "s", "b", 0, at(4.0)).is_err());
     assert_eq!(registry.now(), at(4.0));
+    registry.reconcile(&listing(&["x"]), at(5.0)).unwrap();
+    assert_eq!(registry.now(), at(5.0));
+    registry.acknowledge("consul:dc1", at(6.0)).unwrap();
+    assert_eq!(registry.now(), at(6.0));
+}
+
+#[test]
+fn who_is_named_as_it_is_keeps_its_incarnation_and_renews_its_lease() {
+    let mut registry = registry();
+    let mut first = listing(&["a"]);
+    first.instances = vec![leased("a", 10, 0).incarnation(7)];
+    registry.reconcile(&first, at(0.0)).unwrap();
+    let handle = registry.lookup("default", "s", "a").unwrap();
+    let again = Listing { same: vec![handle], ..listing(&[]) };
+    assert_eq!(registry.reconcile(&again, at(1.0)).unwrap().held, 0);
+    assert_eq!((registry.instance_incarnation(handle), registry.deadline()), (Some(7), Some(at(11.0))));
 }

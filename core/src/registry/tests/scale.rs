@@ -159,3 +159,71 @@ fn ids_of_every_form_stand_in_one_order() {
     let back = Registry::restore(&registry.snapshot(), Config::default(), at(0.0)).unwrap();
     assert_eq!((ids(&back, &Query::service("s")), back.digest("default", "s")), (names, registry.digest("default", "s")));
 }
+
+#[test]
+fn what_many_have_has_a_bitmap_and_what_few_have_has_none() {
+    let mut registry = registry();
+    for n in 0..256 {
+        let build = if n < 100 { "b1" } else { "b2" };
+        let registration = Registration::new("s", format!("i{n:03}")).metadata([("env", "prod"), ("build", build)]).unwrap();
+        put(&mut registry, &registration, 0.0);
+    }
+    let marked = |registry: &Registry, key: &str, value: &str| {
+        let pools = &registry.store.pools;
+        let facet = pools.find_key(key).and_then(|key| pools.find_facet(key, value)).and_then(|facet| pools.facets.get(facet)).unwrap();
+        let slots = |marks: &facet::Marks| (0..registry.store.bound()).filter(|slot| marks.has(*slot)).count();
+        (facet.records, facet.marks.as_ref().map(slots))
+    };
+    let restored = Registry::restore(&registry.snapshot(), Config::default(), at(0.0)).unwrap();
+    for registry in [&registry, &restored] {
+        assert_eq!((marked(registry, "env", "prod"), marked(registry, "build", "b1")), ((256, Some(256)), (100, None)));
+    }
+    // One that is full has others in it as soon as they come, and not those that say something else.
+    put(&mut registry, &Registration::new("s", "i000").metadata([("build", "b1")]).unwrap(), 0.0);
+    registry.deregister("default", "s", "i001", None, at(0.0)).unwrap();
+    put(&mut registry, &Registration::new("s", "z").metadata([("env", "prod")]).unwrap(), 0.0);
+    assert_eq!((marked(&registry, "env", "prod"), marked(&registry, "build", "b1")), ((255, Some(255)), (99, None)));
+}
+
+#[test]
+fn lists_of_members_have_little_room_to_spare() {
+    let mut registry = registry();
+    let room = |registry: &Registry| {
+        let service = registry.store.services.find("default", "s").and_then(|number| registry.store.services.get(number)).unwrap();
+        (service.members.len(), service.members.capacity())
+    };
+    let mut sizes = Vec::new();
+    for n in 0..1_000 {
+        put(&mut registry, &Registration::new("s", format!("i{n:03}")), 0.0);
+        let (members, room) = room(&registry);
+        assert!(room <= members + members / 4 + 4, "{members} {room}");
+        sizes.push(room);
+    }
+    // Nor are they moved with each member that comes.
+    sizes.dedup();
+    assert!(sizes.len() < 50, "{}", sizes.len());
+    for n in 0..999 {
+        registry.deregister("default", "s", &format!("i{n:03}"), None, at(0.0)).unwrap();
+        let (members, room) = room(&registry);
+        assert!(room <= members * 4, "{members} {room}");
+    }
+}
+
+#[test]
+fn what_changes_of_an_instance_leaves_nothing() {
+    let mut registry = registry();
+    let mut peak = 0;
+    for n in 0..20_000u64 {
+        let scheme = ["http", "grpc", "tcp"][n as usize % 3];
+        let registration = leased("a", 30, 0).endpoint(&format!("{scheme}://10.0.0.1:80")).unwrap().incarnation(2 * n);
+        let secs = n as f64 / 1_000.0;
+        put(&mut registry, &registration, secs);
+        put(&mut registry, &registration, secs);
+        registry.renew("default", "s", "a", 2 * n + 1, at(secs)).unwrap();
+        peak = peak.max(registry.stats().bytes);
+    }
+    assert_eq!(registry.store.pools.kinds.len(), 1);
+    assert!(peak < 250_000, "{peak}");
+    registry.deregister("default", "s", "a", None, at(20.0)).unwrap();
+    assert_eq!(registry.store.pools.kinds.len(), 0);
+}
