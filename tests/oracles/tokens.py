@@ -144,6 +144,14 @@ POLICY = [
     by(renew(200, proof("renew", 1)), "ann"),
     by(ask("PUT", f"{PATH}/admin", {"status": 403}, body={"state": "disabled"}), "ann"),
     by(renew(200), "olga"),
+    # She gives the instance another token, and its own one back: what was sent with a token is taken no second time.
+    by(put(200, token=OTHER), "olga"),
+    by(put(403, token=TOKEN, expect=TOLD), "ann"),
+    by(put(200, token=OTHER), "ann"),
+    by(renew(200, proof("renew", 2, token=OTHER)), "ann"),
+    by(put(200, token=TOKEN), "olga"),
+    by(renew(403, proof("renew", 1), expect=DENIED), "ann"),
+    by(renew(200, proof("renew", 3)), "ann"),
     by(ask("DELETE", PATH, {"status": 200}), "olga"),
 ]
 
