@@ -384,6 +384,11 @@ def limits():
         {"name": "gradient2 with a low floor", "steps": run("f", Gradient2(low=2, smoothing=0.5, queue=1), {"kind": "gradient2", "min": 2, "smoothing": 0.5, "queue": 1}, gradient)},
         {"name": "vegas", "steps": run("v", Vegas(), "vegas", vegas)},
         {"name": "aimd", "steps": run("a", Aimd(low=5), {"kind": "aimd", "min": 5}, aimd)},
+        # As many out as half of the limit are enough to learn from; of Vegas the first call says only what is short.
+        {"name": "half of the limit is enough to learn from", "steps": [
+            *run("i", Gradient(initial=20), {"kind": "gradient", "initial": 20}, [(10, [10_000], "success")]),
+            *run("j", Gradient2(initial=40, smoothing=1), {"kind": "gradient2", "initial": 40, "smoothing": 1}, [(20, [10_000], "success")]),
+            *run("k", Vegas(initial=20), {"kind": "vegas", "initial": 20}, [(10, [10_000] * 2, "success")])]},
         {"name": "what makes no limit", "steps": [
             {**balancer(limit=document), "expect": {"error": {"code": code, "field": f"policy.limit.{field}"}}}
             for document, code, field in [("vega", "invalid-argument", "kind"), ({"max": 1}, "missing-field", "kind"), ({"kind": "aimd", "queue": 1}, "unknown-field", "queue"),

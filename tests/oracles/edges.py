@@ -192,6 +192,29 @@ cases.append(
         ],
     }
 )
+# The first and the last of each range: 1 ms to 1 h, keys of 128 bytes, and what else the documents of the parts say.
+edge = lambda policy, **options: {"do": "balancer", "args": {"query": {"service": "s"}, "policy": policy, "options": options}}
+cost = lambda **settings: {"pick": {"kind": "sample", "score": {"kind": "cost", **settings}}}
+cases.append(
+    {
+        "name": "the first and the last of a range are in it",
+        "steps": [
+            *[edge("first", reap_after=time) for time in (0.001, 86_400)],
+            *[edge("first", trace=events) for events in (0, 1 << 20)],
+            *[edge({"preset": "first", "slow_start": {"window": time}}) for time in (0.001, 3_600)],
+            *[edge({"preset": "first", "hold": {"most": time, "unasked": time}}) for time in (0, 3_600)],
+            *[edge({"preset": "first", "retry": {"attempts": attempts, "factor": factor}}) for attempts, factor in ((1, 1), (100, 100))],
+            *[edge({"preset": "first", "reports": {"update": time}}) for time in (0.1, 3_600)],
+            edge({"preset": "first", "levels": {"key": "k" * 128, "panic": 100, "overprovisioning": 1000}}),
+            edge({"preset": "first", "labels": {"selectors": [["k" * 128, str(n)] for n in range(16)], "keep": 4_096}}),
+            edge({"preset": "first", "sticky": {"by": "metadata." + "k" * 128}}),
+            *[edge(cost(tau=time, idle=time, exponent=exponent, gain=1)) for time, exponent in ((0.001, 0), (3_600, 4))],
+            edge({"pick": {"kind": "sample", "choices": 32, "most": 32}}),
+            *[edge({"pick": {"kind": "ring-hash", **sizes}}) for sizes in ({"min_size": 9, "max_size": 9}, {"points": 1}, {"points": 65_536})],
+            *[edge({"pick": {"kind": "maglev", "load_factor": factor}}) for factor in (0, 1, 100)],
+        ],
+    }
+)
 write(
     "edges",
     "What nobody should ask of a balancer: every policy gives a typed answer, counts right, and goes on.",
