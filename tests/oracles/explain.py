@@ -134,6 +134,17 @@ cases.append(
 )
 
 
+cases.append(
+    {
+        "name": "of those left out 64 are listed",
+        "steps": [
+            *register({f"h{n:02}": 1 for n in range(65)}, health="unhealthy"),
+            *register({"a": 1}),
+            balancer("first"),
+            explain({"id": "a", "matching": 66, "eligible": 1, "left_out": [out(f"h{n:02}", "unavailable") for n in range(64)]}),
+        ],
+    }
+)
 near = drawn("k", {"l0-0": 70, "l1-0": 30})
 two = [*[instance(f"l0-{n}", health="healthy" if n < 2 else "unhealthy", metadata={"priority": "0"}) for n in range(4)], instance("l1-0", metadata={"priority": "1"})]
 cases.append(
