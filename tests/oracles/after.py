@@ -370,7 +370,7 @@ def limits():
                 (25, zigzag(30, 3_000, 4_000), "success"), (25, [1_000] * 3, "error"), (25, [30_000] * 2, "timeout")]
     vegas = [(20, [10_000, 10_000, 10_100], "success"), (30, zigzag(6, 10_000, 16_000), "success"), (5, [10_000] * 2, "success"), (30, [20_000] * 3, "timeout"),
              (30, [20_000] * 3, "error"), (30, [10_000] * 2, "success")]
-    aimd = [(10, [1_000] * 3, "success"), (30, [1_000] * 9, "success"), (30, [5_000_001], "success"), (30, [1_000] * 2, "throttled"), (30, [1_000] * 2, "error"), (2, [1_000], "success")]
+    aimd = [(10, [1_000] * 3, "success"), (30, [1_000] * 9, "success"), (30, [5_000_001], "success"), (30, [1_000] * 2, "throttled"), (30, [1_000] * 2, "error"), (2, [1_000], "success"), (30, [5_000_000], "success")]
     return "limits", "How many calls may be out at once.", "Netflix/concurrency-limits (GradientLimit, Gradient2Limit, VegasLimit, AIMDLimit), transcribed in tests/oracles/after.py.", [
         {"name": "a fixed limit", "steps": [
             *register("a"), balancer(limit={"kind": "fixed", "max": 2}), {"do": "admit", "expect": {"may": True, "limit": 2}}, {**pick("a"), "as": "one"}, pick("a"),
@@ -389,6 +389,10 @@ def limits():
             *run("i", Gradient(initial=20), {"kind": "gradient", "initial": 20}, [(10, [10_000], "success")]),
             *run("j", Gradient2(initial=40, smoothing=1), {"kind": "gradient2", "initial": 40, "smoothing": 1}, [(20, [10_000], "success")]),
             *run("k", Vegas(initial=20), {"kind": "vegas", "initial": 20}, [(10, [10_000] * 2, "success")])]},
+        # The eleventh call is the first that is weighed, here with all the weight there is.
+        {"name": "gradient2: ten calls are averaged before one is weighed", "steps": run(
+            "w", Gradient2(initial=20, low=1, smoothing=1, queue=1, window=1, tolerance=1),
+            {"kind": "gradient2", "initial": 20, "min": 1, "smoothing": 1, "queue": 1, "window": 1, "tolerance": 1}, [(40, [10_000] * 10 + [20_000], "success")])},
         {"name": "what makes no limit", "steps": [
             {**balancer(limit=document), "expect": {"error": {"code": code, "field": f"policy.limit.{field}"}}}
             for document, code, field in [("vega", "invalid-argument", "kind"), ({"max": 1}, "missing-field", "kind"), ({"kind": "aimd", "queue": 1}, "unknown-field", "queue"),
