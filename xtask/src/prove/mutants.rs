@@ -1,8 +1,9 @@
-//! The mutation score: conditions are turned, their operators exchanged and statements left out, here and there in the core, and a test must notice each.
+//! The mutation score: conditions are turned, their operators exchanged and statements left out, wherever the core has one, and a test must notice each.
 //!
 //! All stand behind one switch in one copy of the core, as the fish do. cargo-mutants builds the core and its tests for each, which takes minutes
-//! where this takes seconds.
+//! where this takes seconds. The long form tries them all, for an hour or so; the quick one those that it left, and those that are new.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,8 +19,6 @@ use crate::{Result, sh};
 const FOLDERS: [&str; 3] = ["core/src/registry", "core/src/query", "core/src/balance"];
 /// The nets that are cast, the quick ones first.
 const CAST: [&str; 6] = ["vectors", "unit", "limits", "replicas", "sim", "picks"];
-/// One place in so many is changed.
-const EVERY: u64 = 8;
 /// How many in a hundred must be noticed.
 const WANTED: usize = 90;
 /// A net that takes longer hangs, and that is noticed.
@@ -37,6 +36,9 @@ const OPERATORS: [(&str, &str); 8] = [
     (" != ", " == "),
 ];
 
+/// What became of each, when it was tried last.
+const TOLD: &str = "target/mutants.json";
+
 /// The number of the first on the switch, beyond those of the fish.
 const FIRST: usize = 1_000;
 
@@ -46,14 +48,33 @@ pub struct Mutant {
     text: String,
 }
 
-pub fn prove(form: Form) -> Result<Vec<Row>> {
-    let target = format!("at least {WANTED} % of one place in {EVERY} of registry, query and balance");
-    const HOW: &str = "cargo xtask prove --long --only mutants";
-    if form == Form::Quick {
-        return Ok(vec![Row::not_run("mutation score", "only in the long form", target, HOW)]);
+impl Mutant {
+    /// File and text: what stays so while other code comes and goes.
+    fn name(&self) -> (String, String) {
+        (self.place.split(':').next().unwrap_or_default().to_owned(), self.text.clone())
     }
+}
+
+pub fn prove(form: Form) -> Result<Vec<Row>> {
+    let target = format!("at least {WANTED} % of the places in registry, query and balance");
+    const HOW: &str = "cargo xtask prove --long --only mutants";
+    let known = match form {
+        Form::Long => BTreeMap::new(),
+        Form::Quick => match known()? {
+            Some(known) => known,
+            None => return Ok(vec![Row::not_run("mutation score", "only after the long form", target, HOW)]),
+        },
+    };
     let (tree, _, mutants, programs) = fish::stock()?;
+    let reasons: Vec<Value> = serde_json::from_slice(&std::fs::read(sh::root().join("tests/mutants.json"))?)?;
+    let is_explained = |own: &Mutant| {
+        let (file, text) = own.name();
+        reasons.iter().any(|reason| reason["file"] == file.as_str() && reason["text"] == text.as_str())
+    };
     let caught = nets::each("prove: mutants", mutants.len(), |number| {
+        if let Some(by) = known.get(&mutants[number].name()) {
+            return Ok(Some(by.clone()));
+        }
         for net in nets::NETS.iter().filter(|net| CAST.contains(&net.name)) {
             match nets::cast(&tree, &programs[net.program], net.args, Some(FIRST + number), HANGS, &mut || ())? {
                 Cast::Caught(what) => return Ok(Some(format!("{}: {what}", net.name))),
@@ -61,19 +82,15 @@ pub fn prove(form: Form) -> Result<Vec<Row>> {
                 Cast::Nothing => {}
             }
         }
+        let own = &mutants[number];
+        if !is_explained(own) {
+            println!("prove: mutants: nobody notices {}: {}", own.place, own.text);
+        }
         Ok(None)
     })?;
     let told: Vec<_> = mutants.iter().zip(&caught).map(|(own, by)| json!({"place": own.place, "text": own.text, "caught": by})).collect();
-    std::fs::write(sh::root().join("target/mutants.json"), serde_json::to_string_pretty(&told)?)?;
-    let reasons: Vec<Value> = serde_json::from_slice(&std::fs::read(sh::root().join("tests/mutants.json"))?)?;
-    let mut unexplained = 0;
-    for (own, _) in mutants.iter().zip(&caught).filter(|(_, by)| by.is_none()) {
-        let file = own.place.split(':').next().unwrap_or_default();
-        if !reasons.iter().any(|reason| reason["file"] == file && reason["text"] == own.text.as_str()) {
-            println!("prove: mutants: nobody notices {}: {}", own.place, own.text);
-            unexplained += 1;
-        }
-    }
+    std::fs::write(sh::root().join(TOLD), serde_json::to_string_pretty(&told)?)?;
+    let unexplained = mutants.iter().zip(&caught).filter(|(own, by)| by.is_none() && !is_explained(own)).count();
     let (all, noticed) = (mutants.len(), caught.iter().flatten().count());
     let figure = format!(
         "{noticed} of {all} noticed, {:.0} %; of the other {} tests/mutants.json says why, save of {unexplained}",
@@ -81,6 +98,22 @@ pub fn prove(form: Form) -> Result<Vec<Row>> {
         all - noticed
     );
     Ok(vec![Row::new("mutation score", figure, target, noticed * 100 >= WANTED * all && unexplained == 0, HOW)])
+}
+
+/// What noticed each, when they were tried last, by their names; of several of one name all were noticed.
+fn known() -> Result<Option<BTreeMap<(String, String), String>>> {
+    let Ok(told) = std::fs::read(sh::root().join(TOLD)) else { return Ok(None) };
+    let (mut known, mut left) = (BTreeMap::new(), BTreeSet::new());
+    for one in serde_json::from_slice::<Vec<Value>>(&told)? {
+        let word = |name: &str| one[name].as_str().map(str::to_owned);
+        let name = Mutant { place: word("place").unwrap_or_default(), text: word("text").unwrap_or_default() }.name();
+        match word("caught") {
+            Some(by) => _ = known.insert(name, by),
+            None => _ = left.insert(name),
+        }
+    }
+    known.retain(|name, _| !left.contains(name));
+    Ok(Some(known))
 }
 
 /// Changes the places.
@@ -97,8 +130,8 @@ pub fn plant(sources: &mut Sources) -> Result<Vec<Mutant>> {
             if code.contains("fn ") {
                 is_const = code.contains("const fn ");
             }
-            let changed = if is_over || is_const { None } else { change(code, before, FIRST + mutants.len()) };
-            match changed.filter(|_| is_drawn(path, code)) {
+            let changed = if is_over || is_const { None } else { change(path, code, before, FIRST + mutants.len()) };
+            match changed {
                 Some(changed) => {
                     mutants.push(Mutant { place: format!("{}:{}", path.display(), number + 1), text: code.to_owned() });
                     lines.push(changed);
@@ -114,16 +147,16 @@ pub fn plant(sources: &mut Sources) -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
-/// Whether a place is one in [`EVERY`], by its text: what is drawn stays so while other code comes and goes.
-fn is_drawn(path: &Path, code: &str) -> bool {
+/// Half of the conditions that have an operator are turned, and the others have another one; by their text, so that it stays so while other code comes and goes.
+fn is_turned(path: &Path, code: &str) -> bool {
     // FNV-1a.
     let bytes = path.as_os_str().as_encoded_bytes().iter().chain(code.as_bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
-    (hash >> 32) % EVERY == 0
+    (hash >> 32) % 2 == 0
 }
 
 /// A condition turned, or a statement left out, when the line is one.
-fn change(code: &str, before: &str, number: usize) -> Option<String> {
+fn change(path: &Path, code: &str, before: &str, number: usize) -> Option<String> {
     let count = |what: char| code.chars().filter(|own| *own == what).count();
     let is_balanced = count('(') == count(')') && count('[') == count(']');
     let begins = [";", "{", "}"].iter().any(|end| before.ends_with(end));
@@ -135,8 +168,7 @@ fn change(code: &str, before: &str, number: usize) -> Option<String> {
             if condition.contains(['{', '}', '\'', '"']) {
                 return None;
             }
-            // Every other one is not turned: an operator of it is another.
-            let exchanged = OPERATORS.iter().find(|(own, _)| number % 2 == 1 && condition.contains(own));
+            let exchanged = OPERATORS.iter().find(|(own, _)| !is_turned(path, code) && condition.contains(own));
             return Some(match exchanged {
                 Some((own, other)) => {
                     let changed = condition.replacen(own, other, 1);
