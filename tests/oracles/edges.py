@@ -113,6 +113,7 @@ cases.append(
             *register({"a": 1}),
             named("adaptive", "b"),
             {**who("b", {"id": "a"}), "as": "one"},
+            *[bad({"load": {name: -0.5}}, "invalid-argument", f"load.{name}") for name in ("utilization", "cpu", "qps", "eps", "rif")],
             bad({"latency": -1}, "invalid-duration", "latency"),
             bad({"latency": -1e-9}, "invalid-duration", "latency"),
             bad({"latency": 1e300}, "invalid-duration", "latency"),
