@@ -1,5 +1,5 @@
 // Calls services by name with `fetch`.
-import { type Balancer, type Pick, isRepeatable } from "./balancer.ts";
+import { type Balancer, type Key, type Pick, isRepeatable } from "./balancer.ts";
 import { known, wrong } from "./document.ts";
 import { CallboardError } from "./errors.ts";
 import { now } from "./meta.ts";
@@ -13,7 +13,7 @@ export interface FetchOptions {
   /** What sends a request; default the runtime's `fetch`. */
   readonly fetch?: Fetch;
   /** The routing key of a request, for a hashing policy. */
-  readonly key?: (request: Request) => string;
+  readonly key?: (request: Request) => string | Key;
   /** How many seconds an attempt may take until its headers are there; without end when absent. */
   readonly timeout?: number;
 }
@@ -82,7 +82,7 @@ function hostOf(name: string): string | undefined {
 }
 
 /** After how many seconds whom to try instead; undefined when nobody else is to be. */
-function another(balancer: Balancer, method: string, outcome: Outcome, tried: readonly Instance[], routing?: { key: string }): [number, Pick] | undefined {
+function another(balancer: Balancer, method: string, outcome: Outcome, tried: readonly Instance[], routing?: { key: string | Key }): [number, Pick] | undefined {
   if (!isRepeatable(method, outcome)) return undefined;
   const delay = balancer.retryDelay(tried.length);
   if (delay === undefined || !balancer.mayRetry()) return undefined;

@@ -77,7 +77,7 @@ const LINES: &[Line] = &[
     Line { name: "hostile", what: "hostile calls through Python and wasm, many threads", ci: false, prove: hostile::prove },
     Line { name: "languages", what: "the same results in every language", ci: false, prove: languages::prove },
     Line { name: "coverage", what: "how much of the core the tests reach", ci: false, prove: coverage::prove },
-    Line { name: "mutants", what: "changes of the core at random are found", ci: false, prove: mutants::prove },
+    Line { name: "mutants", what: "changes of the core, line by line, are found", ci: false, prove: mutants::prove },
     Line { name: "supply", what: "crates, licences, lockfiles, limits, secrets", ci: false, prove: supply::prove },
 ];
 
