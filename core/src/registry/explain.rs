@@ -64,7 +64,7 @@ pub struct Unmatched {
 }
 
 /// How many are named.
-const NAMED: usize = 64;
+pub(super) const NAMED: usize = 64;
 /// How many are a screen.
 const SCREEN: usize = 16;
 

@@ -183,6 +183,26 @@ fn numbers_that_no_registry_reaches_and_another_order_are_damage() {
     let mut body = bytes[HEADER..].to_vec();
     body[place - HEADER + 1] = b' ';
     assert_eq!(restore(&sealed(&body)).unwrap_err().code(), Code::SnapshotCorrupt);
+    // A query that was saved in a revision that is still to come.
+    let mut body = bytes[HEADER..].to_vec();
+    body[place - HEADER + 4] = 0x7f;
+    assert_eq!(restore(&sealed(&body)).unwrap_err().code(), Code::SnapshotCorrupt);
+    // A service that changed in such a revision.
+    let name = b"\x07default\x01s";
+    let places: Vec<usize> = (HEADER..bytes.len() - name.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
+    let service = *places.iter().find(|at| bytes[**at + name.len() + 1] == 5).unwrap();
+    let mut body = bytes[HEADER..].to_vec();
+    body[service - HEADER + name.len()] = 0x7f;
+    assert_eq!(restore(&sealed(&body)).unwrap_err().code(), Code::SnapshotCorrupt);
+    // A service without records.
+    let (mut tables, rest) = postcard::take_from_bytes::<Tables<'_>>(&bytes[HEADER..]).unwrap();
+    let (sets, services) = rest.split_at(service + rest.len() - bytes.len());
+    let with = |tables: &Tables<'_>, more: &[u8]| {
+        restore(&sealed(&[&postcard::to_allocvec(tables).unwrap(), sets, more, services].concat())).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(with(&tables, &[]), Ok(()));
+    tables.services += 1;
+    assert_eq!(with(&tables, b"\x07default\x01a\x01\x00"), Err(Code::SnapshotCorrupt));
     // The first of four records in order of id becomes the last.
     let places: Vec<usize> = (0..bytes.len() - 1).filter(|at| &bytes[*at..*at + 2] == b"i0").collect();
     let [place] = places[..] else { panic!("{places:?}") };

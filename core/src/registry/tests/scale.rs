@@ -227,3 +227,13 @@ fn what_changes_of_an_instance_leaves_nothing() {
     registry.deregister("default", "s", "a", None, at(20.0)).unwrap();
     assert_eq!(registry.store.pools.kinds.len(), 0);
 }
+
+#[test]
+fn an_explanation_names_so_many_and_counts_the_others() {
+    let mut registry = registry();
+    for n in 0..explain::NAMED + 2 {
+        put(&mut registry, &Registration::new("s", format!("i{n:03}")), 0.0);
+    }
+    let told = registry.explain(&Query::service("s").zone("z")).unwrap();
+    assert_eq!((told.rungs[0].failed.len(), told.rungs[0].more), (explain::NAMED, 2));
+}
