@@ -2,11 +2,17 @@
 //!
 //! Every input that reached something new is kept in `target/fuzz/corpus`. What was executed is added up in `tests/fuzz/ledger.json`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::ui::Progress;
 use crate::{Result, sh, ui};
 
 const HELP: &str = "\
@@ -14,6 +20,8 @@ fuzz [TARGET..] [--smoke] [--seconds N] [--minimise]: fuzz every target, or the 
 
   --smoke       2 minutes a target; without it 10 minutes
   --seconds N   N seconds a target instead; 20 are enough to see that all is well
+  --until N     each target until the ledger counts N inputs for it, however long that takes
+  --jobs N      N targets at once, by default as many as there are processors
   --length N    inputs of N bytes at most: short ones go through a reader many times faster than long ones, which the others try
   --minimise    afterwards, replace tests/fuzz/corpus by inputs that together reach the most: 40 a target, of 750 bytes at most
   --list        the targets
@@ -23,8 +31,8 @@ An input that breaks something is in target/fuzz/findings, and goes on being tri
 
 const SMOKE: u64 = 120;
 const LONG: u64 = 600;
-/// libFuzzer runs for so long at once: the ledger loses no more when it is stopped.
-const SLICE: u64 = 600;
+/// libFuzzer runs for so many seconds at once: the ledger loses no more when it is stopped.
+const SLICE: u64 = 60;
 /// The longest input, bytes.
 const LENGTH: usize = 65_536;
 /// The longest where little more than that is refused for its length alone.
@@ -38,10 +46,15 @@ const INSTRUMENTS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-san
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 
+/// Whoever reads or writes the ledger holds this.
+static LEDGER: Mutex<()> = Mutex::new(());
+
 struct Wish {
     targets: Vec<String>,
     seconds: u64,
+    until: Option<u64>,
     length: Option<usize>,
+    jobs: usize,
     minimise: bool,
 }
 
@@ -56,31 +69,25 @@ pub fn command(args: &[String]) -> Result {
         println!("{}", known.join("\n"));
         return Ok(());
     }
-    let wish = read(args, &known)?;
-    let mut broken = Vec::new();
-    for target in &wish.targets {
-        if !fuzz(&program, target, wish.seconds, wish.length)? {
-            broken.push(target.as_str());
-        }
-        if wish.minimise {
-            minimise(&program, target)?;
-        }
-    }
+    let broken = all(&program, &read(args, &known)?);
     if broken.is_empty() { Ok(()) } else { Err(format!("something broke in {}", broken.join(" ")).into()) }
 }
 
 fn read(args: &[String], known: &[String]) -> Result<Wish> {
-    let mut wish = Wish { targets: Vec::new(), seconds: LONG, length: None, minimise: false };
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    let mut wish = Wish { targets: Vec::new(), seconds: LONG, until: None, length: None, jobs, minimise: false };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--smoke" => wish.seconds = SMOKE,
             "--minimise" => wish.minimise = true,
-            "--seconds" | "--length" => {
+            "--seconds" | "--length" | "--until" | "--jobs" => {
                 let number = args.next().and_then(|text| text.parse().ok()).filter(|number| *number > 0);
                 let number: u64 = number.ok_or_else(|| format!("{arg} wants a number"))?;
                 match arg.as_str() {
                     "--seconds" => wish.seconds = number,
+                    "--until" => wish.until = Some(number),
+                    "--jobs" => wish.jobs = usize::try_from(number)?,
                     _ => wish.length = Some(usize::try_from(number)?),
                 }
             }
@@ -92,6 +99,53 @@ fn read(args: &[String], known: &[String]) -> Result<Wish> {
         wish.targets = known.to_vec();
     }
     Ok(wish)
+}
+
+/// Several targets at a time; those in which something broke.
+fn all(program: &Path, wish: &Wish) -> Vec<String> {
+    let (next, broken, status) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Status::default());
+    thread::scope(|scope| {
+        let work = || {
+            while let Some(target) = wish.targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let done = fuzz(program, target, wish, &status);
+                let done = done.and_then(|fine| if fine && wish.minimise { minimise(program, target).map(|()| fine) } else { Ok(fine) });
+                status.say(target, None);
+                if !done.unwrap_or_else(|why| {
+                    println!("fuzz: {target}: {why}");
+                    false
+                }) {
+                    broken.lock().unwrap_or_else(|spoilt| spoilt.into_inner()).push(target.clone());
+                }
+            }
+        };
+        let jobs: Vec<_> = (0..wish.jobs.min(wish.targets.len())).map(|_| scope.spawn(work)).collect();
+        let mut progress = Progress::start("fuzz");
+        while !jobs.iter().all(|job| job.is_finished()) {
+            progress.tick(&status.text());
+            thread::sleep(Duration::from_millis(100));
+        }
+        progress.end();
+    });
+    broken.into_inner().unwrap_or_else(|spoilt| spoilt.into_inner())
+}
+
+/// How far each target is that is being fuzzed.
+#[derive(Default)]
+struct Status(Mutex<BTreeMap<String, String>>);
+
+impl Status {
+    fn say(&self, target: &str, far: Option<String>) {
+        let mut all = self.0.lock().unwrap_or_else(|spoilt| spoilt.into_inner());
+        match far {
+            Some(far) => all.insert(target.to_owned(), far),
+            None => all.remove(target),
+        };
+    }
+
+    fn text(&self) -> String {
+        let all = self.0.lock().unwrap_or_else(|spoilt| spoilt.into_inner());
+        all.iter().map(|(target, far)| format!("{target} {far}")).collect::<Vec<_>>().join(", ")
+    }
 }
 
 fn folder(name: &str, target: &str) -> Result<PathBuf> {
@@ -128,15 +182,15 @@ fn seeds(program: &Path) -> Result<Vec<String>> {
 }
 
 /// Whether nothing broke.
-fn fuzz(program: &Path, target: &str, seconds: u64, most: Option<usize>) -> Result<bool> {
+fn fuzz(program: &Path, target: &str, wish: &Wish, status: &Status) -> Result<bool> {
     let corpora = [folder("target/fuzz/corpus", target)?, folder("tests/fuzz/corpus", target)?, folder("target/fuzz/seeds", target)?];
     let findings = folder("target/fuzz/findings", target)?;
     let longest = LENGTHS.iter().find(|(name, _)| *name == target).map_or(LENGTH, |(_, longest)| *longest);
-    let longest = most.unwrap_or(longest);
-    let mut left = seconds;
-    while left > 0 {
-        let slice = left.min(SLICE);
-        left -= slice;
+    let longest = wish.length.unwrap_or(longest);
+    let (mut left, mut sum) = (wish.seconds, so_far(target)?);
+    while wish.until.map_or(left > 0, |until| sum < until) {
+        let slice = wish.until.map_or(left.min(SLICE), |_| SLICE);
+        left = left.saturating_sub(slice);
         let mut command = sh::command(program);
         command.env("CALLBOARD_FUZZ", target).args(&corpora).args([
             format!("-max_total_time={slice}"),
@@ -146,15 +200,21 @@ fn fuzz(program: &Path, target: &str, seconds: u64, most: Option<usize>) -> Resu
             "-rss_limit_mb=1024".into(),
             "-print_final_stats=1".into(),
         ]);
-        let mut reached = String::new();
-        let done = sh::run(&format!("fuzz: {target}"), &mut command, |line| {
-            reached = progress(line)?;
-            Some(reached.clone())
+        let (mut read, mut reached) = (0, String::new());
+        let done = sh::run_showing(Progress::silent(), &format!("fuzz: {target}"), &mut command, |line| {
+            if let Some(number) = number_after(line, "read: ") {
+                read = number;
+            } else if let Some(now) = progress(line) {
+                reached = now;
+                status.say(target, Some(format!("{read} inputs, {reached}")));
+            }
+            None
         })?;
-        let executions = done.lines.iter().find_map(|line| line.strip_prefix("stat::number_of_executed_units:"));
-        let executions = executions.and_then(|number| number.trim().parse().ok()).unwrap_or(0);
-        enter(target, executions, done.elapsed.as_secs(), done.success)?;
-        println!("fuzz: {target:<16} {executions:>10} executions in {}; {reached}", ui::seconds(done.elapsed));
+        // The program tells of many inputs at a time; of a few, libFuzzer does.
+        let units = done.lines.iter().find_map(|line| number_after(line, "stat::number_of_executed_units:")).unwrap_or(0);
+        let read = read.max(units);
+        sum = enter(target, read, done.elapsed.as_secs(), done.success)?;
+        println!("fuzz: {target:<16} {read:>10} inputs in {}, {sum} so far; {reached}", ui::seconds(done.elapsed));
         if !done.success {
             println!("{}\n", done.tail(30));
             println!("fuzz: {target} broke; try it again with CALLBOARD_FUZZ={target} {} FILE", program.display());
@@ -164,28 +224,42 @@ fn fuzz(program: &Path, target: &str, seconds: u64, most: Option<usize>) -> Resu
     Ok(true)
 }
 
-/// `#4096 NEW cov: 812 ft: 1999 corp: 60/3Kb ...` in a few words.
-fn progress(line: &str) -> Option<String> {
-    let mut words = line.strip_prefix('#')?.split_whitespace();
-    let number: u64 = words.next()?.parse().ok()?;
-    let words: Vec<&str> = words.collect();
-    let after = |name: &str| words.windows(2).find(|pair| pair[0] == name).map_or("0", |pair| pair[1]);
-    Some(format!("{number} inputs, {} places, {} in the corpus", after("cov:"), after("corp:")))
+fn number_after(line: &str, word: &str) -> Option<u64> {
+    line.strip_prefix(word)?.trim().parse().ok()
 }
 
-/// Adds a run to the ledger.
-fn enter(target: &str, executions: u64, seconds: u64, fine: bool) -> Result {
-    let path = sh::root().join("tests/fuzz/ledger.json");
-    let mut ledger: Map<String, Value> = match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)?,
-        Err(_) => Map::new(),
-    };
+/// `#4096 NEW cov: 812 ft: 1999 corp: 60/3Kb ...` in a few words.
+fn progress(line: &str) -> Option<String> {
+    let words: Vec<&str> = line.strip_prefix('#')?.split_whitespace().collect();
+    let after = |name: &str| words.windows(2).find(|pair| pair[0] == name).map_or("0", |pair| pair[1]);
+    Some(format!("{} places, {} in the corpus", after("cov:"), after("corp:")))
+}
+
+fn path_of_ledger() -> PathBuf {
+    sh::root().join("tests/fuzz/ledger.json")
+}
+
+fn ledger() -> Result<Map<String, Value>> {
+    std::fs::read(path_of_ledger()).map_or_else(|_| Ok(Map::new()), |bytes| Ok(serde_json::from_slice(&bytes)?))
+}
+
+/// The inputs that a target was given.
+fn so_far(target: &str) -> Result<u64> {
+    let _turn = LEDGER.lock();
+    Ok(ledger()?.get(target).and_then(|row| row["executions"].as_u64()).unwrap_or(0))
+}
+
+/// Adds a run to the ledger; the inputs that the target was given by now.
+fn enter(target: &str, executions: u64, seconds: u64, fine: bool) -> Result<u64> {
+    let _turn = LEDGER.lock();
+    let mut ledger = ledger()?;
     let known = ledger.get(target).cloned().unwrap_or_default();
     let so_far = |name: &str| known.get(name).and_then(Value::as_u64).unwrap_or(0);
     let date = sh::ask(Command::new("date").args(["-u", "+%Y-%m-%d"])).unwrap_or_default();
     let commit = sh::ask(sh::command("git").args(["rev-parse", "--short=10", "HEAD"])).unwrap_or_default();
+    let sum = so_far("executions") + executions;
     let row = json!({
-        "executions": so_far("executions") + executions,
+        "executions": sum,
         "seconds": so_far("seconds") + seconds,
         "broken": so_far("broken") + u64::from(!fine),
         "last": {"date": date, "commit": commit},
@@ -194,7 +268,8 @@ fn enter(target: &str, executions: u64, seconds: u64, fine: bool) -> Result {
     // One line a target, in their order, so that two runs seldom touch the same line.
     let mut rows: Vec<String> = ledger.iter().map(|(name, row)| format!("  {}: {row}", json!(name))).collect();
     rows.sort();
-    Ok(std::fs::write(path, format!("{{\n{}\n}}\n", rows.join(",\n")))?)
+    std::fs::write(path_of_ledger(), format!("{{\n{}\n}}\n", rows.join(",\n")))?;
+    Ok(sum)
 }
 
 /// Replaces the committed corpus by inputs that together reach what all of them reach, as far as there is room.

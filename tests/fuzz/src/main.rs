@@ -8,6 +8,7 @@
 mod bounds;
 mod seeds;
 mod targets;
+mod variants;
 
 use std::path::Path;
 use std::sync::OnceLock;

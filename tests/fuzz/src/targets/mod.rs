@@ -13,28 +13,32 @@ mod texts;
 use callboard::formats::Format;
 use callboard::registry::{Config, Position, Registry};
 
+use crate::variants;
+
 /// What is fuzzed.
 #[derive(Clone, Copy)]
 pub enum Target {
     /// The reader of a format, and what a feed makes of what it reads. Each format of the core is one.
     Format(Format),
-    /// Anything else: its name, and what is done with the bytes.
-    Other(&'static str, fn(&[u8])),
+    /// Another reader: its name, and what is done with the bytes.
+    Reader(&'static str, fn(&[u8])),
+    /// What does much more than read: sequences of calls and of requests.
+    Calls(&'static str, fn(&[u8])),
 }
 
 const OTHERS: &[Target] = &[
-    Target::Other("calls", calls::run),
-    Target::Other("consul-server", requests::consul),
-    Target::Other("dns-server", names::run),
-    Target::Other("eureka-server", requests::eureka),
-    Target::Other("journal", journals::run),
-    Target::Other("nacos-server", requests::nacos),
-    Target::Other("policy", texts::policy),
-    Target::Other("replica", replica::run),
-    Target::Other("rest", requests::rest),
-    Target::Other("restore", snapshots::run),
-    Target::Other("selector", texts::selector),
-    Target::Other("version-range", texts::range),
+    Target::Calls("calls", calls::run),
+    Target::Calls("consul-server", requests::consul),
+    Target::Reader("dns-server", names::run),
+    Target::Calls("eureka-server", requests::eureka),
+    Target::Reader("journal", journals::run),
+    Target::Calls("nacos-server", requests::nacos),
+    Target::Reader("policy", texts::policy),
+    Target::Calls("replica", replica::run),
+    Target::Calls("rest", requests::rest),
+    Target::Reader("restore", snapshots::run),
+    Target::Reader("selector", texts::selector),
+    Target::Reader("version-range", texts::range),
 ];
 
 impl Target {
@@ -46,15 +50,29 @@ impl Target {
     pub fn name(self) -> &'static str {
         match self {
             Self::Format(format) => format.name(),
-            Self::Other(name, _) => name,
+            Self::Reader(name, _) | Self::Calls(name, _) => name,
         }
     }
 
+    /// Whether it reads, and little more.
+    pub fn reads(self) -> bool {
+        !matches!(self, Self::Calls(..))
+    }
+
+    /// Tries an input, and small changes of it where that costs little.
     pub fn run(self, bytes: &[u8]) {
-        match self {
-            Self::Format(format) => formats::run(format, bytes),
-            Self::Other(_, run) => run(bytes),
+        self.once(bytes, true);
+        if self.reads() {
+            variants::each(bytes, |variant| self.once(variant, false));
         }
+    }
+
+    fn once(self, bytes: &[u8], thorough: bool) {
+        match self {
+            Self::Format(format) => formats::run(format, bytes, thorough),
+            Self::Reader(_, run) | Self::Calls(_, run) => run(bytes),
+        }
+        variants::count();
     }
 }
 
