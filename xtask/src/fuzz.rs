@@ -231,8 +231,8 @@ fn number_after(line: &str, word: &str) -> Option<u64> {
 /// `#4096 NEW cov: 812 ft: 1999 corp: 60/3Kb ...` in a few words.
 fn progress(line: &str) -> Option<String> {
     let words: Vec<&str> = line.strip_prefix('#')?.split_whitespace().collect();
-    let after = |name: &str| words.windows(2).find(|pair| pair[0] == name).map_or("0", |pair| pair[1]);
-    Some(format!("{} places, {} in the corpus", after("cov:"), after("corp:")))
+    let after = |name: &str| words.windows(2).find(|pair| pair[0] == name).map(|pair| pair[1]);
+    Some(format!("{} places, {} in the corpus", after("cov:")?, after("corp:")?))
 }
 
 fn path_of_ledger() -> PathBuf {

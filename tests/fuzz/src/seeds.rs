@@ -1,8 +1,6 @@
 //! What the targets start from: the payloads, texts and requests of the vectors.
 
 use std::collections::BTreeMap;
-use std::io::Result;
-use std::path::Path;
 use std::sync::OnceLock;
 
 use callboard::formats::Format;
@@ -12,9 +10,7 @@ use callboard_tests::dice::Dice;
 use callboard_tests::document::unhex;
 use callboard_tests::host::Host;
 use callboard_tests::vector;
-use xxhash_rust::xxh3::xxh3_64;
 
-use crate::targets::Target;
 use crate::targets::requests::{BETWEEN, PROTOCOLS};
 
 /// Longer ones slow a target down and show it nothing new.
@@ -26,21 +22,14 @@ fn all() -> &'static BTreeMap<String, Vec<Vec<u8>>> {
     ALL.get_or_init(gather)
 }
 
-/// A payload of the format: what a feed has heard before.
-pub fn first(format: Format) -> &'static [u8] {
-    all().get(format.name()).and_then(|seeds| seeds.first()).map_or(&[], Vec::as_slice)
+/// Those of a target.
+pub fn of(target: &str) -> &'static [Vec<u8>] {
+    all().get(target).map_or(&[], Vec::as_slice)
 }
 
-/// Writes `FOLDER/TARGET/HASH` for each seed.
-pub fn write(folder: &Path) -> Result<()> {
-    for target in Target::all() {
-        let own = folder.join(target.name());
-        std::fs::create_dir_all(&own)?;
-        for seed in all().get(target.name()).into_iter().flatten() {
-            std::fs::write(own.join(format!("{:016x}", xxh3_64(seed))), seed)?;
-        }
-    }
-    Ok(())
+/// A payload of the format: what a feed has heard before.
+pub fn first(format: Format) -> &'static [u8] {
+    of(format.name()).first().map_or(&[], Vec::as_slice)
 }
 
 fn gather() -> BTreeMap<String, Vec<Vec<u8>>> {

@@ -3,10 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use callboard_tests::dice::Dice;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// So many changes of an input.
-const COUNT: u64 = 15;
+const COUNT: usize = 15;
 /// None of a longer one: reading it costs more than what is saved.
 const SHORT: usize = 1_024;
 /// Bytes that mean something to some reader.
@@ -20,7 +21,7 @@ const OFTEN: u64 = 1 << 16;
 /// Counts an input, and tells `cargo xtask fuzz` of the sum now and then.
 pub fn count() {
     let read = READ.fetch_add(1, Ordering::Relaxed) + 1;
-    if read % OFTEN == 0 {
+    if read.is_multiple_of(OFTEN) {
         eprintln!("read: {read}");
     }
 }
@@ -30,16 +31,11 @@ pub fn each(bytes: &[u8], mut run: impl FnMut(&[u8])) {
     if bytes.is_empty() || bytes.len() > SHORT {
         return;
     }
-    let seed = xxh3_64(bytes);
+    let mut dice = Dice(xxh3_64(bytes));
     let mut variant = Vec::with_capacity(bytes.len() + 32);
-    for number in 1..=COUNT {
-        // SplitMix64: as many independent numbers as are wanted, of one.
-        let mut dice = seed.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        dice = (dice ^ (dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        dice = (dice ^ (dice >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        dice ^= dice >> 31;
-        let at = (dice >> 32) as usize % bytes.len();
-        let (kind, other) = (dice % 6, (dice >> 8) as u8);
+    for _ in 0..COUNT {
+        let at = dice.below(bytes.len() as u64) as usize;
+        let (kind, other) = (dice.below(6), dice.bits() as u8);
         let mark = usize::from(other) % MARKS.len();
         let end = (at + 1 + usize::from(other % 32)).min(bytes.len());
         // What stands where `at` is, and where the rest begins.

@@ -14,7 +14,7 @@ use crate::bounds;
 pub fn run(bytes: &[u8]) {
     let mut bytes = bytes.to_vec();
     // Mostly the checksum is made right, so that what is behind it is reached.
-    if bytes.len() % 8 != 0 {
+    if !bytes.len().is_multiple_of(8) {
         seal(&mut bytes);
     }
     let now = Timestamp::from_secs(1);
