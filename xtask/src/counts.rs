@@ -4,10 +4,11 @@
 //! program is made of depends on the compiler, though; so the file names the one it was written with, and under another one the
 //! figures are shown and held to nothing.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::programs::DEMO;
 use crate::setup::apt;
 use crate::{Result, sh};
 
@@ -44,12 +45,11 @@ fn count() -> Result<Vec<(String, f64)>> {
     if sh::which("valgrind").is_none() {
         apt::install("counts: valgrind", &["valgrind"])?;
     }
-    let mut cargo = sh::cargo();
-    cargo.args(["build", "--locked", "--profile", "demo", "--package", "callboard-counts"]);
+    let mut cargo = DEMO.cargo("build");
     // The same program whatever else was built before.
-    cargo.env("CARGO_INCREMENTAL", "0");
+    cargo.args(["--bin", "counts"]).env("CARGO_INCREMENTAL", "0");
     sh::must("counts: build", &mut cargo)?;
-    let program: PathBuf = sh::root().join("target/demo/counts");
+    let program = DEMO.path("counts");
     let names = sh::ask(&mut sh::command(&program)).ok_or("the program of tests/counts says nothing")?;
     let mut found = Vec::new();
     for (operations, name) in names.lines().filter_map(|line| line.split_once(' ')) {

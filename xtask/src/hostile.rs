@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::programs::{DEMO, PROOF};
 use crate::setup::{Part, node, python};
 use crate::{Result, sh};
 
@@ -23,12 +24,12 @@ pub fn command(args: &[String]) -> Result {
             _ => return Err(HELP.into()),
         }
     }
-    build(&["--profile", "proof", "--package", "callboard-tests", "--bin", "hostile"])?;
+    PROOF.build("hostile: build", &["hostile"])?;
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let scripts = prepare(wanted)?;
     for (name, share) in HOSTS.iter().filter(|(name, _)| wanted(name)) {
         let count = if only.is_some() { count } else { count * share / 100 };
-        let mut command = sh::command(sh::root().join("target/proof/hostile"));
+        let mut command = sh::command(PROOF.path("hostile"));
         command.args(["--count", &count.to_string(), "--seed", &seed.to_string(), "--"]).args(host(name, &scripts)?).env("PORT", "0");
         let done = sh::run_within(sh::LONG, &format!("hostile: {name}"), &mut command, |line| Some(line.to_owned()))?;
         if !done.success {
@@ -43,7 +44,7 @@ pub fn command(args: &[String]) -> Result {
 fn prepare(wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
     let scripts = sh::root().join("target/hostile");
     if wanted("axum") {
-        build(&["--profile", "demo", "--package", "registry-server"])?;
+        DEMO.build("hostile: build", &["registry-server"])?;
     }
     if wanted("ASGI") {
         Part::Python.ensure()?;
@@ -68,7 +69,7 @@ fn host(name: &str, scripts: &Path) -> Result<Vec<String>> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     Ok(match name {
         "axum" => {
-            let binary = path(sh::root().join("target/demo/registry-server"));
+            let binary = path(DEMO.path("registry-server"));
             words(&[&binary, "--listen", "127.0.0.1:0", "--dns", "127.0.0.1:0", "--domain", "consul"])
         }
         "ASGI" => {
@@ -90,13 +91,6 @@ fn found(scope: &str, inner: &str) -> Result<String> {
     files.sort();
     let file = files.into_iter().next().ok_or_else(|| format!("no {inner} in {scope}"))?;
     Ok(file.to_string_lossy().into_owned())
-}
-
-fn build(args: &[&str]) -> Result {
-    let mut cargo = sh::cargo();
-    cargo.args(["build", "--locked"]).args(args);
-    sh::must(&format!("hostile: build {}", args.last().unwrap_or(&"")), &mut cargo)?;
-    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result {

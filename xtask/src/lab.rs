@@ -2,11 +2,11 @@
 //!
 //! Builds and runs its program at speed; everything after `lab` is for it.
 
-use crate::{Result, sh};
+use crate::Result;
+use crate::programs::PROOF;
 
 pub fn command(args: &[String]) -> Result {
-    let mut cargo = sh::cargo();
-    cargo.args(["run", "--quiet", "--locked", "--profile", "proof", "--package", "callboard-lab", "--bin", "lab", "--"]).args(args);
+    let mut lab = PROOF.program("lab")?;
     // It has its own progress line and its own report.
-    if cargo.status()?.success() { Ok(()) } else { Err("".into()) }
+    if lab.args(args).status()?.success() { Ok(()) } else { Err("".into()) }
 }

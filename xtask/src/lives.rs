@@ -1,5 +1,6 @@
 //! `cargo xtask lives`: random lives of balancers with the core's answers, for the tests of the other languages; see `tests/src/lives.rs`.
 
+use crate::programs::PROOF;
 use crate::{Result, sh};
 
 /// What the tests use: so many lives, of so many steps.
@@ -12,8 +13,6 @@ pub fn command(args: &[String]) -> Result {
         [name, count] if name == "--count" && count.parse::<u32>().is_ok() => count.as_str(),
         _ => return Err("lives [--count N]: N random lives, by default 10000, into target/lives".into()),
     };
-    let mut cargo = sh::cargo();
-    cargo.args(["run", "--quiet", "--locked", "--profile", "proof", "--package", "callboard-tests", "--bin", "lives", "--"]);
-    sh::must("lives", cargo.args(["target/lives", count, STEPS]))?;
+    sh::must("lives", PROOF.program("lives")?.args(["target/lives", count, STEPS]))?;
     Ok(())
 }

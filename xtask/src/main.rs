@@ -10,6 +10,7 @@ mod fuzz;
 mod hostile;
 mod lab;
 mod lives;
+mod programs;
 mod prove;
 mod purity;
 mod setup;

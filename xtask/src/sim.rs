@@ -2,11 +2,11 @@
 //!
 //! Builds and runs the program `sim` of the tests crate; everything after `sim` is for it.
 
-use crate::{Result, sh};
+use crate::Result;
+use crate::programs::PROOF;
 
 pub fn command(args: &[String]) -> Result {
-    let mut cargo = sh::cargo();
-    cargo.args(["run", "--quiet", "--locked", "--profile", "proof", "--package", "callboard-tests", "--bin", "sim", "--"]).args(args);
+    let mut sim = PROOF.program("sim")?;
     // It has its own progress line and its own report.
-    if cargo.status()?.success() { Ok(()) } else { Err("".into()) }
+    if sim.args(args).status()?.success() { Ok(()) } else { Err("".into()) }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::programs::DEMO;
 use crate::setup::{Part, apt, node, python};
 use crate::{Result, sh};
 
@@ -69,9 +70,7 @@ fn serve() -> Result<Command> {
 /// The engines, the server and the Python package, the latter two without the release's optimisation of the whole program.
 fn hosts() -> Result {
     Part::Engines.ensure()?;
-    let mut cargo = sh::cargo();
-    cargo.args(["build", "--locked", "--profile", "demo", "--package", "registry-server"]);
-    sh::must("bench: build registry-server", &mut cargo)?;
+    DEMO.build("bench: build registry-server", &["registry-server"])?;
     Part::Python.ensure()?;
     python::install_package()
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::folder;
+use crate::programs::DEMO;
 use crate::setup::{Part, node, python};
 use crate::{Result, sh, ui, wasm};
 
@@ -22,9 +23,8 @@ pub fn everything() -> Result<Programs> {
     for part in [Part::WasmTarget, Part::Python, Part::Node] {
         part.ensure()?;
     }
-    let mut cargo = sh::cargo();
-    cargo.args(["build", "--locked", "--profile", "demo", "--package", "registry-server", "--package", "consumer-rust"]);
-    step("the server and the Rust consumer", &mut cargo)?;
+    let mut cargo = DEMO.cargo("build");
+    step("the server and the Rust consumer", cargo.args(["--bin", "registry-server", "--bin", "consumer-rust", "--bin", "replay"]))?;
 
     python::install_package()?;
 
@@ -98,5 +98,5 @@ fn npm() -> PathBuf {
 }
 
 fn built(name: &str) -> PathBuf {
-    sh::root().join("target/demo").join(name)
+    DEMO.path(name)
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::Row;
 use super::{Form, run};
+use crate::programs::PROOF;
 use crate::{Result, setup, sh};
 
 /// By how much the work may grow when the input doubles.
@@ -42,7 +43,7 @@ fn valgrind() -> Result<PathBuf> {
 
 /// Every family at a length and at twice that, one after the other: callgrind writes down the instructions of each.
 fn work(valgrind: &Path) -> Result<Row> {
-    let program = sh::root().join("target/proof/bounds");
+    let program = PROOF.path("bounds");
     let names = sh::ask(sh::command(&program).arg("list")).ok_or("bounds lists no family")?;
     let folder = sh::root().join("target/callgrind");
     std::fs::remove_dir_all(&folder).ok();

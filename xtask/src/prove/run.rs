@@ -2,13 +2,12 @@
 
 use std::process::Command;
 
+use crate::programs::PROOF;
 use crate::{Result, sh};
 
 /// Runs a program of the tests crate at speed, and gives what it printed.
 pub fn program(label: &str, name: &str, args: &[String]) -> Result<sh::Finished> {
-    let mut cargo = sh::cargo();
-    cargo.args(["run", "--quiet", "--locked", "--profile", "proof", "--package", "callboard-tests", "--bin", name, "--"]).args(args);
-    watch(label, &mut cargo)
+    watch(label, PROOF.program(name)?.args(args))
 }
 
 /// Runs a command; its latest line is the progress.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::report::Row;
 use super::{Form, run};
+use crate::programs::PROOF;
 use crate::{Result, sh};
 
 /// What the packages contain, and how many crates each may bring.
@@ -127,9 +128,7 @@ fn tests() -> Result<Vec<Row>> {
         ("limits", "limits", "each at L-1, L and L+1"),
         ("a secret in metadata", "secrets", "in no error, Debug, explanation, trace, metric or statistic"),
     ] {
-        let mut cargo = sh::cargo();
-        cargo.args(["test", "--locked", "--profile", "proof", "--package", "callboard-tests", "--test", test]);
-        let done = run::watch(&format!("supply: {test}"), &mut cargo)?;
+        let done = run::watch(&format!("supply: {test}"), PROOF.cargo("test").args(["--test", test]))?;
         let passed = done.lines.iter().filter(|line| line.starts_with("test ") && line.ends_with("... ok")).count();
         if !done.success {
             println!("{}", done.tail(30));

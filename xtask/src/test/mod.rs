@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::programs::DEMO;
 use crate::ui::Progress;
 use crate::{Result, sh, ui};
 use parse::Count;
@@ -124,12 +125,7 @@ fn meet(need: Need) -> Result {
         Need::Lives => crate::lives::command(&[]),
         Need::NpmPackage => crate::wasm::command(&[]),
         Need::PythonPackage => crate::setup::python::install_package(),
-        Need::Example(name) => {
-            let mut cargo = sh::cargo();
-            cargo.args(["build", "--locked", "--profile", "demo", "--package", name]);
-            sh::must(&format!("test: {name}"), &mut cargo)?;
-            Ok(())
-        }
+        Need::Example(name) => DEMO.build(&format!("test: {name}"), &[name]),
     }
 }
 

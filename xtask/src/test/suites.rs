@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::parse::Format;
+use crate::programs::{DEMO, PROOF};
 use crate::setup::Part;
 use crate::{setup, sh};
 
@@ -131,17 +132,9 @@ pub const SUITES: &[Suite] = &[
         format: Format::Cargo,
         needs: &[],
         command: || {
-            cargo(&[
-                "test",
-                "--no-fail-fast",
-                "--locked",
-                "--profile",
-                "proof",
-                "--package",
-                "callboard-tests",
-                "--package",
-                "callboard-lab",
-            ])
+            let mut cargo = PROOF.cargo("test");
+            cargo.arg("--no-fail-fast");
+            cargo
         },
         skip: never,
         waits: false,
@@ -187,7 +180,11 @@ pub const SUITES: &[Suite] = &[
         what: "the example registry server, killed and started again",
         format: Format::Cargo,
         needs: &[],
-        command: || cargo(&["test", "--no-fail-fast", "--locked", "--profile", "demo", "--package", "registry-server"]),
+        command: || {
+            let mut cargo = DEMO.cargo("test");
+            cargo.args(["--no-fail-fast", "--bin", "registry-server", "--test", "server"]);
+            cargo
+        },
         skip: never,
         waits: false,
     },
