@@ -16,7 +16,7 @@ use crate::ui::Progress;
 use crate::{Result, sh, ui};
 
 const HELP: &str = "\
-fuzz [TARGET..] [--smoke] [--seconds N] [--minimise]: fuzz every target, or the named ones
+fuzz [TARGET..] [--smoke | --seconds N | --until N] [--minimise]: fuzz every target, or the named ones
 
   --smoke       2 minutes a target; without it 10 minutes
   --seconds N   N seconds a target instead; 20 are enough to see that all is well
@@ -25,6 +25,8 @@ fuzz [TARGET..] [--smoke] [--seconds N] [--minimise]: fuzz every target, or the 
   --length N    inputs of N bytes at most: short ones go through a reader many times faster than long ones, which the others try
   --minimise    afterwards, replace tests/fuzz/corpus by inputs that together reach the most: 40 a target, of 750 bytes at most
   --list        the targets
+
+With an input of at most 1 KiB a reader is given 15 small changes of it. The ledger, tests/fuzz/ledger.json, counts each as an input.
 
 An input that breaks something is in target/fuzz/findings, and goes on being tried there:
   CALLBOARD_FUZZ=TARGET PROGRAM FILE";

@@ -25,13 +25,13 @@ pub fn prove(form: Form) -> Result<Vec<Row>> {
     let (count, enough) = (readers().count(), readers().filter(|(executions, _)| *executions >= WANTED).count());
     let least = readers().min().map_or(String::new(), |(executions, name)| format!(", the least {name} with {}", millions(executions)));
     let figure = format!(
-        "from the ledger: {} executions of {} targets; {enough} of the {count} readers have {} or more{least}; {broken} findings, mended since",
+        "from the ledger: {} inputs to {} targets; {enough} of the {count} readers had {} or more{least}; {broken} findings, mended since",
         millions(total),
         ledger.len(),
         millions(WANTED),
     );
     let target = format!("{} for each reader", millions(WANTED));
-    let row = Row::new("fuzzing", figure, target, enough == count, "cargo xtask fuzz; tests/fuzz/ledger.json");
+    let row = Row::new("fuzzing", figure, target, enough == count, "cargo xtask fuzz --until 50000000 --length 256; tests/fuzz/ledger.json");
     // It takes hours of a processor; what is missing is no failure.
     let mut rows = vec![if enough == count { row } else { row.known() }];
     if let Some(smoke) = smoke {
