@@ -31,7 +31,8 @@ pub fn prove(form: Form) -> Result<Vec<Row>> {
         millions(WANTED),
     );
     let target = format!("{} for each reader", millions(WANTED));
-    let row = Row::new("fuzzing", figure, target, enough == count, "cargo xtask fuzz --until 50000000 --length 256; tests/fuzz/ledger.json");
+    let row =
+        Row::new("fuzzing", figure, target, enough == count, "cargo xtask fuzz --until 50000000 --length 256; tests/fuzz/ledger.json");
     // It takes hours of a processor; what is missing is no failure.
     let mut rows = vec![if enough == count { row } else { row.known() }];
     if let Some(smoke) = smoke {
