@@ -37,7 +37,7 @@ pub fn command(names: &[String]) -> Result {
     if total.failed == 0 { Ok(()) } else { Err("".into()) }
 }
 
-/// In the order of the table; the suites that mostly wait go one after the other beside those that compute.
+/// In the order of the table; the suites that leave room for others go one after the other beside those.
 fn run_all(chosen: &[&'static Suite]) -> Count {
     let mut total = Count::default();
     let mut needs = BTreeMap::new();
@@ -51,7 +51,7 @@ fn run_all(chosen: &[&'static Suite]) -> Count {
     });
     for suite in chosen {
         match ready(suite, &mut needs) {
-            Ok(()) if suite.waits => {
+            Ok(()) if suite.beside => {
                 println!("test:  {:<13} started, beside what follows", suite.name);
                 // It listens until `send` is dropped.
                 let _ = send.send(suite);

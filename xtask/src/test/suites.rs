@@ -57,11 +57,11 @@ pub struct Suite {
     pub command: fn() -> Command,
     /// Some word on why it cannot run here and need not, such as a tool that is no part of the set-up.
     pub skip: fn() -> Option<&'static str>,
-    /// Whether it mostly waits, for servers to start and for leases to end, so that others may compute meanwhile.
-    pub waits: bool,
+    /// Whether others may run meanwhile: it mostly waits, for servers to start and for leases to end, or for one processor that compiles.
+    pub beside: bool,
 }
 
-/// Those that wait stand early: the longest of them all ends last.
+/// Those that run beside others stand early: the longest of them all ends last.
 pub const SUITES: &[Suite] = &[
     Suite {
         name: "fmt",
@@ -70,7 +70,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["fmt", "--all", "--check"]),
         skip: || sh::which("rustfmt").is_none().then_some("rustfmt is not installed"),
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "clippy",
@@ -79,7 +79,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
         skip: || sh::which("cargo-clippy").is_none().then_some("clippy is not installed"),
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "rust",
@@ -88,7 +88,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "callboard", "--all-features"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "followers",
@@ -97,7 +97,7 @@ pub const SUITES: &[Suite] = &[
         needs: FOLLOWERS,
         command: || venv("pytest", &["--quiet", "tests/python/test_followers.py"]),
         skip: never,
-        waits: true,
+        beside: true,
     },
     Suite {
         name: "hosts",
@@ -106,7 +106,7 @@ pub const SUITES: &[Suite] = &[
         needs: HOSTS,
         command: || venv("pytest", &["--quiet", "tests/python/test_hosts.py"]),
         skip: never,
-        waits: true,
+        beside: true,
     },
     Suite {
         name: "stores",
@@ -115,7 +115,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage],
         command: || venv("pytest", &["--quiet", "tests/python/test_stores.py"]),
         skip: never,
-        waits: true,
+        beside: true,
     },
     Suite {
         name: "shared",
@@ -124,7 +124,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::Part(Part::Python), Need::Part(Part::Engines), Need::PythonPackage, Need::Example("registry-server")],
         command: || venv("pytest", &["--quiet", "tests/python/test_shared.py"]),
         skip: never,
-        waits: true,
+        beside: true,
     },
     Suite {
         name: "proof",
@@ -137,7 +137,7 @@ pub const SUITES: &[Suite] = &[
             cargo
         },
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "lab",
@@ -146,7 +146,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "lab", "--quick", "--check"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "counts",
@@ -155,7 +155,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "counts"]),
         skip: || (!cfg!(target_os = "linux")).then_some("valgrind is for Linux"),
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "prove",
@@ -164,7 +164,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "prove", "--ci"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "purity",
@@ -173,7 +173,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[Need::Part(Part::WasmTarget)],
         command: || cargo(&["xtask", "purity"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "server",
@@ -186,7 +186,7 @@ pub const SUITES: &[Suite] = &[
             cargo
         },
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "hostile",
@@ -195,7 +195,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["xtask", "hostile", "--count", "6000"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "clients",
@@ -204,7 +204,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "clients-rust"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "xtask",
@@ -213,7 +213,7 @@ pub const SUITES: &[Suite] = &[
         needs: &[],
         command: || cargo(&["test", "--no-fail-fast", "--locked", "--package", "xtask"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "python",
@@ -240,7 +240,7 @@ pub const SUITES: &[Suite] = &[
             )
         },
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "pip",
@@ -249,7 +249,7 @@ pub const SUITES: &[Suite] = &[
         needs: PYTHON_PACKAGE,
         command: || venv("pytest", &["--quiet", "tests/python/test_package.py"]),
         skip: never,
-        waits: false,
+        beside: true,
     },
     Suite {
         name: "stubtest",
@@ -258,7 +258,7 @@ pub const SUITES: &[Suite] = &[
         needs: PYTHON_PACKAGE,
         command: || python_check("python", &["-m", "mypy.stubtest", "callboard", "--allowlist", "stubtest-allowlist.txt"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "mypy",
@@ -267,7 +267,7 @@ pub const SUITES: &[Suite] = &[
         needs: PYTHON_PACKAGE,
         command: || python_check("mypy", &["--strict", "python/callboard", "../tests/python/types_sample.py"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "pyright",
@@ -280,7 +280,7 @@ pub const SUITES: &[Suite] = &[
             pyright
         },
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "types",
@@ -289,7 +289,7 @@ pub const SUITES: &[Suite] = &[
         needs: NPM_PACKAGE,
         command: || npm_tool("tsc", &["--project", "../tests/js/tsconfig.json"]),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "js",
@@ -298,7 +298,7 @@ pub const SUITES: &[Suite] = &[
         needs: NPM_PACKAGE,
         command: || node_test("tests/js"),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "npm-tarball",
@@ -307,7 +307,7 @@ pub const SUITES: &[Suite] = &[
         needs: NPM_TARBALL,
         command: || node_test("tests/packaging"),
         skip: never,
-        waits: false,
+        beside: false,
     },
     Suite {
         name: "ui",
@@ -316,7 +316,7 @@ pub const SUITES: &[Suite] = &[
         needs: UI,
         command: || node_test("tests/ui"),
         skip: never,
-        waits: false,
+        beside: false,
     },
 ];
 
