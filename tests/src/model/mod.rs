@@ -165,6 +165,13 @@ impl Model {
         }
     }
 
+    /// The services that have records, in order.
+    pub fn services(&self) -> Vec<(&str, &str)> {
+        let mut services: Vec<_> = self.records.keys().map(|key| (key.0.as_str(), key.1.as_str())).collect();
+        services.dedup();
+        services
+    }
+
     /// Whether it may be given a call.
     pub fn availability(&self, key: &Key, record: &Record) -> Availability {
         let admin = self.overrides.get(key).map_or(AdminState::Enabled, |own| own.state);
@@ -291,10 +298,9 @@ impl Model {
 
     fn room(&self, key: &Key) -> Result<(), Refused> {
         let of_service = self.records.keys().filter(|other| (&other.0, &other.1) == (&key.0, &key.1)).count();
-        let services: BTreeSet<_> = self.records.keys().map(|key| (&key.0, &key.1)).collect();
         let full = self.records.len() >= self.config.max_instances as usize
             || of_service >= self.config.max_instances_per_service as usize
-            || (of_service == 0 && services.len() >= self.config.max_services as usize);
+            || (of_service == 0 && self.services().len() >= self.config.max_services as usize);
         if full { Err(Code::QuotaExceeded) } else { Ok(()) }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use callboard::Timestamp;
 use callboard::model::{AdminState, Lease};
 
-use super::{Key, Model, Record, micros};
+use super::{Key, Model, Passes, Record, micros};
 
 impl Model {
     /// When the lease of a record counts from.
@@ -32,8 +32,12 @@ impl Model {
         self.records.iter().filter(|(_, record)| self.is_suspect(record)).map(|(key, _)| key.clone()).collect()
     }
 
+    fn passes_over(&self, namespace: &str, service: &str) -> Option<&Passes> {
+        self.passes.iter().find(|((own, name), _)| own == namespace && name == service).map(|(_, passes)| passes)
+    }
+
     fn next_pass(&self, key: &Key) -> Option<u64> {
-        self.passes.get(&(key.0.clone(), key.1.clone())).and_then(|passes| passes.next)
+        self.passes_over(&key.0, &key.1).and_then(|passes| passes.next)
     }
 
     /// The earliest time at which something happens by itself.
@@ -155,6 +159,6 @@ impl Model {
 
     /// Whether protection holds back instances of a service.
     pub fn is_protected(&self, namespace: &str, service: &str) -> bool {
-        self.passes.get(&(namespace.into(), service.into())).is_some_and(|passes| passes.held > 0)
+        self.passes_over(namespace, service).is_some_and(|passes| passes.held > 0)
     }
 }

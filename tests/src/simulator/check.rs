@@ -1,6 +1,6 @@
 //! Everything that can be seen of the registry, compared with the model after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use callboard::model::{Availability, LeaseState};
@@ -12,6 +12,9 @@ use sha2::{Digest as _, Sha256};
 use super::World;
 use crate::document::json;
 use crate::model::{Change, Key, Model, Record};
+
+/// A change as the log tells it: revision, kind, cause; namespace, service and id.
+type Told<'a> = (u64, &'a str, &'a str, (&'a str, &'a str, &'a str));
 
 /// A condition as the model evaluates it.
 type Condition = fn(&Model, &Key, &Record) -> bool;
@@ -110,7 +113,7 @@ macro_rules! same {
     };
 }
 
-impl World {
+impl World<'_> {
     /// Compares everything.
     pub(super) fn check(&mut self, step: u64) -> Result<(), String> {
         self.check_numbers()?;
@@ -130,8 +133,7 @@ impl World {
         same!("deadline", deadline, registry.deadline().map(Timestamp::as_micros));
         let stats = registry.stats();
         let count = |condition: Condition| model.records.iter().filter(|(key, record)| condition(model, key, record)).count() as u64;
-        let services: BTreeSet<_> = model.records.keys().map(|key| (&key.0, &key.1)).collect();
-        let protected = services.iter().filter(|(namespace, service)| model.is_protected(namespace, service)).count() as u64;
+        let protected = model.services().iter().filter(|(namespace, service)| model.is_protected(namespace, service)).count() as u64;
         same!("leased", count(|_, _, record| record.registration.lease.is_some()), stats.leased);
         same!("suspect", count(|model, _, record| model.lease_state(record) == LeaseState::Suspect), stats.suspect);
         same!("overrides", model.overrides.len() as u64, stats.overrides);
@@ -220,7 +222,7 @@ impl World {
         same!("revision of an answer", (model.revision, model.epoch), (theirs.revision, theirs.epoch));
         let stale = asked.2.iter().any(|(namespace, service, _)| model.is_stale(namespace, *service));
         same!(format!("stale of {}", asked.0), stale, theirs.stale);
-        let services: BTreeSet<_> = model.records.keys().map(|key| (key.0.as_str(), key.1.as_str())).collect();
+        let services = model.services();
         let protected = asked.2.iter().any(|(namespace, service, _)| {
             services
                 .iter()
@@ -245,11 +247,16 @@ impl World {
                     if since < oldest {
                         return Err(format!("changes since {since} were told, but the log starts at {oldest}"));
                     }
-                    let mut ours: Vec<&Change> = model.log[model.log.partition_point(|change| change.0 <= since)..].iter().collect();
-                    let theirs: Vec<Change> = events
+                    let mut ours: Vec<Told<'_>> = model.log[model.log.partition_point(|change| change.0 <= since)..]
+                        .iter()
+                        .map(|(revision, kind, cause, (namespace, service, id))| {
+                            (*revision, *kind, *cause, (&**namespace, &**service, &**id))
+                        })
+                        .collect();
+                    let mut theirs: Vec<Told<'_>> = events
                         .iter()
                         .map(|event| {
-                            let key = (event.namespace.to_string(), event.service.to_string(), event.id.to_string());
+                            let key = (&*event.namespace, &*event.service, &*event.id);
                             (event.revision, event.kind.as_str(), event.cause.as_str(), key)
                         })
                         .collect();
@@ -260,9 +267,8 @@ impl World {
                         fold(&mut self.folded, &theirs)?;
                     }
                     // Changes of one revision stand in any order, those of one key in theirs.
-                    let mut theirs: Vec<&Change> = theirs.iter().collect();
-                    ours.sort_by_key(|change| (change.0, &change.3));
-                    theirs.sort_by_key(|change| (change.0, &change.3));
+                    ours.sort_by_key(|change| (change.0, change.3));
+                    theirs.sort_by_key(|change| (change.0, change.3));
                     same!(format!("changes since {since}"), ours, theirs);
                 }
                 Changes::Compacted { oldest: told, .. } => {
@@ -369,10 +375,11 @@ impl Watched {
 }
 
 /// Applies changes to what they have told so far.
-fn fold(state: &mut BTreeMap<Key, u64>, changes: &[Change]) -> Result<(), String> {
-    for (revision, kind, _, key) in changes {
+fn fold(state: &mut BTreeMap<Key, u64>, changes: &[Told<'_>]) -> Result<(), String> {
+    for (revision, kind, _, (namespace, service, id)) in changes {
+        let key = (namespace.to_string(), service.to_string(), id.to_string());
         let known = match *kind {
-            "removed" => state.remove(key),
+            "removed" => state.remove(&key),
             _ => state.insert(key.clone(), *revision),
         };
         if known.is_some() != (*kind != "added") {

@@ -31,7 +31,7 @@ pub struct Failure {
 }
 
 /// Both registries and the readers that follow the one.
-pub struct World {
+pub struct World<'a> {
     host: Host,
     model: Model,
     config: Value,
@@ -43,7 +43,8 @@ pub struct World {
     folded_to: u64,
     /// Where the log begins: the revision of a restore.
     log_base: u64,
-    trace: Vec<Value>,
+    /// When each step was done, and with which arguments where these are not the script's.
+    trace: Vec<(u64, &'a Step, Option<Value>)>,
 }
 
 /// Runs a script.
@@ -104,7 +105,7 @@ pub fn seed(seed: u64, steps: usize) -> Result<(), String> {
     ))
 }
 
-impl World {
+impl<'a> World<'a> {
     fn new(config: &Value) -> Self {
         let typed = Config::from_value(config).expect("a config");
         Self {
@@ -121,36 +122,41 @@ impl World {
     }
 
     fn case(&self) -> String {
-        let steps: Vec<String> = self.trace.iter().map(|step| format!("  {}", json(step))).collect();
+        let document = |(at, step, args): &(u64, &Step, Option<Value>)| {
+            let args = args.as_ref().unwrap_or(&step.args).clone();
+            json(&Value::map([("at", Value::from(*at)), ("do", step.verb.into()), ("args", args)]))
+        };
+        let steps: Vec<String> = self.trace.iter().map(|step| format!("  {}", document(step))).collect();
         format!("{{\"name\": \"\", \"config\": {}, \"steps\": [\n{}]}}", json(&self.config), steps.join(",\n"))
     }
 
-    fn step(&mut self, step: &Step) -> Result<(), String> {
+    fn step(&mut self, step: &'a Step) -> Result<(), String> {
         let at = step.clock.resolve(self.model.now, self.model.deadline());
-        let mut args = step.args.clone();
+        let mut other = None;
         if step.verb == "renew_handle" {
             // Which handle that is only the run knows; it may be one of a record that is gone.
-            let Some((handle, _)) = self.handles.get(&key_of(&args)) else { return Ok(()) };
-            args = Value::map([
+            let Some((handle, _)) = self.handles.get(&key_of(&step.args)) else { return Ok(()) };
+            other = Some(Value::map([
                 ("handle", Value::from(handle.to_bits())),
-                ("incarnation", args.get("incarnation").cloned().unwrap_or_default()),
-            ]);
+                ("incarnation", step.args.get("incarnation").cloned().unwrap_or_default()),
+            ]));
         }
-        self.trace.push(Value::map([("at", Value::from(at)), ("do", step.verb.into()), ("args", args.clone())]));
+        self.trace.push((at, step, other.clone()));
+        let args = other.as_ref().unwrap_or(&step.args);
         if at > Timestamp::MAX.as_micros() {
             // No time at all: the model knows nothing of it.
-            return match self.host.perform(step.verb, &args, None, at) {
+            return match self.host.perform(step.verb, args, None, at) {
                 Err(error) if error.code() == Code::InvalidTime => Ok(()),
                 other => Err(format!("{} at {at}: {:?}", step.verb, other.map(|value| json(&value)))),
             };
         }
         match step.verb {
-            "watch" => self.watch(&args, at),
-            "poll" => self.poll(&args, at),
+            "watch" => self.watch(args, at),
+            "poll" => self.poll(args, at),
             "restore" => self.restore(at),
             _ => {
                 let ours = self.ours(step, at);
-                let theirs = self.host.perform(step.verb, &args, None, at);
+                let theirs = self.host.perform(step.verb, args, None, at);
                 match (ours, theirs) {
                     (Ok(ours), Ok(theirs)) => matches(&ours, &theirs).map_err(|why| format!("{}: {why}", step.verb)),
                     (Err(ours), Err(theirs)) if ours == theirs.code() => Ok(()),
@@ -176,7 +182,8 @@ impl World {
                 let mode = step.args.get("mode").and_then(Value::as_str).map_or(Ok(Mode::default()), Mode::parse).map_err(code)?;
                 let put = Put { mode, if_revision: step.args.get("if_revision").and_then(Value::as_u64) };
                 model.observe(at);
-                let (before, known) = (model.revision, model.records.contains_key(&key_of(&registration.to_value())));
+                let key = (registration.namespace.clone(), registration.service.clone(), registration.id.clone());
+                let (before, known) = (model.revision, model.records.contains_key(&key));
                 let after = model.apply(&[Op::Register { registration, put }], model.now)?;
                 Ok(Value::map([("revision", after.into()), ("created", (!known).into()), ("changed", Value::from(after > before))]))
             }
