@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -111,42 +111,60 @@ fn all(program: &Path, wish: &Wish) -> Vec<String> {
             while let Some(target) = wish.targets.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let done = fuzz(program, target, wish, &status);
                 let done = done.and_then(|fine| if fine && wish.minimise { minimise(program, target).map(|()| fine) } else { Ok(fine) });
-                status.say(target, None);
-                if !done.unwrap_or_else(|why| {
-                    println!("fuzz: {target}: {why}");
+                status.far(target, None);
+                let fine = done.unwrap_or_else(|why| {
+                    status.say(format!("fuzz: {target}: {why}"));
                     false
-                }) {
-                    broken.lock().unwrap_or_else(|spoilt| spoilt.into_inner()).push(target.clone());
+                });
+                if !fine {
+                    lock(&broken).push(target.clone());
                 }
             }
         };
         let jobs: Vec<_> = (0..wish.jobs.min(wish.targets.len())).map(|_| scope.spawn(work)).collect();
         let mut progress = Progress::start("fuzz");
-        while !jobs.iter().all(|job| job.is_finished()) {
+        loop {
+            let over = jobs.iter().all(|job| job.is_finished());
+            lock(&status.lines).drain(..).for_each(|line| progress.say(&line));
+            if over {
+                break;
+            }
             progress.tick(&status.text());
             thread::sleep(Duration::from_millis(100));
         }
         progress.end();
     });
-    broken.into_inner().unwrap_or_else(|spoilt| spoilt.into_inner())
+    broken.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How far each target is that is being fuzzed.
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What those that fuzz have to tell.
 #[derive(Default)]
-struct Status(Mutex<BTreeMap<String, String>>);
+struct Status {
+    /// How far each target is.
+    far: Mutex<BTreeMap<String, String>>,
+    /// Lines to print.
+    lines: Mutex<Vec<String>>,
+}
 
 impl Status {
-    fn say(&self, target: &str, far: Option<String>) {
-        let mut all = self.0.lock().unwrap_or_else(|spoilt| spoilt.into_inner());
+    fn far(&self, target: &str, far: Option<String>) {
+        let mut all = lock(&self.far);
         match far {
             Some(far) => all.insert(target.to_owned(), far),
             None => all.remove(target),
         };
     }
 
+    fn say(&self, line: String) {
+        lock(&self.lines).push(line);
+    }
+
     fn text(&self) -> String {
-        let all = self.0.lock().unwrap_or_else(|spoilt| spoilt.into_inner());
-        all.iter().map(|(target, far)| format!("{target} {far}")).collect::<Vec<_>>().join(", ")
+        lock(&self.far).iter().map(|(target, far)| format!("{target} {far}")).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -209,7 +227,7 @@ fn fuzz(program: &Path, target: &str, wish: &Wish, status: &Status) -> Result<bo
                 read = number;
             } else if let Some(now) = progress(line) {
                 reached = now;
-                status.say(target, Some(format!("{read} inputs, {reached}")));
+                status.far(target, Some(format!("{read} inputs, {reached}")));
             }
             None
         })?;
@@ -217,10 +235,10 @@ fn fuzz(program: &Path, target: &str, wish: &Wish, status: &Status) -> Result<bo
         let units = done.lines.iter().find_map(|line| number_after(line, "stat::number_of_executed_units:")).unwrap_or(0);
         let read = read.max(units);
         sum = enter(target, read, done.elapsed.as_secs(), done.success)?;
-        println!("fuzz: {target:<16} {read:>10} inputs in {}, {sum} so far; {reached}", ui::seconds(done.elapsed));
+        status.say(format!("fuzz: {target:<16} {read:>10} inputs in {}, {sum} so far; {reached}", ui::seconds(done.elapsed)));
         if !done.success {
-            println!("{}\n", done.tail(30));
-            println!("fuzz: {target} broke; try it again with CALLBOARD_FUZZ={target} {} FILE", program.display());
+            status.say(format!("{}\n", done.tail(30)));
+            status.say(format!("fuzz: {target} broke; try it again with CALLBOARD_FUZZ={target} {} FILE", program.display()));
             return Ok(false);
         }
     }
@@ -248,13 +266,13 @@ fn ledger() -> Result<Map<String, Value>> {
 
 /// The inputs that a target was given.
 fn so_far(target: &str) -> Result<u64> {
-    let _turn = LEDGER.lock();
+    let _turn = lock(&LEDGER);
     Ok(ledger()?.get(target).and_then(|row| row["executions"].as_u64()).unwrap_or(0))
 }
 
 /// Adds a run to the ledger; the inputs that the target was given by now.
 fn enter(target: &str, executions: u64, seconds: u64, fine: bool) -> Result<u64> {
-    let _turn = LEDGER.lock();
+    let _turn = lock(&LEDGER);
     let mut ledger = ledger()?;
     let known = ledger.get(target).cloned().unwrap_or_default();
     let so_far = |name: &str| known.get(name).and_then(Value::as_u64).unwrap_or(0);
@@ -284,7 +302,7 @@ fn minimise(program: &Path, target: &str) -> Result {
     let mut command = sh::command(program);
     // What the seeds reach, they reach again whenever they are written.
     command.env("CALLBOARD_FUZZ", target).args(["-merge=1", "-max_len=1024"]).args([&merged, &kept, &all]);
-    sh::must(&format!("fuzz: {target}: minimise"), &mut command)?;
+    sh::must_showing(Progress::silent(), &format!("fuzz: {target}: minimise"), &mut command)?;
     let mut files: Vec<(u64, PathBuf)> = Vec::new();
     for entry in std::fs::read_dir(&merged)? {
         let entry = entry?;

@@ -55,13 +55,23 @@ impl Progress {
         }
     }
 
+    /// A line that stays, above the spinner.
+    pub fn say(&self, line: &str) {
+        self.clear();
+        println!("{line}");
+    }
+
     /// Clears the spinner; what the outcome was is for the caller to print.
     pub fn end(self) -> Duration {
+        self.clear();
+        self.elapsed()
+    }
+
+    fn clear(&self) {
         if self.terminal {
             print!("\r\x1b[2K");
             let _ = std::io::stdout().flush();
         }
-        self.elapsed()
     }
 }
 
