@@ -10,6 +10,8 @@ use super::{Lane, connect, corpus};
 
 /// Requests that are sent before an answer is read.
 const AT_ONCE: u64 = 16;
+/// Methods that every server knows.
+const METHODS: &[&[u8]] = &[b"GET ", b"HEAD ", b"PUT ", b"POST ", b"PATCH ", b"DELETE ", b"OPTIONS "];
 /// Connections of a lane that are left half open.
 const STALE: usize = 100;
 
@@ -134,7 +136,9 @@ impl Lane<'_> {
     /// Several at once on a connection that is kept, and a true one after them.
     pub(super) fn pipeline(&mut self) -> Result<u64, String> {
         let mut wire = self.kept.take().map_or_else(|| open(self.server.http), Ok)?;
-        let requests: Vec<_> = (0..=self.dice.below(AT_ONCE)).map(|_| self.request()).collect();
+        let mut requests: Vec<_> = (0..=self.dice.below(AT_ONCE)).map(|_| self.request()).collect();
+        // Node and Bun close a connection at a method that they do not know, and answer nothing that was sent behind it.
+        requests.sort_by_key(|request| !METHODS.iter().any(|method| request.starts_with(method)));
         if wire.stream.write_all(&requests.concat()).is_err() {
             // Kept too long for the server's taste.
             return Ok(0);
