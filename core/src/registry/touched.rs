@@ -13,7 +13,7 @@ use super::ops::{Check, Key, Op, Put};
 use super::record::Touch;
 use super::{LOCAL, Registry, TokenDigest};
 use crate::error::{Code, Error};
-use crate::model::{Handle, Lease, Override, Registration};
+use crate::model::{Handle, Health, Lease, Override, Registration};
 use crate::query::Query;
 use crate::time::Timestamp;
 
@@ -130,6 +130,15 @@ impl Registry {
             self.touched.heard.remove(&Key::of(registration));
         }
         Ok(())
+    }
+
+    /// What another server was told of the health of a record whose lease is watched here: nobody was heard.
+    pub(crate) fn share_health(&mut self, key: &Key, health: Health, incarnation: u64, now: Timestamp) {
+        self.observe(now);
+        self.touched.shared = false;
+        self.perform(&Op::SetHealth { key: key.clone(), health, incarnation: Some(incarnation) });
+        self.touched.shared = true;
+        self.commit();
     }
 
     /// Another server watches the lease of a record.

@@ -111,7 +111,7 @@ impl Replica {
         let Name::Instance(own) = name else {
             // Its end may have been put off, or somebody may have said another meanwhile.
             let is_word = self.waiting.get(name).is_some_and(|waiting| waiting.why == Why::Word);
-            if !is_word && held.is_some_and(|held| held.print == print) {
+            if !is_word && !unsure && held.is_some_and(|held| held.print == print) {
                 return Wanted::Nothing;
             }
             return write(Some(value), Hang::Lease(0), Some(Held { revision: 0, print, incarnation: 0, lease: 0, token: 0 }));
@@ -127,7 +127,8 @@ impl Replica {
         };
         let hangs = |held: &Held| hang == Hang::AsItDoes || hang == Hang::Lease(held.lease);
         let again = self.waiting.get(name).is_some_and(|waiting| waiting.why == Why::Again);
-        if !again && held.is_some_and(|held| held.print == print && hangs(held)) {
+        // What had no answer may be there.
+        if !again && !unsure && held.is_some_and(|held| held.print == print && hangs(held)) {
             return Wanted::Nothing;
         }
         let lease = match hang {

@@ -152,7 +152,11 @@ impl Replica {
                     self.wait(name.clone(), Why::Left, self.kept.saturating_add(1));
                     return Ok(());
                 }
-                (None, Some(_)) if mine => return Ok(()),
+                // Nobody writes on our lease but who was told how somebody is.
+                (None, Some(ours)) if mine && held.token == guard && own.incarnation >= ours.incarnation && is_report(own, ours) => {
+                    registry.share_health(&key, own.health, own.incarnation, now);
+                    return Ok(());
+                }
                 (None, _) => true,
                 // An engine that lost what it knew has lost the token, and must not be told so by who knew none.
                 (Some(Why::Heard), Some(_)) if before.is_none() && guard != 0 && guard != held.token => false,
@@ -183,7 +187,7 @@ impl Replica {
             // It is another life of it, which knows nothing of ours.
             registry.unshare(&key, now);
         }
-        let shared = registry.share(own, token, held.lease != 0, now);
+        let shared = registry.share(own, token, held.lease != 0 && !mine, now);
         if let Some(waiting) = waiting.filter(|_| (late || is_foreign) && !is_kept) {
             self.refuse(registry, waiting.since);
         }
@@ -447,6 +451,11 @@ impl Replica {
             self.wait(name, why, since);
         }
     }
+}
+
+/// Whether one says no more than how the other is, and in which life.
+fn is_report(one: &Registration, other: &Registration) -> bool {
+    Registration { health: other.health, incarnation: other.incarnation, ..one.clone() } == *other
 }
 
 /// The engine has nothing under a name.
