@@ -1,11 +1,11 @@
-//! The registry against the naive model: 5 000 scripts of 1 000 steps. `cargo xtask sim` runs others.
+//! The registry against the naive model: 2 000 scripts of 1 000 steps. `cargo xtask sim` runs others.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use callboard_tests::simulator;
 
-const SEEDS: u64 = 5_000;
+const SEEDS: u64 = 2_000;
 const STEPS: usize = 1_000;
 
 #[test]

@@ -8,7 +8,7 @@ use crate::Result;
 const SLICE: u64 = 2_000;
 
 pub fn prove(form: Form) -> Result<Vec<Row>> {
-    // The tests run 5 000 scripts of 1 000 steps.
+    // The tests run 2 000 scripts of 1 000 steps.
     let (seeds, steps) = form.of((2_000, 1_000), (100_000, 1_000));
     let (mut done, mut difference) = (0, None);
     while done < seeds && difference.is_none() {
