@@ -132,13 +132,19 @@ at(0, "lookup", {"instance": {"weight": 7, "health": "unhealthy"}}, service="web
 at(3600, "advance", {"expired": 0})
 end(name)
 
+
+def watched_here():
+    """An instance with a lease of 30 s, on lease 77 of etcd's, which is this server's."""
+    begin()
+    at(0, "register", instance=instance("a", 30))
+    at(0, "ask", grant(40))
+    at(0, "answer", GOES_ON, body=header(10, ID="77", TTL="40"))
+    at(0, "ask", transaction(("a", 0, on(document("a", 30), 77))))
+    at(0, "answer", GOES_ON, body=header(11, succeeded=True))
+
+
 name = case("what another server reports of an instance whose lease is watched here is so here, and is no sign of life")
-begin()
-at(0, "register", instance=instance("a", 30))
-at(0, "ask", grant(40))
-at(0, "answer", GOES_ON, body=header(10, ID="77", TTL="40"))
-at(0, "ask", transaction(("a", 0, on(document("a", 30), 77))))
-at(0, "answer", GOES_ON, body=header(11, succeeded=True))
+watched_here()
 at(20, "tell", GOES_ON, body=line(12, put("a", document("a", 30, health="unhealthy"), 12, 77)))
 at(20, "lookup", {"instance": {"health": "unhealthy"}}, service="web", id="a")
 at(20, "fate", {"fate": "kept"})
@@ -150,12 +156,7 @@ at(30, "ask", transaction(("a", 12, None)))
 end(name)
 
 name = case("who is reported in another life while it signs in again is still watched here")
-begin()
-at(0, "register", instance=instance("a", 30))
-at(0, "ask", grant(40))
-at(0, "answer", GOES_ON, body=header(10, ID="77", TTL="40"))
-at(0, "ask", transaction(("a", 0, on(document("a", 30), 77))))
-at(0, "answer", GOES_ON, body=header(11, succeeded=True))
+watched_here()
 at(10, "register", instance=instance("a", 30))
 at(10, "ask", keep_alive(77))
 at(10, "answer", GOES_ON, body={"result": header(11, ID="77", TTL="40")})

@@ -71,7 +71,7 @@ pub(super) fn lie(source: &mut Source<'_>, ask: &Ask, answer: Option<&str>) -> V
         (1, _) => br#"{"error":"etcdserver: requested lease not found","code":5}"#.to_vec(),
         (2, _) | (_, "/v3/watch") => {
             let events = (0..source.byte() % 4).map(|_| {
-                let gone = (source.byte().is_multiple_of(4)).then_some(("type", Value::from("DELETE")));
+                let gone = source.byte().is_multiple_of(4).then_some(("type", Value::from("DELETE")));
                 Value::map([("kv", entry(source))].into_iter().chain(gone))
             });
             let events = Value::List(events.collect());
